@@ -1,0 +1,113 @@
+// Package engine defines what enforces an active policy: a set of BPF programs,
+// or a kernel that has IPE itself. An engine reports decisions; what becomes of
+// them is not its business.
+package engine
+
+import (
+	"context"
+	"time"
+
+	"github.com/ipe-linux/ipe/eval"
+	"github.com/ipe-linux/ipe/policy"
+)
+
+// Mode is how decisions take effect.
+type Mode struct {
+	// Enforce: a DENY becomes EACCES. Otherwise it is only recorded (permissive).
+	Enforce bool `json:"enforce"`
+	// SuccessAudit: an ALLOW is recorded, too.
+	SuccessAudit bool `json:"success_audit"`
+}
+
+// Active is a policy on its way to, or in, the kernel.
+type Active struct {
+	Policy *policy.Policy
+	// ID is the SHA-256 of the whole signed message, or of nothing for a boot
+	// policy: what the kernel's records call the policy digest.
+	ID [32]byte
+	// Envelope is the signed message; nil for a boot policy.
+	Envelope []byte
+}
+
+// State is read back from the kernel, never from memory.
+type State struct {
+	// HasPolicy is false while everything is allowed for lack of a policy.
+	HasPolicy bool `json:"has_policy"`
+	// ID and Generation are those of the policy that decides now.
+	ID         [32]byte `json:"-"`
+	Generation uint64   `json:"generation"`
+	Mode       Mode     `json:"mode"`
+	// Hooks are the attached hooks, by their LSM names.
+	Hooks []string `json:"hooks"`
+	// Lost counts records that found the ring buffer full. No verdict depended on them.
+	Lost uint64 `json:"lost"`
+	// Adopted: this process found the engine already enforcing and took it over.
+	Adopted bool `json:"adopted"`
+}
+
+// Capability is one property or hook, and whether this kernel provides it.
+type Capability struct {
+	Name      string `json:"name"`
+	Available bool   `json:"available"`
+	// Detail says how it is read, or why it cannot be.
+	Detail string `json:"detail"`
+}
+
+// Probe is one action that a self-test tried.
+type Probe struct {
+	Name string `json:"name"`
+	// Want is what the policy demands, Got what the kernel answered ("EACCES", "ok").
+	Want string `json:"want"`
+	Got  string `json:"got"`
+	OK   bool   `json:"ok"`
+}
+
+// SelfTest is the outcome of actions that were really tried on the running kernel.
+type SelfTest struct {
+	Time   time.Time `json:"time"`
+	Probes []Probe   `json:"probes"`
+	// DenialSeen: at least one action that the policy denies was denied, and no
+	// probe went against the policy. Only then may anything say "enforcing".
+	DenialSeen bool `json:"denial_seen"`
+	// Failed: a probe went against the policy.
+	Failed bool `json:"failed"`
+}
+
+// Event is a recorded decision.
+type Event struct {
+	Time       time.Time
+	Generation uint64
+	Enforcing  bool
+	Event      eval.Event
+	Decision   eval.Decision
+	PID        uint32
+	Comm       string
+	// Name is the last component of the file's path; empty without a file.
+	Name string
+	// Device is the superblock's id ("dm-0", "tmpfs"), empty without a file.
+	Device string
+	Inode  uint64
+}
+
+// Engine enforces one active policy. Its methods may be called concurrently.
+type Engine interface {
+	// Name is "bpf" or "securityfs".
+	Name() string
+	// Capabilities lists properties and hooks with what this kernel gives.
+	Capabilities() []Capability
+	// Unavailable is the set of properties that are false in both forms here.
+	Unavailable() policy.KeySet
+	// Activate makes a the policy that decides, atomically: each decision sees the
+	// old policy or the new one whole. On error the old one stays.
+	Activate(a Active) error
+	// SetMode changes enforce and success_audit.
+	SetMode(m Mode) error
+	// State reads back what the kernel holds.
+	State() (State, error)
+	// SelfTest tries, on the live kernel, actions that a decides.
+	SelfTest(a Active) (SelfTest, error)
+	// Events calls fn for each recorded decision until ctx ends.
+	Events(ctx context.Context, fn func(Event)) error
+	// Close lets go of the engine. Enforcement continues.
+	Close() error
+}
