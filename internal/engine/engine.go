@@ -111,3 +111,15 @@ type Engine interface {
 	// Close lets go of the engine. Enforcement continues.
 	Close() error
 }
+
+// VerifierError is the kernel's refusal of a BPF program, with its whole log.
+type VerifierError struct {
+	Err error
+	Log []string
+}
+
+// Error is the verifier's summary.
+func (e *VerifierError) Error() string { return e.Err.Error() }
+
+// Unwrap returns the underlying error.
+func (e *VerifierError) Unwrap() error { return e.Err }

@@ -1,0 +1,196 @@
+/* SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause */
+/*
+ * Facts about a file, read from the live kernel objects at the time of the
+ * decision. Every read is a probe read: a pointer that is gone gives "absent".
+ */
+#pragma once
+
+/* The longest algorithm name of the crypto API is read whole before it is judged. */
+#define NAME_MAX_READ 32
+
+struct facts {
+	__u32 known; /* IPE_NEED_*: what was read */
+	__u32 present; /* IPE_NEED_*: what is true or there */
+	struct table_key root;
+	struct table_key file;
+};
+
+static __always_inline __u64 peek(__u64 base, __u32 offset)
+{
+	__u64 value = 0;
+
+	bpf_probe_read_kernel(&value, sizeof(value), (void *)(base + offset));
+	return value;
+}
+
+static __always_inline __u32 peek32(__u64 base, __u32 offset)
+{
+	__u32 value = 0;
+
+	bpf_probe_read_kernel(&value, sizeof(value), (void *)(base + offset));
+	return value;
+}
+
+/* Fill a key's digest; false if it is none that a policy's tables could hold. */
+static __noinline bool set_digest(struct table_key *key, __u64 name, __u64 sum, __u32 size)
+{
+	char alg[NAME_MAX_READ] = {};
+	long n;
+
+	if (!key)
+		return false;
+	n = bpf_probe_read_kernel_str(alg, sizeof(alg), (void *)name);
+	if (n < 2 || n > IPE_ALG_SIZE || !size)
+		return false;
+	asm volatile("" : "+r"(size)); /* or both tests of size become one that the verifier cannot follow */
+	if (size > IPE_SUM_SIZE)
+		return false;
+	if (bpf_probe_read_kernel(key->sum, size, (void *)sum))
+		return false;
+	__builtin_memcpy(key->alg, alg, IPE_ALG_SIZE);
+	key->len = size;
+	return true;
+}
+
+static __always_inline bool is_verity_target(struct walk *w, __u64 target)
+{
+	char name[8] = {};
+	__u64 type = peek(target, w->target_type);
+
+	bpf_probe_read_kernel_str(name, sizeof(name), (void *)peek(type, w->type_name));
+	return !__builtin_memcmp(name, "verity", sizeof("verity"));
+}
+
+/*
+ * The struct dm_verity behind an inode: its superblock's own block device is a
+ * mapped device whose live table is one verity target. 0 for everything else;
+ * what lies on top of such a device is another device.
+ */
+static __noinline __u64 find_verity(__u64 inode, struct walk *w)
+{
+	struct block_device *bdev = BPF_CORE_READ((struct inode *)inode, i_sb, s_bdev);
+	struct gendisk *disk;
+	__u64 table, target;
+
+	if (!bdev || !w || BPF_CORE_READ(bdev, bd_dev) >> MINORBITS != w->dm_major)
+		return 0;
+	disk = BPF_CORE_READ(bdev, bd_disk);
+	if (BPF_CORE_READ(disk, part0) != bdev)
+		return 0;
+	table = peek((__u64)BPF_CORE_READ(disk, private_data), w->md_map);
+	if (!table || peek32(table, w->table_num_targets) != 1)
+		return 0;
+	target = peek(table, w->table_targets);
+	if (!target || !is_verity_target(w, target))
+		return 0;
+	return peek(target, w->target_private);
+}
+
+/* The generic algorithm name, as crypto_ahash_alg_name() gives it; a table line may hold a driver's. */
+static __always_inline __u64 verity_alg_name(struct walk *w, __u64 verity)
+{
+	__u64 tfm;
+	int i;
+
+	for (i = 0; i < 2; i++) {
+		if (w->verity_tfm[i] == IPE_NO_OFFSET)
+			continue;
+		tfm = peek(verity, w->verity_tfm[i]);
+		if (tfm)
+			return peek(tfm, w->tfm_alg[i]) + w->alg_cra_name;
+	}
+	return peek(verity, w->verity_alg_name);
+}
+
+static __always_inline bool verity_signed(struct walk *w, __u64 verity)
+{
+	if (w->verity_sig == IPE_NO_OFFSET || !peek(verity, w->verity_sig))
+		return false;
+	return w->verity_sig_size == IPE_NO_OFFSET || peek32(verity, w->verity_sig_size);
+}
+
+/* dmverity_roothash and dmverity_signature */
+static __noinline void read_volume(struct facts *f, __u64 inode)
+{
+	__u32 zero = 0;
+	struct walk *w = bpf_map_lookup_elem(&ipe_walk, &zero);
+	__u64 verity;
+
+	if (!f)
+		return;
+	f->known |= IPE_NEED_ROOT | IPE_NEED_ROOT_SIGNED;
+	if (!inode || !w || !w->ready)
+		return;
+	verity = find_verity(inode, w);
+	if (!verity)
+		return;
+	if (verity_signed(w, verity))
+		f->present |= IPE_NEED_ROOT_SIGNED;
+	if (set_digest(&f->root, verity_alg_name(w, verity), peek(verity, w->verity_root_digest),
+		       peek32(verity, w->verity_digest_size)))
+		f->present |= IPE_NEED_ROOT;
+}
+
+/* fsverity_digest */
+static __noinline void read_file_digest(struct facts *f, __u64 inode)
+{
+	struct inode *i = (struct inode *)inode;
+	const struct fsverity_hash_alg *alg;
+	struct fsverity_info *info;
+
+	if (!f)
+		return;
+	f->known |= IPE_NEED_FILE;
+	if (!inode || !bpf_core_field_exists(i->i_verity_info))
+		return;
+	info = BPF_CORE_READ(i, i_verity_info);
+	if (!info)
+		return;
+	alg = BPF_CORE_READ(info, tree_params.hash_alg);
+	if (set_digest(&f->file, (__u64)BPF_CORE_READ(alg, name), (__u64)&info->file_digest,
+		       BPF_CORE_READ(alg, digest_size)))
+		f->present |= IPE_NEED_FILE;
+}
+
+/* boot_verified: user space cannot mount file systems of type rootfs. */
+static __noinline void read_boot(struct facts *f, __u64 file)
+{
+	char type[8] = {};
+
+	if (!f)
+		return;
+	f->known |= IPE_NEED_BOOT;
+	if (!file)
+		return;
+	bpf_probe_read_kernel_str(type, sizeof(type),
+				  BPF_CORE_READ((struct file *)file, f_path.mnt, mnt_sb, s_type, name));
+	if (!__builtin_memcmp(type, "rootfs", sizeof("rootfs")))
+		f->present |= IPE_NEED_BOOT;
+}
+
+/* fsverity_signature; needs the inode as the verifier knows it, for its storage. */
+static __always_inline void read_file_signed(struct facts *f, struct inode *inode)
+{
+	__u8 *is_signed;
+
+	f->known |= IPE_NEED_FILE_SIGNED;
+	if (!inode || !(BPF_CORE_READ(inode, i_flags) & S_VERITY))
+		return;
+	is_signed = bpf_inode_storage_get(&ipe_signed_inodes, inode, 0, 0);
+	if (is_signed && *is_signed)
+		f->present |= IPE_NEED_FILE_SIGNED;
+}
+
+/* Read those of the wanted facts that are not known yet. */
+static __always_inline void gather(struct facts *f, __u32 want, struct file *file, struct inode *inode)
+{
+	want &= ~f->known;
+	if (want & IPE_NEED_BOOT)
+		read_boot(f, (__u64)file);
+	if (want & (IPE_NEED_ROOT | IPE_NEED_ROOT_SIGNED))
+		read_volume(f, (__u64)inode);
+	if (want & IPE_NEED_FILE)
+		read_file_digest(f, (__u64)inode);
+	if (want & IPE_NEED_FILE_SIGNED)
+		read_file_signed(f, inode);
+}

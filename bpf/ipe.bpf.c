@@ -1,0 +1,105 @@
+// SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause
+/*
+ * Integrity Policy Enforcement as BPF LSM programs: the kernel side of the engine
+ * in internal/engine/bpf. No program sleeps: a decision reads memory and at most
+ * four hash entries.
+ */
+#include "kernel.h"
+
+#include <bpf/bpf_helpers.h>
+#include <bpf/bpf_core_read.h>
+#include <bpf/bpf_tracing.h>
+
+#include "layout.gen.h"
+#include "maps.h"
+#include "evidence.h"
+#include "table.h"
+#include "events.h"
+
+char LICENSE[] SEC("license") = "Dual BSD/GPL";
+
+/*
+ * The policy's verdict on one event. A hook that some day asks a second judge,
+ * strict rules, returns the first of the two that is not 0; this one stays as it is.
+ */
+static __always_inline int judge(struct file *file, struct inode *inode, __u8 op, __u8 hook)
+{
+	struct decision d = {};
+	struct facts f = {};
+	struct control *c;
+	__u32 zero = 0, enforce;
+	bool deny;
+
+	if (!decide(&d, &f, op, file, inode))
+		return 0;
+	c = bpf_map_lookup_elem(&ipe_control, &zero);
+	if (!c)
+		return -EACCES;
+	deny = denies(&d);
+	enforce = c->enforce;
+	if (deny || c->success_audit) {
+		gather(&f, NEED_ALL, file, inode);
+		record(&d, &f, (__u64)file, op | (__u32)hook << 8 | (enforce ? 1U << 16 : 0));
+	}
+	return deny && enforce ? -EACCES : 0;
+}
+
+SEC("lsm/bprm_check_security")
+int BPF_PROG(ipe_bprm_check, struct linux_binprm *bprm)
+{
+	struct file *file = bprm->file;
+
+	return judge(file, file->f_inode, IPE_OP_EXECUTE, IPE_HOOK_BPRM_CHECK);
+}
+
+/*
+ * Kernels before 7.0 call this with a NULL file but let the verifier believe that
+ * it never is, and so drop a test of it. The raw argument is tested instead.
+ */
+SEC("lsm/mmap_file")
+int BPF_PROG(ipe_mmap_file, struct file *file, unsigned long reqprot, unsigned long prot, unsigned long flags)
+{
+	__u64 raw = 0;
+
+	if (!(prot & PROT_EXEC))
+		return 0;
+	if (bpf_get_func_arg(ctx, 0, &raw))
+		return -EACCES;
+	if (!raw || !file)
+		return judge(NULL, NULL, IPE_OP_EXECUTE, IPE_HOOK_MMAP);
+	return judge(file, file->f_inode, IPE_OP_EXECUTE, IPE_HOOK_MMAP);
+}
+
+SEC("lsm/file_mprotect")
+int BPF_PROG(ipe_file_mprotect, struct vm_area_struct *vma, unsigned long reqprot, unsigned long prot)
+{
+	struct file *file;
+
+	if (!(prot & PROT_EXEC) || vma->vm_flags & VM_EXEC)
+		return 0;
+	file = vma->vm_file;
+	if (!file)
+		return judge(NULL, NULL, IPE_OP_EXECUTE, IPE_HOOK_MPROTECT);
+	return judge(file, file->f_inode, IPE_OP_EXECUTE, IPE_HOOK_MPROTECT);
+}
+
+/*
+ * 6.12 and later: remember whose built-in fs-verity signature was found valid. The
+ * verifier has no access to an argument of type void pointer but by the helper.
+ */
+SEC("lsm/inode_setintegrity")
+int BPF_PROG(ipe_inode_setintegrity, struct inode *inode, enum lsm_integrity_type type)
+{
+	__u64 value = 0, size = 0;
+	__u8 *is_signed;
+
+	if (type != bpf_core_enum_value(enum lsm_integrity_type, LSM_INT_FSVERITY_BUILTINSIG_VALID))
+		return 0;
+	is_signed = bpf_inode_storage_get(&ipe_signed_inodes, inode, 0, BPF_LOCAL_STORAGE_GET_F_CREATE);
+	if (!is_signed)
+		return -ENOMEM;
+	bpf_get_func_arg(ctx, 2, &value);
+	bpf_get_func_arg(ctx, 3, &size);
+	*is_signed = value && size;
+	return 0;
+}

@@ -1,0 +1,94 @@
+/* SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause */
+/* What the programs share with user space. All maps are pinned. */
+#pragma once
+
+/* Room for about 2,500 records; a reader that falls behind loses records, never verdicts. */
+#define IPE_RING_BYTES (1 << 20)
+
+/* An offset in struct walk that this kernel does not have. */
+#define IPE_NO_OFFSET 0xffffffffU
+
+/* A policy's tables: one hash map, so that a decision sees all of it or none. */
+struct policy_table {
+	__uint(type, BPF_MAP_TYPE_HASH);
+	__uint(max_entries, 1);
+	__uint(map_flags, BPF_F_RDONLY_PROG);
+	__uint(key_size, sizeof(struct table_key));
+	__uint(value_size, sizeof(struct table_entry));
+};
+
+/* Slot 0 holds the active policy's tables; empty means no policy: all is allowed. */
+struct {
+	__uint(type, BPF_MAP_TYPE_ARRAY_OF_MAPS);
+	__uint(max_entries, 1);
+	__type(key, __u32);
+	__array(values, struct policy_table);
+} ipe_active SEC(".maps");
+
+struct control {
+	__u32 enforce;
+	__u32 success_audit;
+};
+
+struct {
+	__uint(type, BPF_MAP_TYPE_ARRAY);
+	__uint(max_entries, 1);
+	__uint(map_flags, BPF_F_RDONLY_PROG);
+	__type(key, __u32);
+	__type(value, struct control);
+} ipe_control SEC(".maps");
+
+/*
+ * Where device-mapper and dm-verity, which may be modules, keep what is read from
+ * them: byte offsets that user space takes from their BTF. While ready is 0 no
+ * dm-verity volume can exist, for want of the module.
+ */
+struct walk {
+	__u32 ready;
+	__u32 dm_major;
+	__u32 md_map;
+	__u32 table_num_targets;
+	__u32 table_targets;
+	__u32 target_type;
+	__u32 target_private;
+	__u32 type_name;
+	__u32 verity_root_digest;
+	__u32 verity_digest_size;
+	__u32 verity_alg_name;
+	/* crypto handles, in the order to try, and where each keeps its crypto_alg */
+	__u32 verity_tfm[2];
+	__u32 tfm_alg[2];
+	__u32 alg_cra_name;
+	/* signed: pointer not NULL and, where there is a size, size not 0 */
+	__u32 verity_sig;
+	__u32 verity_sig_size;
+};
+
+struct {
+	__uint(type, BPF_MAP_TYPE_ARRAY);
+	__uint(max_entries, 1);
+	__uint(map_flags, BPF_F_RDONLY_PROG);
+	__type(key, __u32);
+	__type(value, struct walk);
+} ipe_walk SEC(".maps");
+
+/* Inodes whose built-in fs-verity signature the kernel found valid. */
+struct {
+	__uint(type, BPF_MAP_TYPE_INODE_STORAGE);
+	__uint(map_flags, BPF_F_NO_PREALLOC);
+	__type(key, int);
+	__type(value, __u8);
+} ipe_signed_inodes SEC(".maps");
+
+struct {
+	__uint(type, BPF_MAP_TYPE_RINGBUF);
+	__uint(max_entries, IPE_RING_BYTES);
+} ipe_events SEC(".maps");
+
+/* Records that found the ring buffer full. */
+struct {
+	__uint(type, BPF_MAP_TYPE_ARRAY);
+	__uint(max_entries, 1);
+	__type(key, __u32);
+	__type(value, __u64);
+} ipe_lost SEC(".maps");

@@ -1,0 +1,185 @@
+// Package bpf enforces a policy by BPF LSM programs. The kernel side decides
+// alone: programs, maps and links are pinned in a BPF file system, so that
+// enforcement neither needs nor notices the process that loaded them.
+package bpf
+
+import (
+	"crypto/sha256"
+	"encoding/hex"
+	"errors"
+	"fmt"
+	"log/slog"
+	"os"
+	"path/filepath"
+	"runtime/debug"
+	"sync"
+
+	"github.com/cilium/ebpf"
+	"github.com/cilium/ebpf/btf"
+	"github.com/cilium/ebpf/link"
+
+	"github.com/ipe-linux/ipe/internal/engine"
+	"github.com/ipe-linux/ipe/internal/kernelabi"
+	"github.com/ipe-linux/ipe/policy"
+)
+
+// DefaultPinDir is where the engine lives unless told otherwise.
+const DefaultPinDir = "/sys/fs/bpf/ipe"
+
+// Options are the options of Open.
+type Options struct {
+	// PinDir is a directory on a BPF file system, DefaultPinDir if empty.
+	PinDir string
+	Log    *slog.Logger
+}
+
+// Engine is the BPF engine of this kernel. There is one per machine, whatever the
+// number of processes that hold an Engine.
+type Engine struct {
+	log     *slog.Logger
+	root    string // PinDir
+	dir     string // where this build's objects are pinned
+	maps    map[string]*ebpf.Map
+	links   map[string]link.Link // by hook
+	inner   *ebpf.MapSpec        // of a policy's tables
+	adopted bool
+	report  kernelabi.Report
+	events  *reader
+	watch   *moduleWatch
+
+	mu     sync.Mutex
+	active *engine.Active // last activated by this process
+}
+
+var _ engine.Engine = (*Engine)(nil)
+
+// Open takes over the engine that runs, or starts one. Nothing is enforced until
+// Activate. It fails with [kernelabi.UnsupportedError] if this kernel, as it was
+// booted, would never call the programs.
+func Open(o Options) (*Engine, error) {
+	if o.PinDir == "" {
+		o.PinDir = DefaultPinDir
+	}
+	if o.Log == nil {
+		o.Log = slog.New(slog.DiscardHandler)
+	}
+	defer releaseTypes()
+	report := kernelabi.Probe()
+	if err := report.Err(); err != nil {
+		return nil, fmt.Errorf("open bpf engine: %w", err)
+	}
+	e := &Engine{log: o.Log, root: o.PinDir, report: report, maps: map[string]*ebpf.Map{}, links: map[string]link.Link{}}
+	if err := e.start(); err != nil {
+		e.Close()
+		return nil, fmt.Errorf("open bpf engine: %w", err)
+	}
+	return e, nil
+}
+
+func (e *Engine) start() error {
+	if err := prepareBPFFS(e.root); err != nil {
+		return err
+	}
+	e.dir = filepath.Join(e.root, objectID())
+	if err := os.MkdirAll(e.dir, 0o700); err != nil {
+		return fmt.Errorf("make pin directory: %w", err)
+	}
+	spec, err := loadIpe()
+	if err != nil {
+		return fmt.Errorf("read embedded BPF object: %w", err)
+	}
+	e.inner = spec.Maps[mapActive].InnerMap.Copy()
+	types := btf.NewCache()
+	if err := e.attach(spec, types); err != nil {
+		return err
+	}
+	if e.events, err = newReader(e.maps[mapEvents]); err != nil {
+		return err
+	}
+	if err := e.refreshWalk(types); err != nil {
+		return err
+	}
+	e.watch, err = watchModules(e.modulesChanged)
+	return err
+}
+
+// Name returns "bpf".
+func (*Engine) Name() string { return "bpf" }
+
+// Close lets go of the engine. Everything stays pinned and enforcement goes on.
+func (e *Engine) Close() error {
+	var errs []error
+	if e.watch != nil {
+		errs = append(errs, e.watch.close())
+	}
+	if e.events != nil {
+		errs = append(errs, e.events.close())
+	}
+	for _, l := range e.links {
+		errs = append(errs, l.Close())
+	}
+	for _, m := range e.maps {
+		errs = append(errs, m.Close())
+	}
+	return errors.Join(errs...)
+}
+
+// Unavailable is the set of properties that this kernel cannot provide.
+func (e *Engine) Unavailable() policy.KeySet { return unavailable(e.report) }
+
+// Capabilities lists the properties and the attached hooks.
+func (e *Engine) Capabilities() []engine.Capability {
+	var cs []engine.Capability
+	for _, f := range e.report.Features {
+		if f.Kind == kernelabi.Property {
+			cs = append(cs, engine.Capability{Name: f.Name, Available: f.State == kernelabi.Yes, Detail: f.Detail})
+		}
+	}
+	for _, h := range hooks() {
+		detail := h.purpose
+		_, attached := e.links[h.name]
+		if !attached {
+			detail = "this kernel has no such hook: " + h.purpose
+		}
+		cs = append(cs, engine.Capability{Name: h.name, Available: attached, Detail: detail})
+	}
+	return cs
+}
+
+// unavailable reads from the probes which properties are false in both forms. What
+// a missing dm_verity module cannot provide is merely absent: without the module
+// there is no volume, and if it comes later its facts are found then.
+func unavailable(r kernelabi.Report) policy.KeySet {
+	var s policy.KeySet
+	missing := func(feature string) bool {
+		f, _ := r.Feature(feature)
+		return f.State == kernelabi.No
+	}
+	if missing(kernelabi.PropFSVerityDigest) {
+		s |= policy.Keys(policy.FSVerityDigest)
+	}
+	if missing(kernelabi.PropFSVeritySigned) {
+		s |= policy.Keys(policy.FSVeritySignature)
+	}
+	if missing(kernelabi.DMVerity) {
+		return s
+	}
+	if missing(kernelabi.PropDMVerityHash) {
+		s |= policy.Keys(policy.DMVerityRoothash)
+	}
+	if missing(kernelabi.PropDMVeritySigned) {
+		s |= policy.Keys(policy.DMVeritySignature)
+	}
+	return s
+}
+
+// objectID names this build of the kernel side. Another build has its own pins, so
+// that both can enforce while one replaces the other.
+func objectID() string {
+	sum := sha256.Sum256(_IpeBytes)
+	return hex.EncodeToString(sum[:8])
+}
+
+// releaseTypes gives back the memory of the kernel's BTF, tens of megabytes that
+// nothing needs later.
+func releaseTypes() { debug.FreeOSMemory() }

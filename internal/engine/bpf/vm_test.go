@@ -1,0 +1,128 @@
+//go:build !guest
+
+package bpf_test
+
+import (
+	"os"
+	"os/exec"
+	"path/filepath"
+	"strings"
+	"testing"
+
+	"github.com/ipe-linux/ipe/internal/testvm"
+	"github.com/ipe-linux/ipe/internal/testvm/vmtest"
+)
+
+func TestEngineOnKernels(t *testing.T) {
+	images := makeImages(t)
+	for _, k := range vmtest.Kernels(t) {
+		t.Run(k.Name, func(t *testing.T) {
+			files := vmtest.HostBinary(t, "veritysetup", "fsverity", "mount")
+			for _, name := range []string{"volume.img", "volume.hash", "other.img", "other.hash", "files.img", "roothash.p7s", "digest.p7s", "cert.der"} {
+				files["/images/"+name] = testvm.File{Host: filepath.Join(images.dir, name)}
+			}
+			vmtest.RunPackage(t, testvm.Config{
+				Kernel:  k,
+				Modules: []string{"dm-verity", "loop", "squashfs"},
+				Files:   files,
+				// 6.12 takes root-hash signatures from the key that the firmware vouches for.
+				UEFI: k.Name == "6.12",
+				Env:  []string{"ROOT_HASH=" + images.root, "OTHER_HASH=" + images.other, "KERNEL_NAME=" + k.Name},
+			}, "-test.run=^TestEngine")
+		})
+	}
+}
+
+func TestRefusesKernelThatWouldNotCallIt(t *testing.T) {
+	vmtest.RunPackage(t, testvm.Config{
+		Kernel: vmtest.Kernel(t, "6.1"),
+		Append: []string{"lsm=capability,yama"},
+	}, "-test.run=^TestRefused")
+}
+
+// images are made once on the host by the reference tools.
+type images struct {
+	dir         string
+	root, other string
+}
+
+func makeImages(t *testing.T) images {
+	t.Helper()
+	dir := t.TempDir()
+	im := images{dir: dir}
+	im.root = volume(t, dir, "volume", "one")
+	im.other = volume(t, dir, "other", "two")
+	fileSystem(t, dir)
+	signatures(t, dir, im.root)
+	return im
+}
+
+// script is a program that, if it may be executed, ends in ENOENT.
+const script = "#!/no-such-interpreter\n# "
+
+func volume(t *testing.T, dir, name, content string) (rootHash string) {
+	t.Helper()
+	tree := filepath.Join(dir, name)
+	write(t, filepath.Join(tree, "probe"), script+content+"\n")
+	img, hash := filepath.Join(dir, name+".img"), filepath.Join(dir, name+".hash")
+	run(t, "mksquashfs", tree, img, "-quiet", "-no-progress", "-all-root")
+	for line := range strings.Lines(run(t, "veritysetup", "format", img, hash)) {
+		if digits, ok := strings.CutPrefix(line, "Root hash:"); ok {
+			return strings.TrimSpace(digits)
+		}
+	}
+	t.Fatal("veritysetup printed no root hash")
+	return ""
+}
+
+// fileSystem is an ext4 that can hold fs-verity files.
+func fileSystem(t *testing.T, dir string) {
+	t.Helper()
+	tree := filepath.Join(dir, "files")
+	for _, name := range []string{"plain", "sealed", "changed", "signed"} {
+		write(t, filepath.Join(tree, name), script+name+"\n")
+	}
+	img := filepath.Join(dir, "files.img")
+	run(t, "truncate", "-s", "16M", img)
+	run(t, "mke2fs", "-q", "-t", "ext4", "-b", "4096", "-O", "verity", "-d", tree, img)
+}
+
+// signatures signs, with the public test key that the guest's firmware vouches
+// for, the root hash and the digest of one file.
+func signatures(t *testing.T, dir, root string) {
+	t.Helper()
+	cert, key, err := testvm.PlatformKey(t.Context(), dir)
+	if err != nil {
+		t.Fatal(err)
+	}
+	hash := filepath.Join(dir, "roothash.txt")
+	write(t, hash, root)
+	run(t, "openssl", "smime", "-sign", "-nocerts", "-noattr", "-binary", "-in", hash,
+		"-inkey", key, "-signer", cert, "-outform", "der", "-out", filepath.Join(dir, "roothash.p7s"))
+	run(t, "fsverity", "sign", filepath.Join(dir, "files", "signed"), filepath.Join(dir, "digest.p7s"), "--key="+key, "--cert="+cert)
+	run(t, "openssl", "x509", "-in", cert, "-outform", "der", "-out", filepath.Join(dir, "cert.der"))
+}
+
+func write(t *testing.T, path, content string) {
+	t.Helper()
+	if err := os.MkdirAll(filepath.Dir(path), 0o755); err != nil {
+		t.Fatal(err)
+	}
+	if err := os.WriteFile(path, []byte(content), 0o755); err != nil {
+		t.Fatal(err)
+	}
+}
+
+func run(t *testing.T, name string, args ...string) string {
+	t.Helper()
+	cmd := exec.Command(name, args...)
+	cmd.Env = append(os.Environ(), "PATH="+os.Getenv("PATH")+":/usr/sbin:/sbin")
+	if path, err := exec.LookPath("/usr/sbin/" + name); err == nil {
+		cmd.Path, cmd.Err = path, nil
+	}
+	out, err := cmd.CombinedOutput()
+	if err != nil {
+		t.Fatalf("%s %s: %v\n%s", name, strings.Join(args, " "), err, out)
+	}
+	return string(out)
+}

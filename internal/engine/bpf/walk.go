@@ -1,0 +1,201 @@
+package bpf
+
+import (
+	"errors"
+	"fmt"
+	"os"
+	"strconv"
+	"strings"
+
+	"github.com/cilium/ebpf/btf"
+)
+
+// noOffset marks a member that this kernel does not have (IPE_NO_OFFSET).
+const noOffset = ^uint32(0)
+
+// refreshWalk tells the programs where device-mapper and dm-verity keep what they
+// read. Both may be modules that are not there yet; then there is nothing to tell.
+func (e *Engine) refreshWalk(types *btf.Cache) error {
+	w, err := findWalk(types)
+	if err != nil {
+		return fmt.Errorf("find dm-verity: %w", err)
+	}
+	var have ipeWalk
+	if err := e.maps[mapWalk].Lookup(slot, &have); err != nil {
+		return fmt.Errorf("find dm-verity: %w", err)
+	}
+	if w == have || w.Ready == 0 {
+		return nil
+	}
+	// A reader may see a part of the update; readiness therefore comes last.
+	unready := w
+	unready.Ready = 0
+	for _, step := range []ipeWalk{unready, w} {
+		if err := e.maps[mapWalk].Put(slot, &step); err != nil {
+			return fmt.Errorf("find dm-verity: %w", err)
+		}
+	}
+	return nil
+}
+
+// findWalk takes the offsets from BTF. The zero value says that dm-verity is not
+// loaded.
+func findWalk(types *btf.Cache) (ipeWalk, error) {
+	major, err := deviceMapperMajor()
+	if err != nil || major == 0 {
+		return ipeWalk{}, err
+	}
+	dm, err := moduleTypes(types, "dm_mod", "mapped_device")
+	if err != nil {
+		return ipeWalk{}, err
+	}
+	verity, err := moduleTypes(types, "dm_verity", "dm_verity")
+	if err != nil || dm == nil || verity == nil {
+		return ipeWalk{}, err
+	}
+	kernel, err := types.Kernel()
+	if err != nil {
+		return ipeWalk{}, fmt.Errorf("read kernel BTF: %w", err)
+	}
+	d, v := members{specs: []*btf.Spec{dm, kernel}}, members{specs: []*btf.Spec{verity, kernel}}
+	w := ipeWalk{
+		Ready: 1, DmMajor: major,
+		MdMap:            d.must("mapped_device", "map"),
+		TableNumTargets:  d.must("dm_table", "num_targets"),
+		TableTargets:     d.must("dm_table", "targets"),
+		TargetType:       d.must("dm_target", "type"),
+		TargetPrivate:    d.must("dm_target", "private"),
+		TypeName:         d.must("target_type", "name"),
+		VerityRootDigest: v.must("dm_verity", "root_digest"),
+		VerityDigestSize: v.must("dm_verity", "digest_size"),
+		VerityAlgName:    v.must("dm_verity", "alg_name"),
+		AlgCraName:       v.must("crypto_alg", "cra_name"),
+	}
+	v.setHash(&w)
+	v.setSignature(&w)
+	return w, errors.Join(d.err, v.err)
+}
+
+// setHash finds the crypto handles of dm-verity: one ahash before 6.12, an ahash
+// or a shash since then.
+func (m *members) setHash(w *ipeWalk) {
+	candidates := []struct{ member, handle string }{
+		{"shash_tfm", "crypto_shash"}, {"ahash_tfm", "crypto_ahash"}, {"tfm", "crypto_ahash"},
+	}
+	w.VerityTfm = [2]uint32{noOffset, noOffset}
+	w.TfmAlg = w.VerityTfm
+	n := 0
+	for _, c := range candidates {
+		if off, ok := m.find("dm_verity", c.member); ok && n < len(w.VerityTfm) {
+			w.VerityTfm[n] = off
+			w.TfmAlg[n] = m.must(c.handle, "base") + m.must("crypto_tfm", "__crt_alg")
+			n++
+		}
+	}
+}
+
+// setSignature finds what says that a volume's root hash was signed. Since 6.12
+// the signature itself is kept; before, the key description that the constructor
+// accepts only together with a valid signature.
+func (m *members) setSignature(w *ipeWalk) {
+	w.VeritySig, w.VeritySigSize = noOffset, noOffset
+	if sig, ok := m.find("dm_verity", "root_digest_sig"); ok {
+		w.VeritySig, w.VeritySigSize = sig, m.must("dm_verity", "sig_size")
+	} else if desc, ok := m.find("dm_verity", "signature_key_desc"); ok {
+		w.VeritySig = desc
+	}
+}
+
+// members looks up struct members, in a driver's own types and then in the
+// kernel's, and keeps the first error.
+type members struct {
+	specs []*btf.Spec
+	err   error
+}
+
+func (m *members) must(typ, member string) uint32 {
+	off, ok := m.find(typ, member)
+	if !ok && m.err == nil {
+		m.err = fmt.Errorf("struct %s has no %s", typ, member)
+	}
+	return off
+}
+
+func (m *members) has(typ string) bool { return len(m.structs(typ)) > 0 }
+
+// structs returns the types of that name, those of the first specification that
+// has any. There may be several: a module repeats a type of the kernel when some
+// part of it looks different from there.
+func (m *members) structs(name string) (found []*btf.Struct) {
+	for _, spec := range m.specs {
+		types, err := spec.AnyTypesByName(name)
+		if err != nil {
+			continue
+		}
+		for _, t := range types {
+			if s, ok := t.(*btf.Struct); ok {
+				found = append(found, s)
+			}
+		}
+		if len(found) > 0 {
+			break
+		}
+	}
+	return found
+}
+
+// find returns the offset on which all types of that name agree.
+func (m *members) find(typ, member string) (uint32, bool) {
+	off, found := noOffset, false
+	for _, s := range m.structs(typ) {
+		for _, f := range s.Members {
+			if f.Name != member || f.BitfieldSize != 0 {
+				continue
+			}
+			if found && off != f.Offset.Bytes() {
+				return noOffset, false
+			}
+			off, found = f.Offset.Bytes(), true
+		}
+	}
+	return off, found
+}
+
+// moduleTypes returns the types of a driver, those of the kernel if it is built in,
+// nil if it is not loaded. structure is one that only this driver has.
+func moduleTypes(types *btf.Cache, module, structure string) (*btf.Spec, error) {
+	spec, err := types.Module(module)
+	if err == nil {
+		return spec, nil
+	}
+	if !errors.Is(err, os.ErrNotExist) {
+		return nil, fmt.Errorf("read BTF of %s: %w", module, err)
+	}
+	kernel, err := types.Kernel()
+	if err != nil {
+		return nil, fmt.Errorf("read kernel BTF: %w", err)
+	}
+	if k := (&members{specs: []*btf.Spec{kernel}}); !k.has(structure) {
+		return nil, nil
+	}
+	return kernel, nil
+}
+
+// deviceMapperMajor is the major number of mapped devices, 0 while there is none.
+func deviceMapperMajor() (uint32, error) {
+	text, err := os.ReadFile("/proc/devices")
+	if err != nil {
+		return 0, fmt.Errorf("read device numbers: %w", err)
+	}
+	_, blocks, _ := strings.Cut(string(text), "Block devices:")
+	for line := range strings.Lines(blocks) {
+		if f := strings.Fields(line); len(f) == 2 && f[1] == "device-mapper" {
+			n, err := strconv.ParseUint(f[0], 10, 12)
+			if err != nil {
+				return 0, fmt.Errorf("read device numbers: %w", err)
+			}
+			return uint32(n), nil
+		}
+	}
+	return 0, nil
+}

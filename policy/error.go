@@ -1,0 +1,63 @@
+package policy
+
+import (
+	"errors"
+	"fmt"
+	"strconv"
+)
+
+// The classes of failure. A kernel tells them apart by errno, and so must
+// whoever stands in for one.
+var (
+	// ErrSyntax: the text is no policy. The kernel's EBADMSG.
+	ErrSyntax = errors.New("malformed policy")
+	// ErrValue: a version or digest is not written in the right digits. EINVAL.
+	ErrValue = errors.New("malformed value")
+	// ErrRange: a number of the version is over 65535. ERANGE.
+	ErrRange = errors.New("number out of range")
+)
+
+// SyntaxError is why and where a policy was refused.
+type SyntaxError struct {
+	// Line and Col count from 1, Col in bytes. Both are 0 if there is no text
+	// around the token. LF, CR and CRLF each end a line.
+	Line, Col int
+	// Token is the refused token; it stands at Line and Col. It is empty if the
+	// policy as a whole is at fault.
+	Token string
+	// Msg says what is wrong and, where the mistake is a usual one, what to write.
+	Msg string
+	// Err is ErrSyntax, ErrValue or ErrRange.
+	Err error
+}
+
+// Error returns position, token and message in one line of printable text.
+func (e *SyntaxError) Error() string {
+	text := e.Msg
+	if e.Token != "" {
+		text = quote(e.Token) + ": " + text
+	}
+	if e.Line == 0 {
+		return text
+	}
+	return fmt.Sprintf("line %d, column %d: %s", e.Line, e.Col, text)
+}
+
+// Unwrap returns the class of the failure.
+func (e *SyntaxError) Unwrap() error { return e.Err }
+
+// maxQuoted bounds what a message shows of a token, in bytes.
+const maxQuoted = 80
+
+// quote returns s in printable form, the middle of a long one left out.
+func quote(s string) string {
+	if len(s) <= maxQuoted {
+		return strconv.Quote(s)
+	}
+	return fmt.Sprintf("%q...%q (%d bytes)", s[:maxQuoted/2], s[len(s)-8:], len(s))
+}
+
+// refuse returns an error that has no position yet.
+func refuse(class error, format string, args ...any) *SyntaxError {
+	return &SyntaxError{Msg: fmt.Sprintf(format, args...), Err: class}
+}

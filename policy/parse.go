@@ -1,0 +1,182 @@
+package policy
+
+import "bytes"
+
+// minRule is the length of the shortest rule, "op=POLICY action=DENY\n". It
+// bounds how many rules are made room for.
+const minRule = 22
+
+// Parse reads a policy. It accepts and refuses what Linux 6.12 does: the first
+// NUL byte ends the text, 0xA0 counts as a trailing blank, nothing is quoted,
+// and the leftmost error of the topmost bad line is the one reported. Every
+// error is a *SyntaxError. The policy keeps nothing of text.
+func Parse(text []byte) (*Policy, error) {
+	p := newParser(text)
+	if err := p.run(); err != nil {
+		return nil, err
+	}
+	return p.pol, nil
+}
+
+// parser holds a policy in the making.
+type parser struct {
+	lex lexer
+	cut bool // a NUL byte ends the text before its end
+	pol *Policy
+	end token // the last token of the last statement
+	at  int   // and its line; 0 before the header
+
+	props []Property // of the present rule
+	slab  []Property // where finished rules keep theirs
+	sum   []byte     // scratch for the bytes of a digest
+	alg   string     // algorithm of the last digest
+}
+
+func newParser(text []byte) *parser {
+	p := &parser{pol: &Policy{}}
+	if i := bytes.IndexByte(text, 0); i >= 0 {
+		text, p.cut = text[:i], true
+	}
+	p.lex.rest = text
+	p.pol.Rules = make([]Rule, 0, min(bytes.Count(text, lf), len(text)/minRule))
+	return p
+}
+
+// run parses all lines, the first of them as header. What concerns the whole
+// is checked last, since an error in a line comes before it.
+func (p *parser) run() error {
+	for {
+		raw, ok := p.lex.next()
+		if !ok {
+			break
+		}
+		stmt, _ := split(raw)
+		if len(stmt) == 0 {
+			continue
+		}
+		parse := p.statement
+		if p.at == 0 {
+			parse = p.header
+		}
+		if err := parse(tokens{stmt: stmt}); err != nil {
+			return err
+		}
+	}
+	return p.whole()
+}
+
+// whole checks that there is a header and a default for each operation.
+func (p *parser) whole() error {
+	if p.at == 0 {
+		err := refuse(ErrSyntax, "no header: a policy begins with policy_name=NAME policy_version=1.0.0%s", p.nulNote())
+		err.Line, err.Col = 1, 1
+		return err
+	}
+	if missing := p.pol.withoutDefault(); p.pol.Default == NoAction && len(missing) > 0 {
+		err := refuse(ErrSyntax, "no default for %s: add DEFAULT action=DENY, or one for each of them%s", join(missing), p.nulNote())
+		err.Line, err.Col = p.at, p.end.col+len(p.end.text)
+		return err
+	}
+	return nil
+}
+
+// withoutDefault returns the operations that have no default of their own.
+func (p *Policy) withoutDefault() []Op {
+	var ops []Op
+	for op, action := range p.OpDefault {
+		if action == NoAction {
+			ops = append(ops, Op(op))
+		}
+	}
+	return ops
+}
+
+// statement parses a line behind the header: a default or a rule.
+func (p *parser) statement(t tokens) error {
+	var isDefault bool
+	op := OpUnknown
+	p.props = p.props[:0]
+	for first := true; ; first = false {
+		tok, _ := t.next()
+		switch {
+		case tok.last:
+			return p.finish(tok, isDefault, op)
+		case first && string(tok.text) == wordDefault:
+			isDefault = true
+		case op == OpUnknown:
+			if op = operation(tok.text); op == OpUnknown {
+				return p.fail(tok, explainOperation(tok.text))
+			}
+		default:
+			prop, err := p.property(tok.text)
+			if err != nil {
+				return p.fail(tok, err)
+			}
+			p.props = append(p.props, prop)
+		}
+	}
+}
+
+// finish takes the last token, which can only be an action, and stores what the
+// line says.
+func (p *parser) finish(tok token, isDefault bool, op Op) error {
+	p.end, p.at = tok, p.lex.line
+	act := action(tok.text)
+	switch {
+	case act == NoAction:
+		return p.fail(tok, explainAction(tok.text))
+	case isDefault:
+		return p.setDefault(tok, op, act)
+	case op == OpUnknown:
+		return p.fail(tok, refuse(ErrSyntax, "no operation before the action: write op=EXECUTE %s", tok.text))
+	}
+	p.pol.Rules = append(p.pol.Rules, Rule{Op: op, Properties: p.keep(), Action: act, Line: p.lex.line})
+	return nil
+}
+
+func (p *parser) setDefault(tok token, op Op, act Action) error {
+	if len(p.props) > 0 {
+		return p.fail(tok, refuse(ErrSyntax, "a default takes no property: leave out %s, or DEFAULT", p.props[0].Key))
+	}
+	slot, of := &p.pol.Default, "a global default"
+	if op != OpUnknown {
+		slot, of = &p.pol.OpDefault[op], "a default for "+op.String()
+	}
+	if *slot != NoAction {
+		return p.fail(tok, refuse(ErrSyntax, "there is %s already", of))
+	}
+	*slot = act
+	return nil
+}
+
+// keep returns the present rule's properties in memory of their own. Rules
+// share slabs, so that thousands of them cost a few allocations.
+func (p *parser) keep() []Property {
+	n := len(p.props)
+	if n == 0 {
+		return nil
+	}
+	if cap(p.slab)-len(p.slab) < n {
+		p.slab = make([]Property, 0, max(n, min(cap(p.pol.Rules), 512)))
+	}
+	start := len(p.slab)
+	p.slab = append(p.slab, p.props...)
+	return p.slab[start : start+n : start+n]
+}
+
+// fail gives err the position of tok in the present line.
+func (p *parser) fail(tok token, err *SyntaxError) error {
+	err.Line, err.Col, err.Token = p.lex.line, tok.col, string(tok.text)
+	if p.lex.atEnd() {
+		err.Msg += p.nulNote()
+	}
+	return err
+}
+
+// nulNote reminds of a NUL byte, which no editor shows.
+func (p *parser) nulNote() string {
+	if !p.cut {
+		return ""
+	}
+	return "; a NUL byte ends the policy here, what follows it is ignored (UTF-16 text has such bytes)"
+}
