@@ -1,0 +1,205 @@
+package kernelabi_test
+
+import (
+	"errors"
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+
+	"github.com/cilium/ebpf/btf"
+	"golang.org/x/sys/unix"
+
+	"github.com/ipe-linux/ipe/internal/kernelabi"
+)
+
+// full is a machine on which everything is there, as Debian's 6.12 would be.
+func full(t *testing.T) map[string]string {
+	return map[string]string{
+		"proc/sys/kernel/osrelease":                          "6.12.117-cloud-amd64\n",
+		"sys/kernel/security/lsm":                            "capability,landlock,yama,bpf\n",
+		"sys/kernel/btf/vmlinux":                             vmlinux(t, true, true),
+		"sys/kernel/btf/dm_verity":                           "x",
+		"sys/module/dm_verity/parameters/require_signatures": "N\n",
+		"proc/sys/fs/verity/require_signatures":              "0\n",
+	}
+}
+
+// vmlinux returns BTF with the few types that probes look for.
+func vmlinux(t *testing.T, setintegrity, verityInfo bool) string {
+	t.Helper()
+	word := &btf.Int{Name: "long", Size: 8, Encoding: btf.Signed}
+	fn := func(name string) *btf.Func {
+		return &btf.Func{Name: name, Type: &btf.FuncProto{Return: word}, Linkage: btf.GlobalFunc}
+	}
+	inode := &btf.Struct{Name: "inode", Size: 8, Members: []btf.Member{{Name: "i_ino", Type: word}}}
+	if verityInfo {
+		inode.Size = 16
+		inode.Members = append(inode.Members, btf.Member{Name: "i_verity_info", Type: word, Offset: 64})
+	}
+	types := []btf.Type{fn("bpf_lsm_bprm_check_security"), inode,
+		&btf.Struct{Name: "fsverity_info", Size: 8, Members: []btf.Member{{Name: "inode", Type: word}}}}
+	if setintegrity {
+		types = append(types, fn("bpf_lsm_inode_setintegrity"))
+	}
+	b, err := btf.NewBuilder(types, nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	raw, err := b.Marshal(nil, nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return string(raw)
+}
+
+func probe(t *testing.T, files map[string]string, bpf error) kernelabi.Report {
+	t.Helper()
+	root := t.TempDir()
+	for name, text := range files {
+		p := filepath.Join(root, name)
+		if err := os.MkdirAll(filepath.Dir(p), 0o755); err != nil {
+			t.Fatal(err)
+		}
+		if err := os.WriteFile(p, []byte(text), 0o644); err != nil {
+			t.Fatal(err)
+		}
+	}
+	s := kernelabi.System{Root: root, BPF: func() error { return bpf }}
+	return s.Probe()
+}
+
+func TestFullMachine(t *testing.T) {
+	r := probe(t, full(t), nil)
+	if err := r.Err(); err != nil {
+		t.Errorf("Err() = %v, want nil", err)
+	}
+	for _, f := range r.Features {
+		want := kernelabi.Yes
+		if f.Kind == kernelabi.Neighbour {
+			want = kernelabi.No
+		}
+		if f.State != want {
+			t.Errorf("%s is %s (%s), want %s", f.Name, f.State, f.Detail, want)
+		}
+		if f.State == kernelabi.Yes && f.Fix != "" {
+			t.Errorf("%s is there and has a fix: %s", f.Name, f.Fix)
+		}
+		if f.Need == "" || f.Detail == "" || f.Min == "" {
+			t.Errorf("%s lacks need, detail or minimum: %+v", f.Name, f)
+		}
+	}
+}
+
+func TestWhatIsMissing(t *testing.T) {
+	const gone = "\x00"
+	tests := []struct {
+		name    string
+		change  map[string]string
+		feature string
+		state   kernelabi.State
+		fix     string
+	}{
+		{"bpf not in the list", map[string]string{"sys/kernel/security/lsm": "lockdown,capability,yama,apparmor"},
+			kernelabi.LSMList, kernelabi.No, "lsm=lockdown,capability,yama,apparmor,bpf"},
+		{"a name that only contains bpf", map[string]string{"sys/kernel/security/lsm": "capability,bpfx"},
+			kernelabi.LSMList, kernelabi.No, "lsm=capability,bpfx,bpf"},
+		{"no securityfs", map[string]string{"sys/kernel/security/lsm": gone},
+			kernelabi.LSMList, kernelabi.Unknown, "mount -t securityfs"},
+		{"old kernel", map[string]string{"proc/sys/kernel/osrelease": "5.15.0"},
+			kernelabi.Kernel, kernelabi.No, "boot Linux 6.1"},
+		{"no BTF", map[string]string{"sys/kernel/btf/vmlinux": gone},
+			kernelabi.KernelBTF, kernelabi.No, "CONFIG_DEBUG_INFO_BTF=y"},
+		{"BTF is no BTF", map[string]string{"sys/kernel/btf/vmlinux": "nonsense"},
+			kernelabi.KernelBTF, kernelabi.Unknown, ""},
+		{"no BTF, configuration says off",
+			map[string]string{"sys/kernel/btf/vmlinux": gone, "boot/config-6.12.117-cloud-amd64": "# CONFIG_BPF_LSM is not set\n"},
+			kernelabi.BPFLSM, kernelabi.No, "CONFIG_BPF_LSM=y"},
+		{"no BTF, configuration says on",
+			map[string]string{"sys/kernel/btf/vmlinux": gone, "boot/config-6.12.117-cloud-amd64": "CONFIG_BPF_LSM=y\n"},
+			kernelabi.BPFLSM, kernelabi.Yes, ""},
+		{"module there, not loaded",
+			map[string]string{"sys/module/dm_verity/parameters/require_signatures": gone,
+				"lib/modules/6.12.117-cloud-amd64/modules.dep": "kernel/drivers/md/dm-verity.ko.xz: kernel/drivers/md/dm-bufio.ko.xz\n"},
+			kernelabi.PropDMVerityHash, kernelabi.No, "modprobe dm_verity"},
+		{"only a dependency", map[string]string{"sys/module/dm_verity/parameters/require_signatures": gone,
+			"lib/modules/6.12.117-cloud-amd64/modules.dep": "kernel/x.ko: kernel/drivers/md/dm-verity.ko\n"},
+			kernelabi.DMVerity, kernelabi.No, "CONFIG_DM_VERITY"},
+		{"signed volumes off", map[string]string{"sys/module/dm_verity/parameters/require_signatures": gone,
+			"sys/module/dm_verity/refcnt": "0"},
+			kernelabi.PropDMVeritySigned, kernelabi.No, "CONFIG_DM_VERITY_VERIFY_ROOTHASH_SIG"},
+		{"6.1 has no setintegrity", map[string]string{"sys/kernel/btf/vmlinux": vmlinux(t, false, true)},
+			kernelabi.PropFSVeritySigned, kernelabi.No, "6.12"},
+		{"built-in signatures off", map[string]string{"proc/sys/fs/verity/require_signatures": gone},
+			kernelabi.PropFSVeritySigned, kernelabi.No, "CONFIG_FS_VERITY_BUILTIN_SIGNATURES"},
+		{"facts moved out of struct inode", map[string]string{"sys/kernel/btf/vmlinux": vmlinux(t, true, false)},
+			kernelabi.PropFSVerityDigest, kernelabi.No, ""},
+		{"kernel's own IPE", map[string]string{"sys/kernel/security/ipe/enforce": "1"},
+			kernelabi.KernelIPE, kernelabi.Yes, ""},
+	}
+	for _, tt := range tests {
+		t.Run(tt.name, func(t *testing.T) {
+			files := full(t)
+			for name, text := range tt.change {
+				files[name] = text
+				if text == gone {
+					delete(files, name)
+				}
+			}
+			f, ok := probe(t, files, nil).Feature(tt.feature)
+			if !ok || f.State != tt.state || !strings.Contains(f.Fix, tt.fix) {
+				t.Errorf("%s = %+v, want state %s and a fix with %q", tt.feature, f, tt.state, tt.fix)
+			}
+		})
+	}
+}
+
+func TestErrCarriesFix(t *testing.T) {
+	files := full(t)
+	files["sys/kernel/security/lsm"] = "yama"
+	err := probe(t, files, unix.ENOSYS).Err()
+	var unsupported *kernelabi.UnsupportedError
+	if !errors.As(err, &unsupported) {
+		t.Fatalf("Err() = %v, want an UnsupportedError", err)
+	}
+	if unsupported.Feature != kernelabi.BPFSyscall || unsupported.Hint() == "" {
+		t.Errorf("first error is %+v, want %s with a fix", unsupported, kernelabi.BPFSyscall)
+	}
+	if !strings.Contains(err.Error(), "lsm-list: bpf is not in the active list yama") {
+		t.Errorf("Err() = %v, does not name the list", err)
+	}
+}
+
+func TestParseVersion(t *testing.T) {
+	tests := []struct {
+		in   string
+		want string
+	}{
+		{"6.12.117-cloud-amd64", "6.12.117"}, {"6.1.0-51-amd64", "6.1.0"},
+		{"7.0-rc3", "7.0.0"}, {"6.18", "6.18.0"}, {"6", ""}, {"", ""}, {"linux", ""}, {"6.-1.2", ""},
+	}
+	for _, tt := range tests {
+		v, err := kernelabi.ParseVersion(tt.in)
+		if got := v.String(); (err == nil) != (tt.want != "") || err == nil && got != tt.want {
+			t.Errorf("ParseVersion(%q) = %s, %v, want %q", tt.in, got, err, tt.want)
+		}
+	}
+	if v := (kernelabi.Version{Major: 6, Minor: 2}); !v.AtLeast(6, 1) || v.AtLeast(6, 12) || v.AtLeast(7, 0) {
+		t.Errorf("order of %v is wrong", v)
+	}
+}
+
+// TestProbeHere runs the real probes on whatever runs the tests: they must end
+// with one row a feature, and change nothing.
+func TestProbeHere(t *testing.T) {
+	r := kernelabi.Probe()
+	if _, err := kernelabi.ParseVersion(r.Release); err != nil {
+		t.Error(err)
+	}
+	if len(r.Features) != 15 {
+		t.Errorf("%d features, want 15", len(r.Features))
+	}
+	for _, f := range r.Features {
+		t.Logf("%-30s %-8s %s", f.Name, f.State, f.Detail)
+	}
+}

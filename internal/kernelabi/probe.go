@@ -1,0 +1,91 @@
+package kernelabi
+
+// The names of the probes. Those of properties are the policy language's words.
+const (
+	Kernel             = "kernel"
+	BPFSyscall         = "bpf-syscall"
+	BPFLSM             = "bpf-lsm"
+	LSMList            = "lsm-list"
+	KernelBTF          = "kernel-btf"
+	ModuleBTF          = "module-btf"
+	DMVerity           = "dm-verity"
+	VerityInfo         = "inode-verity-info"
+	FSVerityBuiltinSig = "fs-verity-builtin-signatures"
+	PropBootVerified   = "boot_verified"
+	PropDMVerityHash   = "dmverity_roothash"
+	PropDMVeritySigned = "dmverity_signature"
+	PropFSVerityDigest = "fsverity_digest"
+	PropFSVeritySigned = "fsverity_signature"
+	KernelIPE          = "kernel-ipe"
+)
+
+// What the probes look for.
+const (
+	minMajor, minMinor  = 6, 1
+	minKernel           = "6.1"
+	setIntegrityKernel  = "6.12"
+	setIntegrityAttach  = "bpf_lsm_inode_setintegrity"
+	anyBPFLSMAttach     = "bpf_lsm_bprm_check_security"
+	requireFSSignatures = "proc/sys/fs/verity/require_signatures"
+	requireDMSignatures = "sys/module/dm_verity/parameters/require_signatures"
+)
+
+// finding is what one probe saw.
+type finding struct {
+	state  State
+	detail string
+	fix    string
+}
+
+func yes(detail string) finding     { return finding{state: Yes, detail: detail} }
+func no(detail, fix string) finding { return finding{state: No, detail: detail, fix: fix} }
+func unknown(detail, fix string) finding {
+	return finding{state: Unknown, detail: detail, fix: fix}
+}
+
+// probe is one row of the table.
+type probe struct {
+	name string
+	kind Kind
+	min  string
+	need string
+	look func(*System, kernelBTF) finding
+}
+
+// probes is the table of features, in the order of a report.
+func probes() []probe {
+	return []probe{
+		{Kernel, Engine, minKernel, "the hooks and structures that the BPF engine was written against", lookKernel},
+		{BPFSyscall, Engine, "4.4", "loading programs", lookSyscall},
+		{BPFLSM, Engine, "5.7", "attaching programs to security hooks", lookBPFLSM},
+		{LSMList, Engine, "5.7", "having the attached programs called at all", lookLSMList},
+		{KernelBTF, Engine, "5.4", "finding the kernel's structures whatever its version and configuration", lookKernelBTF},
+		{ModuleBTF, Aid, "5.11", "finding the structures of drivers built as modules", lookModuleBTF},
+		{DMVerity, Aid, "3.4", "dm-verity volumes", lookDMVerity},
+		{VerityInfo, Aid, "5.4", "reading a file's fs-verity digest in any hook", lookVerityInfo},
+		{FSVerityBuiltinSig, Aid, "5.4", "signatures that the kernel itself checks when an fs-verity file is opened", lookBuiltinSig},
+		{PropBootVerified, Property, minKernel, "trusting what came with the initramfs", lookBootVerified},
+		{PropDMVerityHash, Property, minKernel, "trusting a volume by its root hash", lookRoothash},
+		{PropDMVeritySigned, Property, minKernel, "trusting a volume by its signed root hash", lookRoothashSig},
+		{PropFSVerityDigest, Property, minKernel, "trusting a file by its fs-verity digest", lookFileDigest},
+		{PropFSVeritySigned, Property, setIntegrityKernel, "trusting a file by its built-in fs-verity signature", lookFileSig},
+		{KernelIPE, Neighbour, "6.12", "nothing here; its own policy, if one is active, decides as well", lookIPE},
+	}
+}
+
+// Probe looks at the running kernel.
+func Probe() Report { return (&System{}).Probe() }
+
+// Probe runs every probe.
+func (s *System) Probe() Report {
+	types := s.btf()
+	r := Report{Release: s.release()}
+	for _, p := range probes() {
+		f := p.look(s, types)
+		r.Features = append(r.Features, Feature{
+			Name: p.name, Kind: p.kind, State: f.state, Min: p.min,
+			Need: p.need, Detail: f.detail, Fix: f.fix,
+		})
+	}
+	return r
+}

@@ -1,0 +1,157 @@
+// Package store keeps signed policies on disk: their envelopes as they came,
+// which policy is active, the mode, and for each policy name the lowest version
+// that is still acceptable, the floor, which a reboot does not forget.
+//
+// A store is a directory that one process at a time may hold open:
+//
+//	index               everything but the envelopes, with format number and checksum
+//	policies/HEX.p7b    an envelope under the SHA-256 of its bytes
+//
+// Only the replacement of the index commits a change, so a crash leaves the old
+// state or the new one, whole. Open checks every byte that it relies on. What it
+// does not understand it neither changes nor removes: it says which file is at
+// fault and leaves the repair to people, for starting anew forgets the floors.
+//
+// The store treats envelopes as opaque. Whoever takes one out verifies it again.
+// A floor protects from those who can offer old policies, not from those who can
+// write to the directory.
+package store
+
+import (
+	"crypto/sha256"
+	"errors"
+	"fmt"
+	"maps"
+	"os"
+	"path/filepath"
+	"slices"
+	"strings"
+	"sync"
+
+	"github.com/ipe-linux/ipe/internal/atomicfile"
+	"github.com/ipe-linux/ipe/policy"
+	"github.com/ipe-linux/ipe/sign"
+)
+
+// Limits of a store. They bound what a hostile index can make a reader do, and
+// are far above what machines have.
+const (
+	// MaxEnvelope is the greatest length of an envelope in bytes.
+	MaxEnvelope = sign.MaxLen
+	// MaxName is the greatest length of a policy name in bytes: that of a file
+	// name, which a policy's name becomes in the control interface.
+	MaxName = 255
+	// MaxPolicies is the greatest number of policies held at one time.
+	MaxPolicies = 256
+	// MaxFloors is the greatest number of names that can ever have been active. No
+	// floor is ever dropped to make room.
+	MaxFloors = 4096
+)
+
+// Entry is a policy as the store takes it and gives it back.
+type Entry struct {
+	Name     string
+	Version  policy.Version
+	Envelope []byte
+}
+
+// Item describes a stored policy. SHA256 is the digest of the whole envelope.
+type Item struct {
+	Name    string
+	Version policy.Version
+	SHA256  [sha256.Size]byte
+}
+
+// Mode is how decisions take effect. A new store enforces and records denials only.
+type Mode struct {
+	Enforce      bool
+	SuccessAudit bool
+}
+
+// Store is an open store. Its methods may be called concurrently. A method that
+// fails has changed nothing, except as said at ErrFailed.
+type Store struct {
+	fsys atomicfile.FS
+	dir  string
+	lock *os.File
+
+	mu     sync.Mutex
+	index  index
+	failed error
+}
+
+// Close gives up the lock. Methods that change the store fail afterwards.
+func (s *Store) Close() error {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if errors.Is(s.failed, os.ErrClosed) {
+		return nil
+	}
+	s.failed = os.ErrClosed
+	if err := s.lock.Close(); err != nil {
+		return fmt.Errorf("close store: %w", err)
+	}
+	return nil
+}
+
+// Get returns the named policy, or an error that wraps ErrNotFound, or
+// ErrCorrupt if the envelope on disk is not what was put there.
+func (s *Store) Get(name string) (Entry, error) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	r, ok := s.index.policies[name]
+	if !ok {
+		return Entry{}, fmt.Errorf("get policy %q: %w", name, ErrNotFound)
+	}
+	envelope, err := readEnvelope(s.envelopePath(r.sum), r.sum)
+	if err != nil {
+		return Entry{}, fmt.Errorf("get policy %q: %w", name, err)
+	}
+	return Entry{Name: name, Version: r.version, Envelope: envelope}, nil
+}
+
+// List describes the stored policies in the order of their names.
+func (s *Store) List() []Item {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	items := make([]Item, 0, len(s.index.policies))
+	for name, r := range s.index.policies {
+		items = append(items, Item{Name: name, Version: r.version, SHA256: r.sum})
+	}
+	slices.SortFunc(items, func(a, b Item) int { return strings.Compare(a.Name, b.Name) })
+	return items
+}
+
+// Active returns the name of the active policy; ok is false if there is none.
+func (s *Store) Active() (name string, ok bool) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.index.active, s.index.active != ""
+}
+
+// Mode returns the mode.
+func (s *Store) Mode() Mode {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.index.mode
+}
+
+// Floor returns the lowest acceptable version of the named policy; ok is false
+// if it never was active, so that any version is acceptable.
+func (s *Store) Floor(name string) (floor policy.Version, ok bool) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	floor, ok = s.index.floors[name]
+	return floor, ok
+}
+
+// Floors returns all floors by policy name, also those of deleted policies.
+func (s *Store) Floors() map[string]policy.Version {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return maps.Clone(s.index.floors)
+}
+
+func (s *Store) envelopePath(sum [sha256.Size]byte) string {
+	return filepath.Join(s.dir, policiesName, envelopeName(sum))
+}

@@ -1,0 +1,77 @@
+package sign
+
+import (
+	"crypto"
+	"crypto/x509"
+	"encoding/pem"
+	"errors"
+	"fmt"
+	"strings"
+)
+
+var (
+	// ErrPassphrase: the private key is encrypted, and the passphrase is missing
+	// or wrong.
+	ErrPassphrase = errors.New("passphrase missing or wrong")
+	// ErrNoKey: the text holds no private key in a form that ParseKey reads.
+	ErrNoKey = errors.New("no private key found (expected is PEM: PKCS#8, PKCS#1 or SEC 1)")
+)
+
+var errLegacyEncryption = errors.New("encrypted in the legacy form of PEM (convert it with: openssl pkcs8 -topk8 -in KEY -out NEWKEY)")
+
+// ParseKey reads the first private key of a PEM text: PKCS#8, plain or encrypted
+// with a passphrase (PBES2 with PBKDF2 and AES or triple DES, as OpenSSL writes
+// it), PKCS#1 or SEC 1. Other blocks are skipped. The passphrase is ignored for
+// keys that need none. Errors wrap ErrNoKey, ErrPassphrase or ErrAlgorithm where
+// these apply.
+func ParseKey(pemText, passphrase []byte) (crypto.Signer, error) {
+	for block, rest := pem.Decode(pemText); block != nil; block, rest = pem.Decode(rest) {
+		if !strings.HasSuffix(block.Type, "PRIVATE KEY") {
+			continue
+		}
+		key, err := parseKeyBlock(block, passphrase)
+		if err != nil {
+			return nil, fmt.Errorf("parse private key: %w", err)
+		}
+		return key, nil
+	}
+	return nil, fmt.Errorf("parse private key: %w", ErrNoKey)
+}
+
+func parseKeyBlock(block *pem.Block, passphrase []byte) (crypto.Signer, error) {
+	if strings.Contains(block.Headers["Proc-Type"], "ENCRYPTED") {
+		return nil, errLegacyEncryption
+	}
+	switch block.Type {
+	case "PRIVATE KEY":
+		return parsePKCS8(block.Bytes)
+	case "ENCRYPTED PRIVATE KEY":
+		der, err := decryptPKCS8(block.Bytes, passphrase)
+		if err != nil {
+			return nil, err
+		}
+		key, err := parsePKCS8(der)
+		if err != nil {
+			// Padding can come out right by chance under a wrong passphrase.
+			return nil, fmt.Errorf("%w: %w", ErrPassphrase, err)
+		}
+		return key, nil
+	case "RSA PRIVATE KEY":
+		return x509.ParsePKCS1PrivateKey(block.Bytes)
+	case "EC PRIVATE KEY":
+		return x509.ParseECPrivateKey(block.Bytes)
+	}
+	return nil, fmt.Errorf("PEM block %q: %w", block.Type, ErrNoKey)
+}
+
+func parsePKCS8(der []byte) (crypto.Signer, error) {
+	key, err := x509.ParsePKCS8PrivateKey(der)
+	if err != nil {
+		return nil, err
+	}
+	signer, ok := key.(crypto.Signer)
+	if !ok {
+		return nil, fmt.Errorf("key of type %T cannot sign: %w", key, ErrAlgorithm)
+	}
+	return signer, nil
+}
