@@ -284,3 +284,14 @@ func protectFile(path string) error {
 	}
 	return errors.Join(unix.Mprotect(mem, unix.PROT_READ|unix.PROT_EXEC), unix.Munmap(mem))
 }
+
+// TestMain refuses to run anywhere but in a test guest, whose root is the
+// initramfs: these tests attach programs that deny.
+func TestMain(m *testing.M) {
+	mounts, err := os.ReadFile("/proc/self/mounts")
+	if err != nil || !strings.HasPrefix(string(mounts), "rootfs / rootfs ") && !strings.HasPrefix(string(mounts), "none / rootfs ") {
+		fmt.Fprintln(os.Stderr, "these tests attach programs that deny: they run in a test guest only")
+		os.Exit(1)
+	}
+	os.Exit(m.Run())
+}

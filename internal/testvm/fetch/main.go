@@ -1,0 +1,42 @@
+//go:build linux
+
+// Command fetch brings the kernels of the test guests into the cache.
+//
+//	fetch [-update]
+//
+// With -update it asks the package archive for newer ones; otherwise a kernel that
+// is in the cache is left as it is, and a full cache needs no network.
+package main
+
+import (
+	"context"
+	"flag"
+	"fmt"
+	"os"
+
+	"github.com/ipe-linux/ipe/internal/testvm"
+)
+
+func main() {
+	update := flag.Bool("update", false, "ask the archive for newer kernels")
+	flag.Parse()
+	if err := fetch(context.Background(), *update); err != nil {
+		fmt.Fprintln(os.Stderr, "fetch: error:", err)
+		os.Exit(1)
+	}
+}
+
+func fetch(ctx context.Context, update bool) error {
+	find := testvm.FindKernel
+	if update {
+		find = testvm.UpdateKernel
+	}
+	for _, name := range testvm.KernelNames() {
+		k, err := find(ctx, name)
+		if err != nil {
+			return err
+		}
+		fmt.Printf("kernel %-5s %s\n", k.Name, k.Dir)
+	}
+	return nil
+}

@@ -1,0 +1,44 @@
+package testvm
+
+import (
+	"context"
+	"fmt"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"strings"
+)
+
+// initPackage is the guest's first process. Runs that need it are started within
+// this module, as go test and go run do.
+const initPackage = "github.com/ipe-linux/ipe/internal/testvm/guestinit"
+
+// guestInit builds the guest's init program, statically linked. The go command
+// sees when the one in the cache is up to date.
+func guestInit(ctx context.Context) ([]byte, error) {
+	cache, err := CacheDir()
+	if err != nil {
+		return nil, err
+	}
+	unlock, err := lock(cache, "guestinit")
+	if err != nil {
+		return nil, err
+	}
+	defer unlock()
+	file := filepath.Join(cache, "guestinit")
+	if err := GoCommand(ctx, "build", "-ldflags=-s", "-o", file, initPackage); err != nil {
+		return nil, fmt.Errorf("build guest's init: %w", err)
+	}
+	return os.ReadFile(file)
+}
+
+// GoCommand runs the go command in the current directory, such that what it builds
+// is static and runs in a guest.
+func GoCommand(ctx context.Context, args ...string) error {
+	cmd := exec.CommandContext(ctx, "go", args...)
+	cmd.Env = append(os.Environ(), "CGO_ENABLED=0", "GOOS=linux", "GOARCH=amd64", "GOFLAGS=")
+	if out, err := cmd.CombinedOutput(); err != nil {
+		return fmt.Errorf("run go %s: %w: %s", args[0], err, strings.TrimSpace(string(out)))
+	}
+	return nil
+}

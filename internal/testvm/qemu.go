@@ -1,0 +1,132 @@
+//go:build linux
+
+package testvm
+
+import (
+	"bytes"
+	"context"
+	"fmt"
+	"os"
+	"os/exec"
+	"runtime"
+	"strconv"
+	"strings"
+	"syscall"
+	"time"
+)
+
+const qemu = "qemu-system-x86_64"
+
+// powerOffTime is how long a guest that has reported may take to power off.
+const powerOffTime = 10 * time.Second
+
+// cmdline is the kernel's command line before Config.Append: log to the first
+// serial line, end the virtual machine on a panic or an oops.
+const cmdline = "console=ttyS0,115200 loglevel=7 panic=-1 oops=panic rdinit=/init"
+
+// qemuArgs is the command line of QEMU. Serial lines are the child's files 3, the
+// console, and 4, the frames.
+func qemuArgs(cfg Config, accel, initrd, dir string) ([]string, error) {
+	args := []string{
+		"-nodefaults", "-no-user-config", "-no-reboot", "-display", "none",
+		"-machine", "q35", "-cpu", "max",
+		"-m", strconv.Itoa(cfg.MemoryMiB), "-smp", strconv.Itoa(cfg.CPUs),
+		"-kernel", cfg.Kernel.Image(), "-initrd", initrd,
+		"-append", strings.Join(append([]string{cmdline}, cfg.Append...), " "),
+		"-serial", "file:/dev/fd/3", "-serial", "file:/dev/fd/4",
+	}
+	if cfg.CountInstructions {
+		args = append(args, "-accel", "tcg,thread=single", "-icount", "shift=0,sleep=off")
+	} else {
+		args = append(args, "-accel", accel)
+	}
+	for i, d := range cfg.Disks {
+		args = append(args, diskArgs(i, d)...)
+	}
+	if !cfg.UEFI {
+		return args, nil
+	}
+	firmware, err := firmwareArgs(dir)
+	if err != nil {
+		return nil, err
+	}
+	return append(args, firmware...), nil
+}
+
+func diskArgs(i int, d Disk) []string {
+	drive := fmt.Sprintf("if=none,id=disk%d,format=raw,file=%s", i, escape(d.Path))
+	if d.ReadOnly {
+		drive += ",readonly=on"
+	}
+	return []string{"-drive", drive, "-device", fmt.Sprintf("virtio-blk-pci,drive=disk%d", i)}
+}
+
+// escape doubles commas, which separate options in QEMU's arguments.
+func escape(path string) string { return strings.ReplaceAll(path, ",", ",,") }
+
+// machine is a running QEMU.
+type machine struct {
+	console, frames *os.File
+	cancel          context.CancelFunc
+	ended           chan error
+}
+
+// start runs QEMU until ctx is done. The kernel kills it when this process dies
+// first, so no guest outlives a test.
+func start(ctx context.Context, args []string) (*machine, error) {
+	consoleR, consoleW, err := os.Pipe()
+	if err != nil {
+		return nil, err
+	}
+	framesR, framesW, err := os.Pipe()
+	if err != nil {
+		return nil, err
+	}
+	ctx, cancel := context.WithCancel(ctx)
+	cmd := exec.CommandContext(ctx, qemu, args...)
+	cmd.ExtraFiles = []*os.File{consoleW, framesW}
+	cmd.SysProcAttr = &syscall.SysProcAttr{Pdeathsig: syscall.SIGKILL}
+	m := &machine{console: consoleR, frames: framesR, cancel: cancel, ended: make(chan error, 1)}
+	started := make(chan error)
+	go supervise(cmd, started, m.ended)
+	err = <-started
+	consoleW.Close()
+	framesW.Close()
+	if err != nil {
+		m.close()
+		return nil, err
+	}
+	return m, nil
+}
+
+// supervise starts and awaits the command on one thread, because the parent-death
+// signal is sent when the thread that started the child ends.
+func supervise(cmd *exec.Cmd, started, ended chan<- error) {
+	runtime.LockOSThread()
+	defer runtime.UnlockOSThread()
+	var stderr bytes.Buffer
+	cmd.Stderr = &stderr
+	err := cmd.Start()
+	started <- err
+	if err != nil {
+		return
+	}
+	if err = cmd.Wait(); err != nil {
+		err = fmt.Errorf("%s: %w: %s", qemu, err, bytes.TrimSpace(stderr.Bytes()))
+	}
+	ended <- err
+}
+
+// expectEnd kills a guest that has no more to say and does not power off.
+func (m *machine) expectEnd() {
+	time.AfterFunc(powerOffTime, m.cancel)
+}
+
+// wait gives QEMU's own error, once it has ended.
+func (m *machine) wait() error { return <-m.ended }
+
+func (m *machine) close() {
+	m.cancel()
+	m.console.Close()
+	m.frames.Close()
+}
