@@ -1,0 +1,58 @@
+package main
+
+import (
+	"flag"
+	"fmt"
+	"io"
+
+	"github.com/ipe-linux/ipe/internal/controlrpc"
+)
+
+// Engines that --engine names.
+const (
+	engineAuto       = "auto"
+	engineBPF        = "bpf"
+	engineSecurityfs = "securityfs"
+)
+
+// config is the command line.
+type config struct {
+	engine     string
+	trust      []string
+	state      string
+	socket     string
+	bootPolicy string
+	version    bool
+}
+
+func parseFlags(args []string, stderr io.Writer) (config, error) {
+	var c config
+	fs := flag.NewFlagSet("iped", flag.ContinueOnError)
+	fs.SetOutput(io.Discard)
+	fs.StringVar(&c.engine, "engine", engineAuto, "what enforces: `auto|bpf|securityfs`")
+	fs.Func("trust", "`path` of trusted certificates, PEM or DER: a file, or a directory of .pem, .crt, .cer and .der files; may be repeated", func(p string) error {
+		c.trust = append(c.trust, p)
+		return nil
+	})
+	fs.StringVar(&c.state, "state", "/var/lib/ipe", "`directory` of deployed policies and version floors")
+	fs.StringVar(&c.socket, "socket", controlrpc.DefaultSocket, "`path` of the Unix socket for ipe(1)")
+	fs.StringVar(&c.bootPolicy, "boot-policy", "", "`file` with the policy text that is active while none is deployed and active")
+	fs.BoolVar(&c.version, "version", false, "print the version and exit")
+	fs.Usage = func() {
+		fs.SetOutput(stderr)
+		fmt.Fprintln(stderr, "Usage: iped [flags]\n\niped deploys signed policies to the kernel, which enforces them. It needs root.\n\nFlags:")
+		fs.PrintDefaults()
+		fs.SetOutput(io.Discard)
+	}
+	if err := fs.Parse(args); err != nil {
+		return c, fmt.Errorf("%w (see iped --help)", err)
+	}
+	if fs.NArg() > 0 {
+		return c, fmt.Errorf("iped takes no arguments, got %q (see iped --help)", fs.Arg(0))
+	}
+	switch c.engine {
+	case engineAuto, engineBPF, engineSecurityfs:
+		return c, nil
+	}
+	return c, fmt.Errorf("--engine %s: not one of auto, bpf, securityfs", c.engine)
+}

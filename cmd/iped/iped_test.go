@@ -1,0 +1,171 @@
+package main
+
+import (
+	"bytes"
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"net"
+	"os"
+	"path/filepath"
+	"strings"
+	"sync"
+	"testing"
+	"time"
+
+	"github.com/google/go-cmp/cmp"
+
+	"github.com/ipe-linux/ipe/internal/control/controltest"
+	"github.com/ipe-linux/ipe/internal/controlrpc"
+	"github.com/ipe-linux/ipe/internal/engine"
+	"github.com/ipe-linux/ipe/internal/store"
+)
+
+func TestFlags(t *testing.T) {
+	def := config{engine: "auto", state: "/var/lib/ipe", socket: controlrpc.DefaultSocket}
+	trusting := def
+	trusting.trust = []string{"a", "b"}
+	tests := []struct {
+		args []string
+		want config
+		err  string
+	}{
+		{nil, def, ""},
+		{[]string{"--trust", "a", "--trust=b"}, trusting, ""},
+		{[]string{"--engine", "fanotify"}, config{}, "not one of auto, bpf, securityfs"},
+		{[]string{"start"}, config{}, "takes no arguments"},
+		{[]string{"--frob"}, config{}, "not defined: -frob"},
+	}
+	for _, tt := range tests {
+		got, err := parseFlags(tt.args, &bytes.Buffer{})
+		if tt.err != "" {
+			if err == nil || !strings.Contains(err.Error(), tt.err) {
+				t.Errorf("%q: error %v, want %q", tt.args, err, tt.err)
+			}
+			continue
+		}
+		if diff := cmp.Diff(tt.want, got, cmp.AllowUnexported(config{})); err != nil || diff != "" {
+			t.Errorf("%q: %v (-want +got):\n%s", tt.args, err, diff)
+		}
+	}
+}
+
+func TestExitCodes(t *testing.T) {
+	dir := t.TempDir()
+	tests := []struct {
+		name   string
+		args   []string
+		want   int
+		stderr string
+	}{
+		{"version", []string{"--version"}, 0, ""},
+		{"help", []string{"--help"}, 0, "Usage: iped"},
+		{"usage", []string{"x"}, 2, "iped: error: iped takes no arguments"},
+		{"no trust directory", []string{"--trust", dir + "/gone"}, 1, "gone: no such file or directory"},
+		{"no boot policy", []string{"--boot-policy", dir + "/gone"}, 1, "read boot policy: open"},
+		{"engine of another release", []string{"--engine", "securityfs", "--state", dir + "/s", "--socket", dir + "/x"}, 1,
+			"use --engine bpf"},
+	}
+	for _, tt := range tests {
+		t.Run(tt.name, func(t *testing.T) {
+			var stdout, stderr bytes.Buffer
+			if got := run(tt.args, &stdout, &stderr); got != tt.want || !strings.Contains(stderr.String(), tt.stderr) {
+				t.Errorf("exit code %d, stderr %q; want %d with %q", got, &stderr, tt.want, tt.stderr)
+			}
+		})
+	}
+}
+
+type hinted struct{ error }
+
+func (hinted) Hint() string { return "do this" }
+
+func TestHintsOfJoinedErrors(t *testing.T) {
+	err := fmt.Errorf("start: %w", errors.Join(hinted{errors.New("a")}, errors.New("b"), fmt.Errorf("x: %w", hinted{errors.New("c")})))
+	if got := hints(err); len(got) != 2 {
+		t.Errorf("hints %q, want both", got)
+	}
+}
+
+// lockedBuffer is a log that is read while it is written.
+type lockedBuffer struct {
+	mu sync.Mutex
+	b  bytes.Buffer
+}
+
+func (l *lockedBuffer) Write(p []byte) (int, error) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return l.b.Write(p)
+}
+
+func (l *lockedBuffer) String() string {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return l.b.String()
+}
+
+// TestDaemon runs the daemon on an engine without a kernel: it tells systemd,
+// answers, is the only one, and says at the end what goes on.
+func TestDaemon(t *testing.T) {
+	dir := t.TempDir()
+	boot := filepath.Join(dir, "boot.pol")
+	if err := os.WriteFile(boot, []byte("policy_name=boot policy_version=0.0.1\nDEFAULT action=DENY\n"), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	systemd, err := net.ListenUnixgram("unixgram", &net.UnixAddr{Name: filepath.Join(dir, "n"), Net: "unixgram"})
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer systemd.Close()
+	t.Setenv("NOTIFY_SOCKET", filepath.Join(dir, "n"))
+	cfg := config{engine: engineAuto, state: filepath.Join(dir, "state"), socket: filepath.Join(dir, "run", "s"), bootPolicy: boot}
+	eng := controltest.NewEngine()
+	open := func(string, *slog.Logger) (engine.Engine, error) { return eng, nil }
+	var log lockedBuffer
+	ctx, stop := context.WithCancel(t.Context())
+	defer stop()
+	done := make(chan error, 1)
+	go func() { done <- serve(ctx, cfg, open, newLogger(&log)) }()
+
+	if got := heard(t, systemd); got != "READY=1\nSTATUS=enforcing" {
+		t.Errorf("systemd was told %q\n%s", got, log.String())
+	}
+	client := controlrpc.NewClient(cfg.socket)
+	defer client.Close()
+	if st, err := client.Status(ctx); err != nil || st.Summary != "enforcing" || st.Active == nil || !st.Active.Boot {
+		t.Errorf("status %+v, %v", st, err)
+	}
+	if err := serve(ctx, cfg, open, newLogger(&log)); !errors.Is(err, store.ErrLocked) {
+		t.Errorf("second daemon on the same state: %v, want ErrLocked", err)
+	}
+	other := cfg
+	other.state = filepath.Join(dir, "other")
+	if err := serve(ctx, other, open, newLogger(&log)); !errors.Is(err, controlrpc.ErrInUse) {
+		t.Errorf("second daemon on the same socket: %v, want ErrInUse", err)
+	}
+	stop()
+	if err := <-done; err != nil {
+		t.Errorf("stopped with %v", err)
+	}
+	if got := heard(t, systemd); got != "STOPPING=1" {
+		t.Errorf("systemd was told %q at the end", got)
+	}
+	if !strings.Contains(log.String(), "stopped; the kernel goes on enforcing") {
+		t.Errorf("the log does not say what goes on:\n%s", log.String())
+	}
+}
+
+func heard(t *testing.T, c *net.UnixConn) string {
+	t.Helper()
+	if err := c.SetReadDeadline(time.Now().Add(10 * time.Second)); err != nil {
+		t.Fatal(err)
+	}
+	b := make([]byte, 4096)
+	n, err := c.Read(b)
+	if err != nil {
+		t.Fatalf("systemd hears nothing: %v", err)
+	}
+	return string(b[:n])
+}

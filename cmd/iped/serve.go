@@ -1,0 +1,128 @@
+package main
+
+import (
+	"context"
+	"fmt"
+	"log/slog"
+	"os"
+	"runtime/debug"
+
+	"github.com/coreos/go-systemd/v22/daemon"
+
+	"github.com/ipe-linux/ipe/internal/control"
+	"github.com/ipe-linux/ipe/internal/controlrpc"
+	"github.com/ipe-linux/ipe/internal/engine"
+	"github.com/ipe-linux/ipe/internal/store"
+	"github.com/ipe-linux/ipe/internal/trust"
+)
+
+// opener makes the engine that the flag names.
+type opener func(name string, log *slog.Logger) (engine.Engine, error)
+
+// serve runs the daemon until ctx ends. Everything that needs no kernel comes
+// first, so that a mistake in the configuration changes nothing.
+func serve(ctx context.Context, cfg config, open opener, log *slog.Logger) error {
+	ring, err := trust.Read(cfg.trust...)
+	if err != nil {
+		return err
+	}
+	if len(ring.Certificates()) == 0 {
+		log.Warn("no trusted certificate: no policy can be loaded; see --trust")
+	}
+	boot, err := readBoot(cfg.bootPolicy)
+	if err != nil {
+		return err
+	}
+	st, err := store.Open(cfg.state)
+	if err != nil {
+		return err
+	}
+	defer st.Close()
+	l, err := controlrpc.Listen(cfg.socket)
+	if err != nil {
+		return err
+	}
+	defer l.Close()
+	eng, err := open(cfg.engine, log)
+	if err != nil {
+		return err
+	}
+	defer eng.Close()
+	c := control.New(control.Config{Store: st, Keyring: ring, Engine: eng, Log: log, Boot: boot})
+	return operate(ctx, c, l, eng, log)
+}
+
+func readBoot(name string) ([]byte, error) {
+	if name == "" {
+		return nil, nil
+	}
+	text, err := os.ReadFile(name)
+	if err != nil {
+		return nil, fmt.Errorf("read boot policy: %w", err)
+	}
+	return text, nil
+}
+
+// operate starts the life cycle, answers on l and waits for the end.
+func operate(ctx context.Context, c *control.Control, l *controlrpc.Listener, eng engine.Engine, log *slog.Logger) error {
+	ctx, cancel := context.WithCancel(ctx)
+	defer cancel()
+	events := make(chan error, 1)
+	go func() { events <- c.Run(ctx) }()
+	if err := c.Start(); err != nil {
+		// Each problem is logged, and shown by ipe status, which must be reachable now.
+		log.Error("started with problems")
+	}
+	debug.FreeOSMemory()
+	status := c.Status()
+	log.Info("ready", "summary", status.Summary, "engine", status.Engine, "socket", l.Addr().String(),
+		"version", controlrpc.BuildVersion())
+	notify(log, daemon.SdNotifyReady+"\nSTATUS="+status.Summary)
+
+	served := make(chan error, 1)
+	go func() { served <- controlrpc.Serve(ctx, l, c) }()
+	err := firstEnd(ctx, served, events)
+	notify(log, daemon.SdNotifyStopping)
+	cancel()
+	if err == nil {
+		err = <-served
+	}
+	farewell(eng, log)
+	return err
+}
+
+// firstEnd waits for the end that was asked for, or for a failure.
+func firstEnd(ctx context.Context, served, events <-chan error) error {
+	select {
+	case <-ctx.Done():
+		return nil
+	case err := <-served:
+		return err
+	case err := <-events:
+		if ctx.Err() != nil {
+			return nil
+		}
+		return fmt.Errorf("decisions are no longer received: %w", err)
+	}
+}
+
+// farewell says what the kernel goes on doing.
+func farewell(eng engine.Engine, log *slog.Logger) {
+	switch st, err := eng.State(); {
+	case err != nil:
+		log.Error("stopped; the kernel's state cannot be read", "error", err)
+	case !st.HasPolicy:
+		log.Info("stopped; no policy is active, everything is allowed")
+	case !st.Mode.Enforce:
+		log.Info("stopped; the policy stays active, permissive", "generation", st.Generation)
+	default:
+		log.Info("stopped; the kernel goes on enforcing", "generation", st.Generation, "hooks", st.Hooks)
+	}
+}
+
+// notify tells systemd, if it is there.
+func notify(log *slog.Logger, state string) {
+	if _, err := daemon.SdNotify(false, state); err != nil {
+		log.Warn("systemd cannot be told", "error", err)
+	}
+}

@@ -1,0 +1,108 @@
+// Package cli is the ipe command: one file a subcommand, each working on the
+// readers and writers it is given.
+//
+// Results go to standard output and nothing else does. Errors are one line
+// "ipe: error: …" on standard error, followed by "ipe: hint: …" where there is
+// something to do about it. Every command that has a result knows --json.
+package cli
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"os"
+	"strings"
+
+	"github.com/spf13/cobra"
+)
+
+// Exit codes of Main, an interface to scripts.
+const (
+	// ExitOK: done, or everything asked about is valid.
+	ExitOK = 0
+	// ExitRefused: refused, invalid or failed.
+	ExitRefused = 1
+	// ExitUsage: the command line makes no sense.
+	ExitUsage = 2
+	// ExitUnreachable: iped does not answer.
+	ExitUnreachable = 3
+)
+
+// app is what subcommands share.
+type app struct {
+	stdin          io.Reader
+	stdout, stderr io.Writer
+	getenv         func(string) string
+	json           bool
+	socket         string
+}
+
+// Main runs one command line, without the program's name, and returns the exit
+// code. It reads the environment variables NO_COLOR, TERM, IPE_SOCKET and
+// IPE_KEY_PASSPHRASE.
+func Main(args []string, stdin io.Reader, stdout, stderr io.Writer) int {
+	a := &app{stdin: stdin, stdout: stdout, stderr: stderr, getenv: os.Getenv}
+	root := a.root()
+	root.SetArgs(args)
+	return a.exit(root.ExecuteContext(context.Background()))
+}
+
+// exit prints what went wrong and returns its exit code.
+func (a *app) exit(err error) int {
+	if err == nil {
+		return ExitOK
+	}
+	code := ExitRefused
+	var ee *exitError
+	if errors.As(err, &ee) {
+		code = ee.code
+	}
+	if !errors.Is(err, errSaid) {
+		fmt.Fprintf(a.stderr, "ipe: %s %s\n", a.paint(a.stderr, red, "error:"), oneLine(err.Error()))
+	}
+	if hint := hintOf(err); hint != "" {
+		fmt.Fprintf(a.stderr, "ipe: %s %s\n", a.paint(a.stderr, bold, "hint:"), hint)
+	}
+	return code
+}
+
+// exitError is an error with an exit code and perhaps a hint.
+type exitError struct {
+	code int
+	err  error
+	hint string
+}
+
+func (e *exitError) Error() string { return e.err.Error() }
+func (e *exitError) Unwrap() error { return e.err }
+func (e *exitError) Hint() string  { return e.hint }
+
+// errSaid marks a refusal whose reasons have been printed already.
+var errSaid = errors.New("refused")
+
+// usage returns an error of the command line itself.
+func usage(cmd *cobra.Command, format string, args ...any) error {
+	return &exitError{code: ExitUsage, err: fmt.Errorf(format, args...),
+		hint: fmt.Sprintf("see %s --help", cmd.CommandPath())}
+}
+
+// hinted attaches a hint to an error.
+func hinted(err error, format string, args ...any) error {
+	return &exitError{code: ExitRefused, err: err, hint: fmt.Sprintf(format, args...)}
+}
+
+// hintOf returns the hint that the error or one of its causes carries.
+func hintOf(err error) string {
+	var h interface {
+		error
+		Hint() string
+	}
+	if errors.As(err, &h) {
+		return h.Hint()
+	}
+	return ""
+}
+
+// oneLine keeps a message on one line, whatever was wrapped in it.
+func oneLine(s string) string { return strings.ReplaceAll(strings.TrimSpace(s), "\n", "; ") }

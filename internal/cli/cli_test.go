@@ -1,0 +1,80 @@
+package cli_test
+
+import (
+	"bytes"
+	"encoding/json"
+	"strings"
+	"testing"
+
+	"github.com/ipe-linux/ipe/conformance"
+	"github.com/ipe-linux/ipe/internal/cli"
+)
+
+// ipe runs one command line.
+func ipe(stdin []byte, args ...string) (code int, stdout, stderr string) {
+	var out, err bytes.Buffer
+	code = cli.Main(args, bytes.NewReader(stdin), &out, &err)
+	return code, out.String(), err.String()
+}
+
+// TestCheckConforms puts every vector to the command and compares errno.
+func TestCheckConforms(t *testing.T) {
+	for _, c := range conformance.ParseCases() {
+		code, stdout, stderr := ipe([]byte(c.Text), "policy", "check", "--json", "-")
+		var got map[string]any
+		if err := json.Unmarshal([]byte(stdout), &got); err != nil {
+			t.Fatalf("case %s: %v in %q", c.ID, err, stdout)
+		}
+		if len(got) != 8 {
+			t.Errorf("case %s: %d keys, want 8: %s", c.ID, len(got), stdout)
+		}
+		want := strings.TrimPrefix(c.Want, "OK")
+		valid := want == ""
+		if got["name"] != string([]rune(c.Name)) || got["version"] != c.Version {
+			t.Errorf("case %s: %s; want name %q, version %q", c.ID, stdout, c.Name, c.Version)
+		}
+		if got["errno"] != want || got["valid"] != valid || (code == cli.ExitOK) != valid || stderr != "" {
+			t.Errorf("case %s: exit code %d, %s%s; want errno %q", c.ID, code, stdout, stderr, want)
+		}
+	}
+}
+
+// TestCaret: the mark stands below the token whatever surrounds it.
+func TestCaret(t *testing.T) {
+	const head = "policy_name=p policy_version=1.0.0\n"
+	tests := []struct {
+		name, line, src, marks string
+	}{
+		{"tab and letters beyond ASCII", "\top=EXECUTE fsverity_digest=é:ab oops action=DENY",
+			"    \top=EXECUTE fsverity_digest=é:ab oops action=DENY", "    \t" + strings.Repeat(" ", 32) + "^~~~"},
+		{"escape sequence", "op=EXECUTE \x1b[2Joops action=DENY",
+			"    op=EXECUTE ?[2Joops action=DENY", "               ^~~~~~~~"},
+		{"far to the right", "op=EXECUTE" + strings.Repeat(" ", 200) + "oops action=DENY",
+			"    ..." + strings.Repeat(" ", 80) + "oops action=DENY", "    " + strings.Repeat(" ", 83) + "^~~~"},
+		{"endless token", "op=EXECUTE " + strings.Repeat("x", 5000) + " action=DENY",
+			"    op=EXECUTE " + strings.Repeat("x", 80) + "...", "               ^" + strings.Repeat("~", 79)},
+	}
+	for _, tt := range tests {
+		t.Run(tt.name, func(t *testing.T) {
+			code, _, stderr := ipe([]byte(head+tt.line+"\n"), "policy", "check", "-")
+			lines := strings.Split(stderr, "\n")
+			if code != cli.ExitRefused || len(lines) < 3 || lines[1] != tt.src || lines[2] != tt.marks {
+				t.Errorf("exit code %d, got\n%s\nwant\n%s\n%s", code, stderr, tt.src, tt.marks)
+			}
+		})
+	}
+}
+
+// TestEveryCommandHelps: each command has a one-line description and help that
+// goes to standard output.
+func TestEveryCommandHelps(t *testing.T) {
+	for _, line := range []string{"", "policy", "policy check", "policy fmt", "policy explain", "policy sign", "policy verify",
+		"policy show", "policy load", "policy activate", "policy update", "policy delete", "policy list",
+		"mode", "status", "doctor", "events", "version"} {
+		args := append(strings.Fields(line), "--help")
+		code, stdout, stderr := ipe(nil, args...)
+		if code != cli.ExitOK || stderr != "" || !strings.Contains(stdout, "Usage:\n  ipe "+line) {
+			t.Errorf("ipe %s: exit code %d, stdout %.80q, stderr %q", strings.Join(args, " "), code, stdout, stderr)
+		}
+	}
+}

@@ -1,0 +1,164 @@
+package cli
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"strings"
+	"text/tabwriter"
+
+	"github.com/spf13/cobra"
+
+	"github.com/ipe-linux/ipe/internal/controlrpc"
+	"github.com/ipe-linux/ipe/policy"
+	"github.com/ipe-linux/ipe/sign"
+)
+
+// ask runs fn with a client of the daemon and gives what goes wrong its exit
+// code.
+func (a *app) ask(cmd *cobra.Command, fn func(context.Context, *controlrpc.Client) error) error {
+	client := controlrpc.NewClient(a.socket)
+	defer client.Close()
+	err := fn(cmd.Context(), client)
+	if errors.Is(err, controlrpc.ErrUnreachable) {
+		return &exitError{code: ExitUnreachable, err: err,
+			hint: "start it with systemctl start iped; if it listens elsewhere, say where with --socket"}
+	}
+	return err
+}
+
+func (a *app) load() *cobra.Command {
+	return &cobra.Command{
+		Use: "load FILE.p7b", Short: "Deploy a signed policy, inactive", Args: exactly(1, "one FILE.p7b"),
+		RunE: func(cmd *cobra.Command, args []string) error {
+			raw, err := a.read(args[0])
+			if err != nil {
+				return err
+			}
+			return a.ask(cmd, func(ctx context.Context, c *controlrpc.Client) error {
+				i, err := c.Load(ctx, raw)
+				if err != nil {
+					return err
+				}
+				return a.result(i, "loaded %s %s, inactive\n", printable(i.Name), i.Version)
+			})
+		},
+	}
+}
+
+func (a *app) activate() *cobra.Command {
+	return &cobra.Command{
+		Use: "activate NAME", Short: "Make a deployed policy the one that decides", Args: exactly(1, "one NAME"),
+		RunE: func(cmd *cobra.Command, args []string) error {
+			return a.ask(cmd, func(ctx context.Context, c *controlrpc.Client) error {
+				i, err := c.Activate(ctx, args[0])
+				if err != nil {
+					return err
+				}
+				st, err := c.Status(ctx)
+				if err != nil {
+					return err
+				}
+				return a.result(i, "active: %s %s\n%s\n", printable(i.Name), i.Version, a.paintSummary(st.Summary))
+			})
+		},
+	}
+}
+
+func (a *app) update() *cobra.Command {
+	return &cobra.Command{
+		Use: "update FILE.p7b", Short: "Replace a deployed policy by a newer one of the same name", Args: exactly(1, "one FILE.p7b"),
+		Long: "Update replaces the policy of the same name. If that one is active the new one decides at\n" +
+			"once, without a moment between.",
+		RunE: func(cmd *cobra.Command, args []string) error {
+			raw, err := a.read(args[0])
+			if err != nil {
+				return err
+			}
+			name, err := nameIn(raw)
+			if err != nil {
+				return fmt.Errorf("%s: %w", args[0], err)
+			}
+			return a.ask(cmd, func(ctx context.Context, c *controlrpc.Client) error {
+				i, err := c.Update(ctx, name, raw)
+				if err != nil {
+					return err
+				}
+				state := "inactive"
+				if i.Active {
+					state = "active"
+				}
+				return a.result(i, "updated %s to %s, %s\n", printable(i.Name), i.Version, state)
+			})
+		},
+	}
+}
+
+// nameIn returns the name of the policy in a message, to know which to replace.
+// The daemon verifies before it believes.
+func nameIn(envelope []byte) (string, error) {
+	e, err := sign.Inspect(envelope)
+	if err != nil {
+		return "", err
+	}
+	p, err := policy.Parse(e.Content)
+	if err != nil {
+		return "", fmt.Errorf("parse policy: %w", err)
+	}
+	return p.Name, nil
+}
+
+func (a *app) remove() *cobra.Command {
+	return &cobra.Command{
+		Use: "delete NAME", Short: "Forget a policy that is not active", Args: exactly(1, "one NAME"),
+		RunE: func(cmd *cobra.Command, args []string) error {
+			return a.ask(cmd, func(ctx context.Context, c *controlrpc.Client) error {
+				if err := c.Delete(ctx, args[0]); err != nil {
+					return err
+				}
+				return a.result(map[string]string{"deleted": args[0]}, "deleted %s\n", printable(args[0]))
+			})
+		},
+	}
+}
+
+func (a *app) list() *cobra.Command {
+	return &cobra.Command{
+		Use: "list", Short: "List deployed policies", Args: none,
+		RunE: func(cmd *cobra.Command, _ []string) error {
+			return a.ask(cmd, func(ctx context.Context, c *controlrpc.Client) error {
+				all, err := c.List(ctx)
+				if err != nil {
+					return err
+				}
+				if a.json {
+					return a.printJSON(all)
+				}
+				var b strings.Builder
+				tw := tabwriter.NewWriter(&b, 0, 0, 2, ' ', 0)
+				fmt.Fprintln(tw, "NAME\tVERSION\tSTATE\tRULES\tSHA256")
+				for _, i := range all {
+					fmt.Fprintf(tw, "%s\t%s\t%s\t%d\t%.16s\n", printable(i.Name), i.Version,
+						policyState(i.Active, i.Boot, i.Error), i.Rules, i.SHA256)
+				}
+				tw.Flush() //nolint:errcheck // a strings.Builder takes everything
+				return a.emit([]byte(b.String()))
+			})
+		},
+	}
+}
+
+// policyState is one word or two about a policy.
+func policyState(active, boot bool, problem string) string {
+	state := "inactive"
+	if active {
+		state = "active"
+	}
+	if boot {
+		state += ",boot"
+	}
+	if problem != "" {
+		state += ",unusable"
+	}
+	return state
+}

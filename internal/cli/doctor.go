@@ -1,0 +1,92 @@
+package cli
+
+import (
+	"fmt"
+	"strings"
+
+	"github.com/spf13/cobra"
+
+	"github.com/ipe-linux/ipe/internal/kernelabi"
+)
+
+// diagnosis is the result of doctor.
+type diagnosis struct {
+	kernelabi.Report
+	// Ready: nothing that was seen stands against the BPF engine.
+	Ready bool `json:"ready"`
+}
+
+func (a *app) doctor() *cobra.Command {
+	return &cobra.Command{
+		Use: "doctor", Short: "Say what this kernel can do, and what to change to get more", Args: none,
+		Long: "Doctor probes the running kernel, feature by feature, and changes nothing. It needs no\n" +
+			"daemon, and root only for a few probes.\n\n" +
+			"Exit status 1 if something stands against enforcing here.",
+		RunE: func(*cobra.Command, []string) error { return a.runDoctor(kernelabi.Probe()) },
+	}
+}
+
+func (a *app) runDoctor(r kernelabi.Report) error {
+	err := r.Err()
+	if a.json {
+		if perr := a.printJSON(diagnosis{Report: r, Ready: err == nil}); perr != nil {
+			return perr
+		}
+	} else if perr := a.emit([]byte(a.doctorText(r, err == nil))); perr != nil {
+		return perr
+	}
+	if err != nil {
+		return errSaid
+	}
+	return nil
+}
+
+func (a *app) doctorText(r kernelabi.Report, ready bool) string {
+	var b strings.Builder
+	fmt.Fprintf(&b, "Linux %s\n", r.Release)
+	for _, sec := range []struct {
+		kind  kernelabi.Kind
+		title string
+	}{
+		{kernelabi.Engine, "needed to enforce anything"},
+		{kernelabi.Property, "properties that a policy may test"},
+		{kernelabi.Aid, "what the properties rest on"},
+		{kernelabi.Neighbour, "others at work in this kernel"},
+	} {
+		fmt.Fprintf(&b, "\n%s\n", a.paint(a.stdout, bold, sec.title))
+		for _, f := range r.Features {
+			if f.Kind == sec.kind {
+				a.featureText(&b, f)
+			}
+		}
+	}
+	b.WriteString("\n" + a.doctorVerdict(r, ready) + "\n")
+	return b.String()
+}
+
+func (a *app) featureText(b *strings.Builder, f kernelabi.Feature) {
+	st := map[kernelabi.State]style{kernelabi.Yes: green, kernelabi.No: red, kernelabi.Unknown: yellow}[f.State]
+	if f.Kind == kernelabi.Neighbour {
+		st = dim
+	}
+	fmt.Fprintf(b, "  %s %-29s%s\n", a.paint(a.stdout, st, fmt.Sprintf("%-8s", f.State)), f.Name, f.Detail)
+	if f.State != kernelabi.Yes && f.Kind != kernelabi.Neighbour {
+		fmt.Fprintf(b, "%11sfor %s; Linux %s or later\n", "", f.Need, f.Min)
+	}
+	if f.Fix != "" {
+		fmt.Fprintf(b, "%11s%s %s\n", "", a.paint(a.stdout, bold, "fix:"), f.Fix)
+	}
+}
+
+// doctorVerdict is the last line: can this machine enforce?
+func (a *app) doctorVerdict(r kernelabi.Report, ready bool) string {
+	if !ready {
+		return a.paint(a.stdout, red, "this kernel cannot enforce as it was booted: see the fixes above")
+	}
+	for _, f := range r.Features {
+		if f.Kind == kernelabi.Engine && f.State == kernelabi.Unknown {
+			return a.paint(a.stdout, yellow, "not known whether this kernel can enforce: see the fixes above")
+		}
+	}
+	return a.paint(a.stdout, green, "this kernel can enforce; only iped's self-test, in ipe status, proves that it does")
+}

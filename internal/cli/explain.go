@@ -1,0 +1,175 @@
+package cli
+
+import (
+	"fmt"
+	"strings"
+
+	"github.com/spf13/cobra"
+
+	"github.com/ipe-linux/ipe/digest"
+	"github.com/ipe-linux/ipe/eval"
+	"github.com/ipe-linux/ipe/policy"
+)
+
+// explanation is the result of policy explain.
+type explanation struct {
+	File   string      `json:"file"`
+	Op     string      `json:"op"`
+	Action string      `json:"action"`
+	Scope  string      `json:"scope"`
+	Rule   string      `json:"rule"`
+	Line   int         `json:"line"`
+	Tried  []triedRule `json:"tried"`
+}
+
+// triedRule is a rule of the operation up to and with the one that matched.
+type triedRule struct {
+	Rule    string `json:"rule"`
+	Line    int    `json:"line"`
+	Matches bool   `json:"matches"`
+	// False lists the properties that do not hold.
+	False []string `json:"false"`
+}
+
+// facts are the flags that describe the file.
+type facts struct {
+	op                 string
+	boot, dmSig, fsSig bool
+	rootHash, fileHash string
+}
+
+func (a *app) explain() *cobra.Command {
+	var f facts
+	cmd := &cobra.Command{
+		Use: "explain FILE", Short: "Say what a policy decides about a file, and why", Args: exactly(1, "one FILE"),
+		Long: "Explain evaluates the policy text FILE for one event. The file in question has no\n" +
+			"trust facts but those given by flags.",
+		Example: "  ipe policy explain site.pol --op EXECUTE --dmverity-signature",
+		RunE:    func(cmd *cobra.Command, args []string) error { return a.runExplain(cmd, args[0], f) },
+	}
+	fl := cmd.Flags()
+	fl.StringVar(&f.op, "op", "EXECUTE", "operation: "+strings.Join(opNames(), ", "))
+	fl.BoolVar(&f.boot, "boot-verified", false, "the file came with the initramfs")
+	fl.StringVar(&f.rootHash, "dmverity-roothash", "", "root hash of its dm-verity volume, `ALG:HEX`")
+	fl.BoolVar(&f.dmSig, "dmverity-signature", false, "that root hash is signed")
+	fl.StringVar(&f.fileHash, "fsverity-digest", "", "its fs-verity digest, `ALG:HEX`")
+	fl.BoolVar(&f.fsSig, "fsverity-signature", false, "that digest carries a verified built-in signature")
+	return cmd
+}
+
+func opNames() []string {
+	names := make([]string, policy.NumOps)
+	for i := range names {
+		names[i] = policy.Op(i).String()
+	}
+	return names
+}
+
+func (a *app) runExplain(cmd *cobra.Command, file string, f facts) error {
+	event, err := f.event()
+	if err != nil {
+		return usage(cmd, "%w", err)
+	}
+	text, err := a.read(file)
+	if err != nil {
+		return err
+	}
+	p, err := policy.Parse(text)
+	if err != nil {
+		a.diagnose(file, text, err)
+		return errSaid
+	}
+	x := explainEvent(file, p, event)
+	if a.json {
+		return a.printJSON(x)
+	}
+	return a.printExplanation(x)
+}
+
+// event turns the flags into the question that is put to the policy.
+func (f facts) event() (eval.Event, error) {
+	e := eval.Event{Op: policy.OpUnknown, Evidence: eval.Evidence{
+		BootVerified: f.boot, RootHashSigned: f.dmSig, FileDigestSigned: f.fsSig}}
+	for i, name := range opNames() {
+		if name == strings.ToUpper(f.op) {
+			e.Op = policy.Op(i)
+		}
+	}
+	if e.Op == policy.OpUnknown {
+		return e, fmt.Errorf("--op %s: not one of %s", f.op, strings.Join(opNames(), ", "))
+	}
+	var err error
+	if e.Evidence.RootHash, err = optionalDigest("--dmverity-roothash", f.rootHash); err != nil {
+		return e, err
+	}
+	e.Evidence.FileDigest, err = optionalDigest("--fsverity-digest", f.fileHash)
+	return e, err
+}
+
+func optionalDigest(flag, value string) (digest.Digest, error) {
+	if value == "" {
+		return digest.Digest{}, nil
+	}
+	d, err := digest.Parse(value)
+	if err != nil {
+		return digest.Digest{}, fmt.Errorf("%s: %w", flag, err)
+	}
+	return d, nil
+}
+
+func explainEvent(file string, p *policy.Policy, e eval.Event) explanation {
+	d := eval.Decide(p, e)
+	x := explanation{File: file, Op: e.Op.String(), Action: d.Action.String(), Scope: d.Scope.String(),
+		Rule: "DEFAULT action=" + d.Action.String(), Tried: []triedRule{}}
+	if d.Scope == eval.ScopeOp {
+		x.Rule = "DEFAULT op=" + x.Op + " action=" + x.Action
+	}
+	for i, r := range p.Rules {
+		if r.Op != e.Op {
+			continue
+		}
+		t := triedRule{Line: r.Line, Rule: r.String(), Matches: i == d.Rule, False: []string{}}
+		for _, prop := range r.Properties {
+			if !eval.Holds(prop, &e.Evidence) {
+				t.False = append(t.False, prop.String())
+			}
+		}
+		x.Tried = append(x.Tried, t)
+		if t.Matches {
+			x.Line, x.Rule = r.Line, t.Rule
+			break
+		}
+	}
+	return x
+}
+
+func (a *app) printExplanation(x explanation) error {
+	var b strings.Builder
+	for _, t := range x.Tried {
+		mark := "no match"
+		if t.Matches {
+			mark = "matches"
+		}
+		fmt.Fprintf(&b, "line %d: %s: %s\n", t.Line, mark, t.Rule)
+		for _, p := range t.False {
+			fmt.Fprintf(&b, "    false: %s\n", p)
+		}
+	}
+	st := green
+	if x.Action == policy.Deny.String() {
+		st = red
+	}
+	fmt.Fprintf(&b, "%s %s, decided by %s: %s\n", x.Op, a.paint(a.stdout, st, x.Action), scopeText(x.Scope), x.Rule)
+	return a.emit([]byte(b.String()))
+}
+
+// scopeText says in words what kind of statement decided.
+func scopeText(scope string) string {
+	switch scope {
+	case eval.ScopeRule.String():
+		return "a rule"
+	case eval.ScopeOp.String():
+		return "the operation's default"
+	}
+	return "the global default"
+}

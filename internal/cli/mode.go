@@ -1,0 +1,80 @@
+package cli
+
+import (
+	"context"
+
+	"github.com/spf13/cobra"
+
+	"github.com/ipe-linux/ipe/internal/controlrpc"
+)
+
+func (a *app) mode() *cobra.Command {
+	var audit string
+	cmd := &cobra.Command{
+		Use: "mode [enforce|permissive]", Short: "Show or change what a denial does",
+		Long: "In mode enforce a denial is an error (EACCES) to whoever asked; in mode permissive it is\n" +
+			"only recorded. The mode survives reboots.",
+		ValidArgs: []string{"enforce", "permissive"},
+		RunE: func(cmd *cobra.Command, args []string) error {
+			change, err := modeChange(cmd, args, audit)
+			if err != nil {
+				return err
+			}
+			return a.ask(cmd, func(ctx context.Context, c *controlrpc.Client) error {
+				return a.runMode(ctx, c, change)
+			})
+		},
+	}
+	cmd.Flags().StringVar(&audit, "success-audit", "", "also record what is allowed: `on|off`")
+	return cmd
+}
+
+func modeChange(cmd *cobra.Command, args []string, audit string) (controlrpc.ModeChange, error) {
+	var ch controlrpc.ModeChange
+	on, off := true, false
+	switch {
+	case len(args) > 1:
+		return ch, usage(cmd, "one mode at most")
+	case len(args) == 1 && args[0] == "enforce":
+		ch.Enforce = &on
+	case len(args) == 1 && args[0] == "permissive":
+		ch.Enforce = &off
+	case len(args) == 1:
+		return ch, usage(cmd, "mode %q: not enforce or permissive", args[0])
+	}
+	switch audit {
+	case "":
+	case "on":
+		ch.SuccessAudit = &on
+	case "off":
+		ch.SuccessAudit = &off
+	default:
+		return ch, usage(cmd, "--success-audit %s: not on or off", audit)
+	}
+	return ch, nil
+}
+
+func (a *app) runMode(ctx context.Context, c *controlrpc.Client, change controlrpc.ModeChange) error {
+	var m controlrpc.Mode
+	var err error
+	if change == (controlrpc.ModeChange{}) {
+		m, err = c.Mode(ctx)
+	} else {
+		m, err = c.SetMode(ctx, change)
+	}
+	if err != nil {
+		return err
+	}
+	return a.result(m, "%s\n", modeText(m))
+}
+
+func modeText(m controlrpc.Mode) string {
+	text := "permissive"
+	if m.Enforce {
+		text = "enforce"
+	}
+	if m.SuccessAudit {
+		return text + ", success audit on"
+	}
+	return text + ", success audit off"
+}

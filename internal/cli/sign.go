@@ -1,0 +1,169 @@
+package cli
+
+import (
+	"bytes"
+	"crypto"
+	_ "crypto/sha256" // the hashes that --hash names
+	_ "crypto/sha512"
+	"crypto/x509"
+	"errors"
+	"fmt"
+
+	"github.com/spf13/cobra"
+
+	"github.com/ipe-linux/ipe/internal/atomicfile"
+	"github.com/ipe-linux/ipe/policy"
+	"github.com/ipe-linux/ipe/sign"
+)
+
+// passphraseEnv is where the passphrase of a key may be given.
+const passphraseEnv = "IPE_KEY_PASSPHRASE"
+
+// hashes are the values of --hash.
+var hashes = map[string]crypto.Hash{"sha256": crypto.SHA256, "sha384": crypto.SHA384, "sha512": crypto.SHA512}
+
+// signFlags are those of policy sign.
+type signFlags struct {
+	key, cert, out, hash, passphraseFile string
+	force                                bool
+}
+
+// signed is the result of policy sign.
+type signed struct {
+	File    string `json:"file"`
+	Output  string `json:"output"`
+	Name    string `json:"name"`
+	Version string `json:"version"`
+	Signer  string `json:"signer"`
+	SHA256  string `json:"sha256"`
+}
+
+func (a *app) sign() *cobra.Command {
+	var f signFlags
+	cmd := &cobra.Command{
+		Use: "sign --key KEY --cert CERT FILE", Short: "Sign a policy text for deployment", Args: exactly(1, "one FILE"),
+		Long: "Sign checks the policy text FILE and writes it as a signed message (PKCS#7), by default to\n" +
+			"FILE.p7b. The result loads into iped and into a kernel that has IPE.\n\n" +
+			"The passphrase of an encrypted key is read from --passphrase-file, else from the\n" +
+			"environment variable " + passphraseEnv + ".",
+		Example: "  ipe policy sign --key signer.key --cert signer.pem site.pol",
+		RunE:    func(cmd *cobra.Command, args []string) error { return a.runSign(cmd, args[0], f) },
+	}
+	fl := cmd.Flags()
+	fl.StringVar(&f.key, "key", "", "private key of the signer, PEM")
+	fl.StringVar(&f.cert, "cert", "", "certificate of that key, PEM or DER")
+	fl.StringVarP(&f.out, "output", "o", "", "where to write, - for standard output (default FILE.p7b)")
+	fl.StringVar(&f.hash, "hash", "sha256", "digest: sha256, sha384 or sha512")
+	fl.StringVar(&f.passphraseFile, "passphrase-file", "", "file with the key's passphrase; a final newline does not count")
+	fl.BoolVar(&f.force, "force", false, "sign even what no kernel accepts")
+	return cmd
+}
+
+func (a *app) runSign(cmd *cobra.Command, file string, f signFlags) error {
+	hash, ok := hashes[f.hash]
+	switch {
+	case f.key == "" || f.cert == "":
+		return usage(cmd, "--key and --cert are needed")
+	case !ok:
+		return usage(cmd, "--hash %s: not one of sha256, sha384, sha512", f.hash)
+	case file == "-" && f.out == "":
+		return usage(cmd, "signing standard input needs -o")
+	}
+	text, err := a.read(file)
+	if err != nil {
+		return err
+	}
+	p, err := a.signable(file, text, f.force)
+	if err != nil {
+		return err
+	}
+	cert, key, err := a.signer(f)
+	if err != nil {
+		return err
+	}
+	envelope, err := sign.Content(text, cert, key, sign.Options{Hash: hash})
+	if err != nil {
+		return signHint(err)
+	}
+	return a.writeSigned(file, f.out, p, cert, envelope)
+}
+
+// signable parses the text. What is invalid passes only by force; there is no
+// policy then.
+func (a *app) signable(file string, text []byte, force bool) (*policy.Policy, error) {
+	p, err := policy.Parse(text)
+	if err == nil {
+		a.warn(file, p)
+		return p, nil
+	}
+	a.diagnose(file, text, err)
+	if force {
+		return nil, nil
+	}
+	return nil, hinted(fmt.Errorf("sign %s: not a valid policy", file), "mend it, or sign it as it is with --force")
+}
+
+// signer reads certificate and key.
+func (a *app) signer(f signFlags) (*x509.Certificate, crypto.Signer, error) {
+	raw, err := a.read(f.cert)
+	if err != nil {
+		return nil, nil, err
+	}
+	certs, err := sign.ParseCertificates(raw)
+	if err != nil {
+		return nil, nil, fmt.Errorf("%s: %w", f.cert, err)
+	}
+	if raw, err = a.read(f.key); err != nil {
+		return nil, nil, err
+	}
+	pass, err := a.passphrase(f.passphraseFile)
+	if err != nil {
+		return nil, nil, err
+	}
+	key, err := sign.ParseKey(raw, pass)
+	if errors.Is(err, sign.ErrPassphrase) {
+		return nil, nil, hinted(fmt.Errorf("%s: %w", f.key, err), "give the passphrase with --passphrase-file or in %s", passphraseEnv)
+	}
+	if err != nil {
+		return nil, nil, fmt.Errorf("%s: %w", f.key, err)
+	}
+	return certs[0], key, nil
+}
+
+func (a *app) passphrase(file string) ([]byte, error) {
+	if file == "" {
+		return []byte(a.getenv(passphraseEnv)), nil
+	}
+	b, err := a.read(file)
+	return bytes.TrimSuffix(bytes.TrimSuffix(b, []byte("\n")), []byte("\r")), err
+}
+
+// signHint attaches what usually helps.
+func signHint(err error) error {
+	switch {
+	case errors.Is(err, sign.ErrKeyMismatch):
+		return hinted(err, "--key and --cert must belong together; the first certificate of the file counts")
+	case errors.Is(err, sign.ErrTooLong):
+		return hinted(err, "kernels take signed policies up to %d bytes; ipe policy fmt and shorter comments help", sign.MaxLen)
+	}
+	return err
+}
+
+func (a *app) writeSigned(file, out string, p *policy.Policy, cert *x509.Certificate, envelope []byte) error {
+	if out == "-" {
+		return a.emit(envelope)
+	}
+	if out == "" {
+		out = file + ".p7b"
+	}
+	if err := atomicfile.Write(atomicfile.OS{}, out, envelope, 0o644); err != nil {
+		return err
+	}
+	r := signed{File: file, Output: out, Signer: cert.Subject.String(), SHA256: sum(envelope)}
+	what := "what is not a policy"
+	if p != nil {
+		r.Name, r.Version = p.Name, p.Version.String()
+		what = p.Name + " " + r.Version
+	}
+	return a.result(r, "%s: signed %s by %s, %d bytes\n", out, printable(what), printable(r.Signer), len(envelope))
+}

@@ -1,0 +1,115 @@
+package cli
+
+import (
+	"context"
+	"fmt"
+	"strings"
+	"time"
+
+	"github.com/spf13/cobra"
+
+	"github.com/ipe-linux/ipe/internal/controlrpc"
+)
+
+func (a *app) status() *cobra.Command {
+	return &cobra.Command{
+		Use: "status", Short: "Say whether this machine enforces a policy, and how that is known", Args: none,
+		Long: "Status reads back what the kernel holds. It says enforcing only if the last self-test saw the\n" +
+			"kernel deny what the active policy denies.",
+		RunE: func(cmd *cobra.Command, _ []string) error {
+			return a.ask(cmd, func(ctx context.Context, c *controlrpc.Client) error {
+				st, err := c.Status(ctx)
+				if err != nil {
+					return err
+				}
+				if a.json {
+					return a.printJSON(st)
+				}
+				return a.emit([]byte(a.statusText(st)))
+			})
+		},
+	}
+}
+
+// paintSummary colours the honest word by what it means.
+func (a *app) paintSummary(s string) string {
+	st := yellow
+	switch {
+	case s == "enforcing":
+		st = green
+	case strings.HasPrefix(s, "NOT ENFORCING"):
+		st = red
+	}
+	return a.paint(a.stdout, st, printable(s))
+}
+
+func (a *app) statusText(st controlrpc.Status) string {
+	var b strings.Builder
+	fmt.Fprintln(&b, a.paintSummary(st.Summary))
+	row := func(label, format string, args ...any) {
+		fmt.Fprintf(&b, "%-11s%s\n", label, printable(fmt.Sprintf(format, args...)))
+	}
+	if st.Active == nil {
+		row("policy", "none")
+	} else {
+		row("policy", "%s %s, %s, sha256:%.16s", st.Active.Name, st.Active.Version, count(st.Active.Rules, "rule"), st.Active.SHA256)
+		row("signed by", "%s", signedBy(st.Active))
+	}
+	row("mode", "%s", modeText(st.Mode))
+	row("engine", "%s, generation %d%s", st.Engine, st.Kernel.Generation, adopted(st.Kernel))
+	row("hooks", "%s", orNone(strings.Join(st.Kernel.Hooks, " ")))
+	row("trust", "%s", count(st.Anchors, "certificate"))
+	row("decisions", "%d recorded, %d lost", st.Recorded, st.Kernel.Lost)
+	a.selfTestText(&b, st.SelfTest)
+	for _, c := range st.Capabilities {
+		if !c.Available {
+			row("lacking", "%s: %s", c.Name, c.Detail)
+		}
+	}
+	for _, p := range st.Problems {
+		fmt.Fprintf(&b, "%s %s\n", a.paint(a.stdout, red, "problem   "), printable(p))
+	}
+	return b.String()
+}
+
+func (a *app) selfTestText(b *strings.Builder, t *controlrpc.SelfTest) {
+	if t == nil {
+		fmt.Fprintf(b, "%-11s%s\n", "self-test", "none has run")
+		return
+	}
+	ok := 0
+	for _, p := range t.Probes {
+		if p.OK {
+			ok++
+		}
+	}
+	fmt.Fprintf(b, "%-11s%d of %d as the policy demands, %s\n", "self-test", ok, len(t.Probes), t.Time.UTC().Format(time.RFC3339))
+	for _, p := range t.Probes {
+		mark := a.paint(a.stdout, green, "ok")
+		if !p.OK {
+			mark = a.paint(a.stdout, red, "WRONG")
+		}
+		fmt.Fprintf(b, "           %s: demanded %s, got %s: %s\n", printable(p.Name), p.Want, p.Got, mark)
+	}
+}
+
+func signedBy(i *controlrpc.Info) string {
+	if i.Boot {
+		return "nobody, it is the boot policy"
+	}
+	return orNone(strings.Join(i.Signers, "; "))
+}
+
+func adopted(st controlrpc.KernelState) string {
+	if st.Adopted {
+		return ", taken over from an earlier iped"
+	}
+	return ""
+}
+
+func orNone(s string) string {
+	if s == "" {
+		return "none"
+	}
+	return s
+}

@@ -1,0 +1,159 @@
+// Package control is the life cycle of policies on one machine: new, update,
+// activate, delete, enforce and success_audit, with the order of checks and the
+// errno of the kernel's own interface (security/ipe/fs.c, policy_fs.c), on top of
+// a store, a keyring and an engine.
+//
+// It adds three things to what the kernel does. Signed policies, the choice of
+// the active one and the mode survive reboots. So does the lowest acceptable
+// version of each name, which makes going back to an older policy ESTALE where
+// the kernel has forgotten. And whatever says "enforcing" has seen a denial: see
+// [Status].
+//
+// # Order of enforcing and persisting
+//
+// A change goes to the engine first and to the store once the kernel has taken
+// it, and is acknowledged after both. The other order could store an update that
+// the kernel then refuses: its floor would rule out the way back, and the next
+// boot would have nothing to enforce. If the store fails, the engine goes back to
+// what it did before.
+//
+// If the daemon is killed between the two, nothing was acknowledged, and the next
+// [Control.Start] finds an engine that is ahead of the store. An activation is
+// then finished, since the policy is stored; an update is as if it had not been
+// asked for. Either way engine and store agree, and whatever was acknowledged has
+// raised its floor.
+package control
+
+import (
+	"context"
+	"crypto/sha256"
+	"errors"
+	"fmt"
+	"log/slog"
+	"sync"
+
+	"github.com/ipe-linux/ipe/internal/engine"
+	"github.com/ipe-linux/ipe/policy"
+	"github.com/ipe-linux/ipe/sign"
+)
+
+// Config is what a Control works with.
+type Config struct {
+	Store   Store
+	Keyring *sign.Keyring
+	Engine  engine.Engine
+	// Log receives one line a decision, change or problem; nil discards them.
+	Log *slog.Logger
+	// Boot is the text of the unsigned policy that is active from Start on while
+	// the store has none that is; nil for none.
+	Boot []byte
+}
+
+// Control is the state machine. Its methods may be called concurrently; those
+// that change something run one after the other.
+type Control struct {
+	store Store
+	ring  *sign.Keyring
+	eng   engine.Engine
+	log   *slog.Logger
+	boot  []byte
+
+	// change serialises the methods that change something. It is held while the
+	// engine works, mu never is, so that reading does not wait for the engine.
+	change sync.Mutex
+
+	mu       sync.Mutex
+	policies map[string]*deployed
+	active   *deployed
+	mode     engine.Mode
+	selfTest *engine.SelfTest
+	testErr  error
+	problems map[string]string
+
+	events *recorder
+}
+
+// deployed is a policy as the daemon knows it.
+type deployed struct {
+	name string
+	// policy is nil if err is not.
+	policy   *policy.Policy
+	envelope []byte
+	id       [32]byte
+	signers  []string
+	// boot marks the unsigned policy given at start. It has no envelope.
+	boot bool
+	// err says why a stored policy is not usable any longer.
+	err error
+}
+
+func (d *deployed) toEngine() engine.Active {
+	return engine.Active{Policy: d.policy, ID: d.id, Envelope: d.envelope}
+}
+
+// New returns a Control that has not looked at store or engine yet; see Start.
+func New(cfg Config) *Control {
+	log := cfg.Log
+	if log == nil {
+		log = slog.New(slog.DiscardHandler)
+	}
+	return &Control{
+		store: cfg.Store, ring: cfg.Keyring, eng: cfg.Engine, log: log, boot: cfg.Boot,
+		policies: map[string]*deployed{}, problems: map[string]string{},
+		mode:   engine.Mode{Enforce: true},
+		events: newRecorder(log),
+	}
+}
+
+// Run passes the engine's decisions to the log and to Events until ctx ends.
+func (c *Control) Run(ctx context.Context) error {
+	err := c.eng.Events(ctx, c.events.record)
+	if err != nil && !errors.Is(err, context.Canceled) {
+		return fmt.Errorf("read decisions: %w", err)
+	}
+	return nil
+}
+
+// bootID is the digest that records show for a policy without a message.
+var bootID = sha256.Sum256(nil)
+
+// open verifies and parses a message.
+func (c *Control) open(envelope []byte) (*deployed, error) {
+	e, err := sign.Verify(envelope, c.ring)
+	if err != nil {
+		return nil, err
+	}
+	p, err := policy.Parse(e.Content)
+	if err != nil {
+		return nil, fmt.Errorf("parse policy: %w", err)
+	}
+	return &deployed{name: p.Name, policy: p, envelope: envelope, id: e.SHA256, signers: signerNames(e)}, nil
+}
+
+// signerNames returns the subjects of the certificates that vouch for e.
+func signerNames(e *sign.Envelope) []string {
+	var names []string
+	for _, s := range e.Signers {
+		if s.Anchor != nil {
+			names = append(names, s.Anchor.Subject.String())
+		}
+	}
+	return names
+}
+
+// lookup returns the policy of that name.
+func (c *Control) lookup(name string) (*deployed, error) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	d, ok := c.policies[name]
+	if !ok {
+		return nil, fmt.Errorf("policy %q: %w", name, ErrNotFound)
+	}
+	return d, nil
+}
+
+func (c *Control) current() (*deployed, engine.Mode) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	return c.active, c.mode
+}

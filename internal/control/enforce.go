@@ -1,0 +1,90 @@
+package control
+
+import (
+	"errors"
+	"fmt"
+)
+
+var errStill = errors.New("the engine still holds another policy")
+
+// enforce hands d to the engine and learns which generation that is.
+func (c *Control) enforce(d *deployed) error {
+	c.events.table.Lock()
+	defer c.events.table.Unlock()
+	if err := c.eng.Activate(d.toEngine()); err != nil {
+		return err
+	}
+	st, err := c.eng.State()
+	if err != nil {
+		return fmt.Errorf("read back: %w", err)
+	}
+	if !st.HasPolicy || st.ID != d.id {
+		return errStill
+	}
+	c.events.know(st.Generation, d.policy)
+	return nil
+}
+
+// switchTo makes the engine decide by d and then persists that. If the store
+// fails the engine goes back to old; without an old policy there is no way back,
+// for an engine cannot have none again.
+func (c *Control) switchTo(old, d *deployed, persist func() error) error {
+	if err := c.enforce(d); err != nil {
+		return fmt.Errorf("engine: %w", err)
+	}
+	err := persist()
+	if err == nil {
+		return nil
+	}
+	if old == nil || old.policy == nil {
+		c.became(old, d)
+		return fmt.Errorf("policy %q decides, but only until the next start: %w", d.name, err)
+	}
+	if back := c.enforce(old); back != nil {
+		return errors.Join(err, fmt.Errorf("go back to policy %q: engine: %w", old.name, back))
+	}
+	return err
+}
+
+// inForce reports whether the engine decides by d.
+func (c *Control) inForce(d *deployed) bool {
+	st, err := c.eng.State()
+	return err == nil && st.HasPolicy && st.ID == d.id
+}
+
+// became notes the new active policy, and proves it.
+func (c *Control) became(old, d *deployed) {
+	c.mu.Lock()
+	c.active = d
+	delete(c.problems, problemEngine)
+	c.mu.Unlock()
+	args := []any{"new_active_pol_name", d.name, "new_active_pol_version", d.policy.Version.String(), "new_policy_digest", d.digest()}
+	if old != nil && old.policy != nil {
+		args = append(args, "old_active_pol_name", old.name, "old_active_pol_version", old.policy.Version.String(),
+			"old_policy_digest", old.digest())
+	}
+	c.log.Info("policy activated", args...)
+	c.prove()
+}
+
+// prove runs the engine's self-test on the active policy and keeps the outcome.
+func (c *Control) prove() {
+	d, _ := c.current()
+	if d == nil {
+		return
+	}
+	test, err := c.eng.SelfTest(d.toEngine())
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.selfTest, c.testErr = &test, err
+	if err != nil {
+		c.selfTest = nil
+		c.log.Error("self-test could not run", "error", err)
+		return
+	}
+	if test.Failed {
+		c.log.Error("self-test went against the policy", "probes", test.Probes)
+		return
+	}
+	c.log.Info("self-test", "denial_seen", test.DenialSeen, "probes", len(test.Probes))
+}

@@ -1,0 +1,225 @@
+package control
+
+import (
+	"errors"
+	"fmt"
+	"strings"
+
+	"github.com/ipe-linux/ipe/internal/engine"
+)
+
+// maxName is the longest name that the kernel can make a directory of, in bytes.
+const maxName = 255
+
+// Load adds a policy, inactive: what a write to the kernel's new_policy does.
+// Errors, in the order of the checks: those of package sign, those of
+// policy.Parse, ErrExists, ErrBadName, ErrNameTooLong, and *store.StaleError for
+// a version below the floor of its name.
+func (c *Control) Load(envelope []byte) (Info, error) {
+	c.change.Lock()
+	defer c.change.Unlock()
+	d, err := c.load(envelope)
+	if err != nil {
+		c.log.Warn("policy refused", "errno", Symbol(err), "error", err)
+		return Info{}, fmt.Errorf("load policy: %w", err)
+	}
+	c.put(d)
+	c.log.Info("policy loaded", "policy_name", d.name, "policy_version", d.policy.Version.String(),
+		"policy_digest", d.digest(), "signers", d.signers)
+	return c.infoOf(d), nil
+}
+
+func (c *Control) load(envelope []byte) (*deployed, error) {
+	d, err := c.open(envelope)
+	if err != nil {
+		return nil, err
+	}
+	if _, err := c.lookup(d.name); err == nil {
+		return nil, fmt.Errorf("policy %q: %w", d.name, ErrExists)
+	}
+	if err := checkName(d.name); err != nil {
+		return nil, err
+	}
+	return d, c.store.Put(d.entry())
+}
+
+// checkName refuses what the kernel cannot make a directory of.
+func checkName(name string) error {
+	if name == "." || name == ".." || strings.Contains(name, "/") {
+		return fmt.Errorf("policy %q: %w", name, ErrBadName)
+	}
+	if len(name) > maxName {
+		return fmt.Errorf("policy %.40q...: %w", name, ErrNameTooLong)
+	}
+	return nil
+}
+
+// Update replaces the policy called name by a newer one of the same name; if it
+// is active the new one is active at once. Errors: ErrNotFound, those of package
+// sign and of policy.Parse, ErrOtherName, ErrNotNewer, *store.StaleError for
+// a version below the floor, and the engine's, after which the old policy is what it was.
+func (c *Control) Update(name string, envelope []byte) (Info, error) {
+	c.change.Lock()
+	defer c.change.Unlock()
+	d, err := c.update(name, envelope)
+	if err != nil {
+		c.log.Warn("update refused", "policy_name", name, "errno", Symbol(err), "error", err)
+		return Info{}, fmt.Errorf("update policy: %w", err)
+	}
+	c.log.Info("policy updated", "policy_name", d.name, "policy_version", d.policy.Version.String(),
+		"policy_digest", d.digest(), "signers", d.signers)
+	return c.infoOf(d), nil
+}
+
+func (c *Control) update(name string, envelope []byte) (*deployed, error) {
+	old, err := c.lookup(name)
+	if err != nil {
+		return nil, err
+	}
+	d, err := c.open(envelope)
+	if err != nil {
+		return nil, err
+	}
+	if d.name != name {
+		return nil, fmt.Errorf("policy %q, update is %q: %w", name, d.name, ErrOtherName)
+	}
+	if old.policy != nil && d.policy.Version.Compare(old.policy.Version) <= 0 {
+		return nil, fmt.Errorf("policy %q %s, update is %s: %w", name, old.policy.Version, d.policy.Version, ErrNotNewer)
+	}
+	if err := c.checkFloor(d); err != nil {
+		return nil, err
+	}
+	return d, c.replace(old, d)
+}
+
+// replace puts d in the place of old. It decides if old does, or would if it
+// still verified.
+func (c *Control) replace(old, d *deployed) error {
+	active, _ := c.current()
+	decides := old == active || old.err != nil && c.isStoredActive(d.name)
+	persist := func() error { return c.persistUpdate(old, d, decides) }
+	if !decides {
+		if err := persist(); err != nil {
+			return err
+		}
+		c.put(d)
+		return nil
+	}
+	if err := c.switchTo(active, d, persist); err != nil {
+		return err
+	}
+	c.put(d)
+	c.became(active, d)
+	return nil
+}
+
+// Activate makes the named policy the active one. What is active already stays
+// so without error. Errors: ErrNotFound, ErrUnverified, ErrOlder, and the
+// engine's, after which the previous policy stays active.
+func (c *Control) Activate(name string) error {
+	c.change.Lock()
+	defer c.change.Unlock()
+	if err := c.activate(name); err != nil {
+		c.log.Warn("activation refused", "policy_name", name, "errno", Symbol(err), "error", err)
+		return fmt.Errorf("activate policy: %w", err)
+	}
+	return nil
+}
+
+func (c *Control) activate(name string) error {
+	d, err := c.lookup(name)
+	if err != nil {
+		return err
+	}
+	active, _ := c.current()
+	if d == active && c.inForce(d) {
+		return nil
+	}
+	if d.err != nil {
+		return fmt.Errorf("policy %q: %w: %w", name, ErrUnverified, d.err)
+	}
+	if active != nil && active.policy != nil && active.policy.Version.Compare(d.policy.Version) > 0 {
+		return fmt.Errorf("policy %q %s, active is %q %s: %w", name, d.policy.Version, active.name, active.policy.Version, ErrOlder)
+	}
+	if err := c.checkFloor(d); err != nil {
+		return err
+	}
+	if err := c.switchTo(active, d, func() error { return c.persistActive(d) }); err != nil {
+		return err
+	}
+	c.became(active, d)
+	return nil
+}
+
+// Delete forgets a policy that is not active, nor stored as the one that is to be
+// with the next start. Its version floor stays. The boot policy comes back at the
+// next start. Errors: ErrNotFound, ErrIsActive.
+func (c *Control) Delete(name string) error {
+	c.change.Lock()
+	defer c.change.Unlock()
+	if err := c.delete(name); err != nil {
+		return fmt.Errorf("delete policy: %w", err)
+	}
+	c.log.Info("policy deleted", "policy_name", name)
+	return nil
+}
+
+func (c *Control) delete(name string) error {
+	d, err := c.lookup(name)
+	if err != nil {
+		return err
+	}
+	if active, _ := c.current(); d == active {
+		return fmt.Errorf("policy %q: %w", name, ErrIsActive)
+	}
+	if c.isStoredActive(name) && !d.boot {
+		return fmt.Errorf("policy %q, with the next start: %w", name, ErrIsActive)
+	}
+	if !d.boot {
+		if err := c.store.Delete(name); err != nil {
+			return err
+		}
+	}
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	delete(c.policies, name)
+	delete(c.problems, problemOf(name))
+	return nil
+}
+
+// SetMode changes enforce and success_audit. A mode that is set already is no
+// error. After an error the old one holds.
+func (c *Control) SetMode(m engine.Mode) error {
+	c.change.Lock()
+	defer c.change.Unlock()
+	_, old := c.current()
+	if m == old {
+		return nil
+	}
+	if err := c.eng.SetMode(m); err != nil {
+		return fmt.Errorf("set mode: engine: %w", err)
+	}
+	if err := c.store.SetMode(toStore(m)); err != nil {
+		return fmt.Errorf("set mode: %w", errors.Join(err, c.eng.SetMode(old)))
+	}
+	c.mu.Lock()
+	c.mode = m
+	delete(c.problems, problemMode)
+	c.mu.Unlock()
+	c.log.Info("mode changed", "enforcing", m.Enforce, "old_enforcing", old.Enforce, "success_audit", m.SuccessAudit)
+	c.prove()
+	return nil
+}
+
+// Mode returns the mode that was asked for; Status has the kernel's.
+func (c *Control) Mode() engine.Mode {
+	_, m := c.current()
+	return m
+}
+
+func (c *Control) put(d *deployed) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.policies[d.name] = d
+	delete(c.problems, problemOf(d.name))
+}

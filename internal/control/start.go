@@ -1,0 +1,173 @@
+package control
+
+import (
+	"bytes"
+	"errors"
+	"fmt"
+
+	"github.com/ipe-linux/ipe/policy"
+	"github.com/ipe-linux/ipe/sign"
+)
+
+// Keys of problems that do not belong to one policy.
+const (
+	problemBoot   = "boot policy"
+	problemEngine = "engine"
+	problemMode   = "mode"
+	problemStore  = "store"
+)
+
+func problemOf(name string) string { return fmt.Sprintf("policy %q", name) }
+
+// problem notes and logs something an administrator must see.
+func (c *Control) problem(key string, err error) error {
+	c.mu.Lock()
+	c.problems[key] = err.Error()
+	c.mu.Unlock()
+	c.log.Error("problem", "with", key, "errno", Symbol(err), "error", err)
+	return fmt.Errorf("%s: %w", key, err)
+}
+
+// Start takes up where the last process ended. It verifies every stored policy
+// anew, sets the stored mode, and makes the stored active policy decide, or the
+// boot policy if the store has none that is active; what the engine already
+// enforces it leaves alone.
+//
+// Nothing is deleted and nothing stops it half way: whatever is wrong becomes a
+// problem that Status shows, and part of the returned error. A stored active
+// policy that no longer verifies stays in force if the engine still holds it;
+// otherwise the boot policy decides, if there is one.
+func (c *Control) Start() error {
+	c.change.Lock()
+	defer c.change.Unlock()
+	errs := c.readStore()
+	errs = append(errs, c.readBoot(), c.startMode(), c.startPolicy())
+	return errors.Join(errs...)
+}
+
+// readBoot parses the boot policy. A stored policy of the same name stands for it.
+func (c *Control) readBoot() error {
+	if len(c.boot) == 0 {
+		return nil
+	}
+	p, err := policy.Parse(c.boot)
+	if err == nil {
+		err = checkName(p.Name)
+	}
+	if err != nil {
+		return c.problem(problemBoot, err)
+	}
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if _, taken := c.policies[p.Name]; !taken {
+		c.policies[p.Name] = &deployed{name: p.Name, policy: p, id: bootID, boot: true}
+	}
+	return nil
+}
+
+func (c *Control) startMode() error {
+	mode := fromStore(c.store.Mode())
+	c.mu.Lock()
+	c.mode = mode
+	c.mu.Unlock()
+	if err := c.eng.SetMode(mode); err != nil {
+		return c.problem(problemMode, err)
+	}
+	return nil
+}
+
+// startPolicy adopts or activates what is to decide. A boot policy is never
+// adopted: all of them have the same ID, so the engine may hold an earlier text.
+func (c *Control) startPolicy() error {
+	want, problem := c.wanted()
+	if want == nil {
+		return problem
+	}
+	if st, err := c.eng.State(); err == nil && st.HasPolicy && st.ID == want.id && !want.boot {
+		c.events.table.Lock()
+		c.events.know(st.Generation, want.policy)
+		c.events.table.Unlock()
+		c.setActive(want)
+		c.log.Info("policy adopted, the engine enforced it all along", "policy_name", want.name, "policy_digest", want.digest())
+		c.prove()
+		return problem
+	}
+	c.setActive(want)
+	if err := c.enforce(want); err != nil {
+		return errors.Join(problem, c.problem(problemEngine, fmt.Errorf("activate policy %q: %w", want.name, err)))
+	}
+	c.became(nil, want)
+	return problem
+}
+
+func (c *Control) setActive(d *deployed) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.active = d
+}
+
+// wanted returns the policy that is to decide after a start, nil for none or
+// for leaving the engine alone.
+func (c *Control) wanted() (*deployed, error) {
+	name, ok := c.store.Active()
+	if d := c.unfinished(name); d != nil {
+		c.log.Warn("finishing an activation that was cut off", "policy_name", d.name)
+		if err := c.store.SetActive(d.name); err != nil {
+			return d, c.problem(problemStore, err)
+		}
+		return d, nil
+	}
+	if !ok {
+		return c.fallback(), nil
+	}
+	d, err := c.lookup(name)
+	if err != nil {
+		return c.fallback(), c.problem(problemStore, fmt.Errorf("active %w", err))
+	}
+	if d.err == nil || d.policy != nil && c.inForce(d) {
+		return d, nil
+	}
+	return c.fallback(), nil
+}
+
+// unfinished returns the stored policy that the engine decides by although the
+// store says another is active: the daemon was killed in between.
+func (c *Control) unfinished(active string) *deployed {
+	st, err := c.eng.State()
+	if err != nil || !st.HasPolicy {
+		return nil
+	}
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	for _, d := range c.policies {
+		if d.id == st.ID && d.name != active && !d.boot && d.err == nil {
+			return d
+		}
+	}
+	return nil
+}
+
+// fallback is the boot policy, unless the engine holds a policy already: that
+// was verified once and is not exchanged for an unsigned one.
+func (c *Control) fallback() *deployed {
+	if st, err := c.eng.State(); err == nil && st.HasPolicy && st.ID != bootID {
+		return nil
+	}
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	for _, d := range c.policies {
+		if d.boot {
+			return d
+		}
+	}
+	return nil
+}
+
+// contentOf returns what a message contains, whoever signed it.
+func contentOf(envelope []byte) []byte {
+	e, err := sign.Inspect(envelope)
+	if err != nil {
+		return nil
+	}
+	return bytes.Clone(e.Content)
+}

@@ -1,0 +1,195 @@
+package control
+
+import (
+	"encoding/hex"
+	"fmt"
+	"maps"
+	"slices"
+
+	"github.com/ipe-linux/ipe/internal/engine"
+)
+
+// Info describes a deployed policy.
+type Info struct {
+	Name    string `json:"name"`
+	Version string `json:"version"`
+	Active  bool   `json:"active"`
+	// Boot: the unsigned policy given at start.
+	Boot bool `json:"boot"`
+	// SHA256 is that of the signed message, in hex; of nothing for a boot policy.
+	SHA256 string `json:"sha256"`
+	// Signers are the subjects of the trusted certificates that vouch for it.
+	Signers []string `json:"signers"`
+	Rules   int      `json:"rules"`
+	// Error says why the policy cannot be used; empty if it can.
+	Error string `json:"error"`
+}
+
+// Status is what is known about enforcement, read back from the kernel.
+type Status struct {
+	// Summary is "enforcing", "permissive", "no policy: everything is allowed", or
+	// begins with "active, not proven:" or "NOT ENFORCING:".
+	Summary string `json:"summary"`
+	// Enforcing: the kernel was seen to deny what the active policy denies, and
+	// nothing was seen to go against it.
+	Enforcing bool   `json:"enforcing"`
+	Engine    string `json:"engine"`
+	// Active is nil without an active policy.
+	Active *Info `json:"active"`
+	// Mode is what was asked for; Kernel.Mode is what the kernel does.
+	Mode   engine.Mode  `json:"mode"`
+	Kernel engine.State `json:"kernel"`
+	// KernelSHA256 identifies the policy that the kernel decides by; empty if none.
+	KernelSHA256 string `json:"kernel_sha256"`
+	// SelfTest is the last one; nil before the first.
+	SelfTest     *engine.SelfTest    `json:"self_test"`
+	Capabilities []engine.Capability `json:"capabilities"`
+	// Problems are what an administrator should look at, sorted.
+	Problems []string `json:"problems"`
+	// Recorded counts the decisions this process received, Missed those that a
+	// slow follower of Events did not get.
+	Recorded uint64 `json:"recorded"`
+	Missed   uint64 `json:"missed"`
+	// Anchors is the number of trusted certificates.
+	Anchors int `json:"anchors"`
+}
+
+func (d *deployed) digest() string { return "sha256:" + hex.EncodeToString(d.id[:]) }
+
+func (c *Control) infoOf(d *deployed) Info {
+	active, _ := c.current()
+	i := Info{Name: d.name, Active: d == active, Boot: d.boot, SHA256: hex.EncodeToString(d.id[:]), Signers: d.signers}
+	if i.Signers == nil {
+		i.Signers = []string{}
+	}
+	if d.policy != nil {
+		i.Version, i.Rules = d.policy.Version.String(), len(d.policy.Rules)
+	}
+	if d.err != nil {
+		i.Error = d.err.Error()
+	}
+	return i
+}
+
+// List returns all policies, sorted by name.
+func (c *Control) List() []Info {
+	c.mu.Lock()
+	all := maps.Clone(c.policies)
+	c.mu.Unlock()
+	infos := make([]Info, 0, len(all))
+	for _, name := range slices.Sorted(maps.Keys(all)) {
+		infos = append(infos, c.infoOf(all[name]))
+	}
+	return infos
+}
+
+// Get returns the policy of that name with its signed message, which is nil for
+// the boot policy, and the text as it was signed. Errors wrap ErrNotFound.
+func (c *Control) Get(name string) (info Info, envelope, text []byte, err error) {
+	d, err := c.lookup(name)
+	if err != nil {
+		return Info{}, nil, nil, err
+	}
+	if d.boot {
+		return c.infoOf(d), nil, c.boot, nil
+	}
+	return c.infoOf(d), d.envelope, contentOf(d.envelope), nil
+}
+
+// Status reads the engine's state and judges it.
+func (c *Control) Status() Status {
+	st, err := c.eng.State()
+	active, mode := c.current()
+	s := Status{Engine: c.eng.Name(), Mode: mode, Kernel: st, Capabilities: c.eng.Capabilities(),
+		Anchors: len(c.ring.Certificates()), Problems: []string{}}
+	if active != nil {
+		i := c.infoOf(active)
+		s.Active = &i
+	}
+	if st.HasPolicy {
+		s.KernelSHA256 = hex.EncodeToString(st.ID[:])
+	}
+	c.mu.Lock()
+	s.SelfTest = c.selfTest
+	v := judgement{state: st, err: err, want: active, mode: mode, test: c.selfTest, testErr: c.testErr}
+	for _, key := range slices.Sorted(maps.Keys(c.problems)) {
+		s.Problems = append(s.Problems, key+": "+c.problems[key])
+	}
+	c.mu.Unlock()
+	s.Recorded, s.Missed = c.events.counts()
+	s.Summary = v.word()
+	s.Enforcing = s.Summary == wordEnforcing
+	return s
+}
+
+func (r *recorder) counts() (total, missed uint64) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	return r.total, r.missed
+}
+
+// The words of Summary.
+const (
+	wordEnforcing  = "enforcing"
+	wordPermissive = "permissive"
+	wordNoPolicy   = "no policy: everything is allowed"
+	wordUnproven   = "active, not proven: "
+	wordNot        = "NOT ENFORCING: "
+)
+
+// judgement is everything that bears on the word.
+type judgement struct {
+	state   engine.State
+	err     error
+	want    *deployed
+	mode    engine.Mode
+	test    *engine.SelfTest
+	testErr error
+}
+
+// word is the honest word: "enforcing" is said only after everything else has
+// been ruled out.
+func (j judgement) word() string {
+	switch {
+	case j.err != nil:
+		return wordNot + "the kernel's state cannot be read: " + j.err.Error()
+	case !j.state.HasPolicy && j.want == nil:
+		return wordNoPolicy
+	case !j.state.HasPolicy:
+		return fmt.Sprintf("%spolicy %q is to be active, the kernel has none", wordNot, j.want.name)
+	case j.want == nil:
+		return wordUnproven + "the kernel decides by a policy that is not in the store"
+	case j.state.ID != j.want.id:
+		return fmt.Sprintf("%spolicy %q is to be active, the kernel decides by another", wordNot, j.want.name)
+	case len(j.state.Hooks) == 0:
+		return wordNot + "no hook is attached"
+	case !j.state.Mode.Enforce && j.mode.Enforce:
+		return wordNot + "enforce is set, the kernel is permissive"
+	case !j.state.Mode.Enforce:
+		return wordPermissive
+	}
+	return j.tested()
+}
+
+func (j judgement) tested() string {
+	switch {
+	case j.testErr != nil:
+		return wordUnproven + "the self-test could not run: " + j.testErr.Error()
+	case j.test == nil:
+		return wordUnproven + "no self-test has run"
+	case j.test.Failed:
+		return wordNot + failedProbe(j.test)
+	case !j.test.DenialSeen:
+		return wordUnproven + "the policy denied nothing that the self-test tried"
+	}
+	return wordEnforcing
+}
+
+func failedProbe(t *engine.SelfTest) string {
+	for _, p := range t.Probes {
+		if !p.OK {
+			return fmt.Sprintf("self-test %s: the policy demands %s, the kernel answered %s", p.Name, p.Want, p.Got)
+		}
+	}
+	return "the self-test failed"
+}

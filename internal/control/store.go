@@ -1,0 +1,110 @@
+package control
+
+import (
+	"fmt"
+
+	"github.com/ipe-linux/ipe/internal/engine"
+	"github.com/ipe-linux/ipe/internal/store"
+	"github.com/ipe-linux/ipe/policy"
+)
+
+// Store keeps what must survive; *store.Store is one.
+type Store interface {
+	List() []store.Item
+	Get(name string) (store.Entry, error)
+	Put(e store.Entry) error
+	Replace(e store.Entry) error
+	Delete(name string) error
+	SetActive(name string) error
+	Active() (name string, ok bool)
+	SetMode(m store.Mode) error
+	Mode() store.Mode
+	Floor(name string) (floor policy.Version, ok bool)
+}
+
+func (d *deployed) entry() store.Entry {
+	return store.Entry{Name: d.name, Version: d.policy.Version, Envelope: d.envelope}
+}
+
+// persistUpdate stores d in the place of old, or beside it if old is the boot
+// policy, which is not stored.
+func (c *Control) persistUpdate(old, d *deployed, decides bool) error {
+	if !old.boot {
+		return c.store.Replace(d.entry())
+	}
+	if err := c.store.Put(d.entry()); err != nil || !decides {
+		return err
+	}
+	return c.store.SetActive(d.name)
+}
+
+// persistActive stores the choice of d. The boot policy is never stored, nor is
+// its choice: the stored active policy, if there is one, returns with the next
+// start.
+func (c *Control) persistActive(d *deployed) error {
+	if d.boot {
+		return nil
+	}
+	return c.store.SetActive(d.name)
+}
+
+func (c *Control) isStoredActive(name string) bool {
+	active, ok := c.store.Active()
+	return ok && active == name
+}
+
+// checkFloor refuses a version below the floor before the engine sees it.
+func (c *Control) checkFloor(d *deployed) error {
+	floor, ok := c.store.Floor(d.name)
+	if !d.boot && ok && d.policy.Version.Compare(floor) < 0 {
+		return &store.StaleError{Name: d.name, Have: floor, Got: d.policy.Version}
+	}
+	return nil
+}
+
+// readStore takes up all stored policies, verifying each anew.
+func (c *Control) readStore() []error {
+	var errs []error
+	for _, item := range c.store.List() {
+		d := c.reopen(item)
+		c.mu.Lock()
+		c.policies[d.name] = d
+		c.mu.Unlock()
+		if d.err != nil {
+			errs = append(errs, c.problem(problemOf(d.name), fmt.Errorf("%w: %w", ErrUnverified, d.err)))
+		}
+	}
+	return errs
+}
+
+// reopen verifies a stored message. What no longer verifies is still described as
+// far as it can be read.
+func (c *Control) reopen(item store.Item) *deployed {
+	e, err := c.store.Get(item.Name)
+	var d *deployed
+	if err == nil {
+		d, err = c.open(e.Envelope)
+	}
+	if err == nil && d.name != item.Name {
+		err = fmt.Errorf("holds policy %q: %w", d.name, ErrOtherName)
+	}
+	if err == nil {
+		err = c.checkFloor(d)
+	}
+	if err == nil {
+		return d
+	}
+	d = &deployed{name: item.Name, envelope: e.Envelope, id: item.SHA256, err: err}
+	if p, perr := policy.Parse(contentOf(e.Envelope)); perr == nil && p.Name == item.Name {
+		d.policy = p
+	}
+	return d
+}
+
+func toStore(m engine.Mode) store.Mode {
+	return store.Mode{Enforce: m.Enforce, SuccessAudit: m.SuccessAudit}
+}
+
+func fromStore(m store.Mode) engine.Mode {
+	return engine.Mode{Enforce: m.Enforce, SuccessAudit: m.SuccessAudit}
+}

@@ -1,0 +1,106 @@
+// Package controlrpc carries the life cycle of package control over a Unix
+// socket: JSON over HTTP, so that curl --unix-socket is a client, too.
+//
+//	GET    /v1/status                   control.Status
+//	GET    /v1/policies                 []control.Info
+//	POST   /v1/policies                 signed message in, control.Info out
+//	GET    /v1/policies/{name}          control.Info
+//	PUT    /v1/policies/{name}          signed message in, control.Info out
+//	DELETE /v1/policies/{name}
+//	GET    /v1/policies/{name}/pkcs7    the signed message
+//	GET    /v1/policies/{name}/policy   the text
+//	POST   /v1/policies/{name}/activate
+//	GET    /v1/mode                     engine.Mode
+//	PUT    /v1/mode                     ModeChange in, engine.Mode out
+//	GET    /v1/events[?follow=1]        control.Record, one a line
+//
+// Everybody may read status and policies, as on securityfs. Changes need a peer
+// with uid 0 and CAP_MAC_ADMIN at the time it connected; so does reading
+// decisions, which name other users' processes as audit records do. Whoever lacks
+// that gets EPERM before the request is looked at.
+//
+// A refusal is an [Error] with the kernel's errno symbol. The number in the path
+// is the protocol's version; it changes when a client of the old one would
+// misunderstand.
+package controlrpc
+
+import (
+	"cmp"
+	"errors"
+	"runtime"
+	"runtime/debug"
+
+	"github.com/ipe-linux/ipe/internal/control"
+	"github.com/ipe-linux/ipe/internal/engine"
+)
+
+// DefaultSocket is where iped listens unless told otherwise.
+const DefaultSocket = "/run/ipe/iped.sock"
+
+// prefix holds the protocol's version.
+const prefix = "/v1"
+
+// maxBody is one byte more than the longest signed message that a kernel takes,
+// so that the refusal of longer ones is sign's, with its errno.
+const maxBody = 65536
+
+// The values that answers hold, under this package's name for its clients.
+type (
+	// Status is the answer of GET /v1/status.
+	Status = control.Status
+	// Info describes a deployed policy.
+	Info = control.Info
+	// Record is a decision.
+	Record = control.Record
+	// Mode is how decisions take effect.
+	Mode = engine.Mode
+	// KernelState is what the engine read back from the kernel.
+	KernelState = engine.State
+	// SelfTest is the outcome of a self-test.
+	SelfTest = engine.SelfTest
+)
+
+// ModeChange says what to change; nil leaves a switch as it is.
+type ModeChange struct {
+	Enforce      *bool `json:"enforce,omitempty"`
+	SuccessAudit *bool `json:"success_audit,omitempty"`
+}
+
+// Error is a refusal as it travels.
+type Error struct {
+	// Errno is the kernel's symbol, such as ESTALE; never empty.
+	Errno string `json:"errno"`
+	// Message says what was refused, in one line.
+	Message string `json:"message"`
+	// Fix says what to do about it; may be empty.
+	Fix string `json:"hint"`
+}
+
+// Error returns the message with the symbol behind it.
+func (e *Error) Error() string { return e.Message + " [" + e.Errno + "]" }
+
+// Hint returns Fix, for whoever prints the error.
+func (e *Error) Hint() string { return e.Fix }
+
+// ErrUnreachable says that no daemon answers on the socket.
+var ErrUnreachable = errors.New("iped does not answer")
+
+// Symbol returns the kernel's errno symbol of an error from here or from the
+// packages that read policies and messages; empty for nil.
+func Symbol(err error) string {
+	var remote *Error
+	if errors.As(err, &remote) {
+		return remote.Errno
+	}
+	return control.Symbol(err)
+}
+
+// BuildVersion describes the running program: module version, or the commit it
+// was built from, and the Go release.
+func BuildVersion() string {
+	info, ok := debug.ReadBuildInfo()
+	if !ok {
+		return "unknown " + runtime.Version()
+	}
+	return cmp.Or(info.Main.Version, "(devel)") + " " + runtime.Version() + " " + runtime.GOOS + "/" + runtime.GOARCH
+}

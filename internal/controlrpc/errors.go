@@ -1,0 +1,97 @@
+package controlrpc
+
+import (
+	"bytes"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"net/http"
+	"strings"
+
+	"golang.org/x/sys/unix"
+
+	"github.com/ipe-linux/ipe/internal/control"
+	"github.com/ipe-linux/ipe/sign"
+)
+
+// errRequest is a request that no client of this version sends. EINVAL.
+var errRequest = fmt.Errorf("malformed request: %w", unix.EINVAL)
+
+// versioned puts the protocol's version into a pattern "METHOD /path".
+func versioned(pattern string) string {
+	method, path, _ := strings.Cut(pattern, " ")
+	return method + " " + prefix + path
+}
+
+// unknown answers requests that match nothing.
+func unknown(w http.ResponseWriter, r *http.Request) {
+	fail(w, fmt.Errorf("%s %q is not in %s: %w", r.Method, r.URL.Path, prefix, unix.EINVAL))
+}
+
+func parseModeChange(raw []byte) (ModeChange, error) {
+	var m ModeChange
+	dec := json.NewDecoder(bytes.NewReader(raw))
+	dec.DisallowUnknownFields()
+	if err := dec.Decode(&m); err != nil {
+		return ModeChange{}, fmt.Errorf("mode: %w: %w", errRequest, err)
+	}
+	return m, nil
+}
+
+// fail sends err as an Error.
+func fail(w http.ResponseWriter, err error) {
+	e := Error{Errno: Symbol(err), Message: strings.ReplaceAll(err.Error(), "\n", "; "), Fix: hint(err)}
+	w.Header().Set("Content-Type", "application/json")
+	w.WriteHeader(httpStatus(e.Errno))
+	json.NewEncoder(w).Encode(e) //nolint:errcheck // the peer has gone, nobody is left to tell
+}
+
+// httpStatus is for clients that look no further; the errno is what counts.
+func httpStatus(errno string) int {
+	switch errno {
+	case "EPERM", "EACCES":
+		return http.StatusForbidden
+	case "ENOENT":
+		return http.StatusNotFound
+	case "EEXIST", "ESTALE":
+		return http.StatusConflict
+	case "EMSGSIZE":
+		return http.StatusRequestEntityTooLarge
+	case "EIO", "ENOMEM", "ENOSPC":
+		return http.StatusInternalServerError
+	}
+	return http.StatusUnprocessableEntity
+}
+
+// hint says what to do about a refusal that has a usual remedy.
+func hint(err error) string {
+	var h interface {
+		error
+		Hint() string
+	}
+	if errors.As(err, &h) {
+		return h.Hint()
+	}
+	for _, r := range []struct {
+		err  error
+		hint string
+	}{
+		{control.ErrPrivilege, "run this as root"},
+		{control.ErrExists, "to replace it by a newer version: ipe policy update FILE"},
+		{control.ErrNotFound, "ipe policy list shows the names; ipe policy load FILE adds one"},
+		{control.ErrIsActive, "activate another policy first"},
+		{control.ErrOlder, "raise policy_version, sign again and load it"},
+		{control.ErrOtherName, "ipe policy load FILE adds a policy of another name"},
+		{control.ErrUnverified, "give iped the signer's certificate with --trust, or load a policy signed anew"},
+		{sign.ErrUntrusted, "iped trusts the certificates given with --trust only"},
+		{sign.ErrMalformed, "a policy is deployed signed: ipe policy sign --key KEY --cert CERT FILE"},
+	} {
+		if errors.Is(err, r.err) {
+			return r.hint
+		}
+	}
+	if control.Errno(err) == unix.ESTALE {
+		return "raise policy_version above the one in force and sign again"
+	}
+	return ""
+}
