@@ -3,7 +3,12 @@ package control
 import (
 	"errors"
 	"fmt"
+	"time"
 )
+
+// proofAge is how long a self-test may stand for "now" in a status. Each one leaves
+// a few records, so asking often must not repeat it often.
+const proofAge = 10 * time.Second
 
 var errStill = errors.New("the engine still holds another policy")
 
@@ -65,6 +70,21 @@ func (c *Control) became(old, d *deployed) {
 	}
 	c.log.Info("policy activated", args...)
 	c.prove()
+}
+
+// renewProof repeats the self-test if it is old. While a change is under way it is
+// left alone: the change ends with one.
+func (c *Control) renewProof() {
+	if !c.change.TryLock() {
+		return
+	}
+	defer c.change.Unlock()
+	c.mu.Lock()
+	recent := c.selfTest != nil && time.Since(c.selfTest.Time) < proofAge
+	c.mu.Unlock()
+	if !recent {
+		c.prove()
+	}
 }
 
 // prove runs the engine's self-test on the active policy and keeps the outcome.

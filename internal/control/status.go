@@ -96,8 +96,10 @@ func (c *Control) Get(name string) (info Info, envelope, text []byte, err error)
 	return c.infoOf(d), d.envelope, contentOf(d.envelope), nil
 }
 
-// Status reads the engine's state and judges it.
+// Status reads the engine's state and judges it, after a self-test if the last
+// one is older than proofAge.
 func (c *Control) Status() Status {
+	c.renewProof()
 	st, err := c.eng.State()
 	active, mode := c.current()
 	s := Status{Engine: c.eng.Name(), Mode: mode, Kernel: st, Capabilities: c.eng.Capabilities(),

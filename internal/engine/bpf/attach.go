@@ -13,6 +13,7 @@ import (
 	"golang.org/x/sys/unix"
 
 	"github.com/ipe-linux/ipe/internal/engine"
+	"github.com/ipe-linux/ipe/internal/kernelabi"
 )
 
 // The maps, by their names in bpf/maps.h.
@@ -56,6 +57,28 @@ func prepareBPFFS(root string) error {
 	}
 	if err := unix.Mount("bpf", usual, "bpf", unix.MS_NOSUID|unix.MS_NODEV|unix.MS_NOEXEC, "mode=0700"); err != nil {
 		return fmt.Errorf("mount BPF file system at %s: %w", usual, err)
+	}
+	return nil
+}
+
+// mountSecurityfs makes the list of active security modules readable. Failing is
+// no error here: the probe that reads the list says what is missing.
+func mountSecurityfs() {
+	const dir = "/sys/kernel/security"
+	var st unix.Statfs_t
+	if unix.Statfs(dir, &st) == nil && st.Type != unix.SECURITYFS_MAGIC {
+		_ = unix.Mount("securityfs", dir, "securityfs", unix.MS_NOSUID|unix.MS_NODEV|unix.MS_NOEXEC, "")
+	}
+}
+
+// usable refuses a kernel that lacks something, and one that does not let itself
+// be asked whether it will call the programs at all.
+func usable(r kernelabi.Report) error {
+	if err := r.Err(); err != nil {
+		return err
+	}
+	if f, ok := r.Feature(kernelabi.LSMList); ok && f.State == kernelabi.Unknown {
+		return &kernelabi.UnsupportedError{Feature: f.Name, Min: f.Min, Detail: f.Detail, Fix: f.Fix}
 	}
 	return nil
 }

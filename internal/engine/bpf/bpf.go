@@ -64,8 +64,9 @@ func Open(o Options) (*Engine, error) {
 		o.Log = slog.New(slog.DiscardHandler)
 	}
 	defer releaseTypes()
+	mountSecurityfs()
 	report := kernelabi.Probe()
-	if err := report.Err(); err != nil {
+	if err := usable(report); err != nil {
 		return nil, fmt.Errorf("open bpf engine: %w", err)
 	}
 	e := &Engine{log: o.Log, root: o.PinDir, report: report, maps: map[string]*ebpf.Map{}, links: map[string]link.Link{}}

@@ -1,0 +1,191 @@
+//go:build guest
+
+package main
+
+import (
+	"bytes"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"os"
+	"os/exec"
+	"strings"
+	"testing"
+	"time"
+
+	"golang.org/x/sys/unix"
+)
+
+// maxIdle bounds the memory of an idle iped, which lives on small machines.
+const maxIdle = 30 << 10 // KiB
+
+// iped starts the installed daemon and waits until it answers.
+func iped(t *testing.T) *exec.Cmd {
+	t.Helper()
+	cmd := exec.Command("/bin/iped", "--trust", "/etc/ipe/trust", "--state", "/run/state", "--socket", "/run/iped.sock")
+	cmd.Stdout, cmd.Stderr = os.Stdout, os.Stderr
+	if err := cmd.Start(); err != nil {
+		t.Fatal(err)
+	}
+	for end := time.Now().Add(time.Minute); time.Now().Before(end); time.Sleep(50 * time.Millisecond) {
+		if exec.Command("/bin/ipe", "--socket", "/run/iped.sock", "status").Run() == nil {
+			return cmd
+		}
+	}
+	t.Fatal("iped does not answer")
+	return nil
+}
+
+func ipe(t *testing.T, args ...string) string {
+	t.Helper()
+	out, err := exec.Command("/bin/ipe", append([]string{"--socket", "/run/iped.sock"}, args...)...).CombinedOutput()
+	if err != nil {
+		t.Fatalf("ipe %v: %v\n%s", args, err, out)
+	}
+	return string(out)
+}
+
+func refused(t *testing.T, errno string, args ...string) {
+	t.Helper()
+	out, err := exec.Command("/bin/ipe", append([]string{"--socket", "/run/iped.sock"}, args...)...).CombinedOutput()
+	if err == nil || !strings.Contains(string(out), errno) {
+		t.Errorf("ipe %v: %v, want %s\n%s", args, err, errno, out)
+	}
+}
+
+type status struct {
+	Summary   string `json:"summary"`
+	Enforcing bool   `json:"enforcing"`
+	Kernel    struct {
+		Generation uint64 `json:"generation"`
+		Adopted    bool   `json:"adopted"`
+	} `json:"kernel"`
+	Active *struct {
+		Version string `json:"version"`
+	} `json:"active"`
+}
+
+func statusNow(t *testing.T) status {
+	t.Helper()
+	var s status
+	if err := json.Unmarshal([]byte(ipe(t, "status", "--json")), &s); err != nil {
+		t.Fatal(err)
+	}
+	return s
+}
+
+func denied(t *testing.T, when string) {
+	t.Helper()
+	_, err := unix.Mmap(-1, 0, 4096, unix.PROT_READ|unix.PROT_EXEC, unix.MAP_PRIVATE|unix.MAP_ANON)
+	if !errors.Is(err, unix.EACCES) {
+		t.Errorf("%s: anonymous executable memory: %v, want EACCES", when, err)
+	}
+}
+
+// TestInstalledLifeCycle is one machine's life: deploy, activate, update, kill,
+// restart, permissive, stop.
+func TestInstalledLifeCycle(t *testing.T) {
+	daemon := iped(t)
+	if s := statusNow(t); s.Enforcing || s.Active != nil {
+		t.Errorf("fresh: %+v", s)
+	}
+	ipe(t, "policy", "load", "/site-1.0.0.p7b")
+	if s := statusNow(t); s.Enforcing {
+		t.Errorf("loaded, not active: %+v", s)
+	}
+	ipe(t, "policy", "activate", "site")
+	denied(t, "active")
+	if s := statusNow(t); !s.Enforcing || s.Active == nil || s.Active.Version != "1.0.0" {
+		t.Errorf("active: %+v", s)
+	}
+	ipe(t, "policy", "update", "/site-1.1.0.p7b")
+	refused(t, "ESTALE", "policy", "update", "/site-1.0.0.p7b")
+	refused(t, "EPERM", "policy", "delete", "site")
+	t.Log(ipe(t, "status"))
+	t.Log(ipe(t, "doctor"))
+
+	if err := errors.Join(daemon.Process.Kill(), ignore(daemon.Wait())); err != nil {
+		t.Fatal(err)
+	}
+	denied(t, "killed")
+	generation := statusAfterRestart(t)
+	idle(t)
+	ipe(t, "mode", "permissive")
+	if _, err := unix.Mmap(-1, 0, 4096, unix.PROT_READ|unix.PROT_EXEC, unix.MAP_PRIVATE|unix.MAP_ANON); err != nil {
+		t.Errorf("permissive: %v", err)
+	}
+	if s := statusNow(t); s.Enforcing || s.Kernel.Generation != generation {
+		t.Errorf("permissive: %+v", s)
+	}
+	ipe(t, "mode", "enforce")
+	denied(t, "enforcing again")
+	t.Log(ipe(t, "events"))
+}
+
+// statusAfterRestart starts iped anew; it must take over what the kernel does.
+func statusAfterRestart(t *testing.T) uint64 {
+	t.Helper()
+	again := iped(t)
+	t.Cleanup(func() {
+		if err := errors.Join(again.Process.Signal(unix.SIGTERM), again.Wait()); err != nil {
+			t.Error(err)
+		}
+		denied(t, "stopped")
+	})
+	s := statusNow(t)
+	if !s.Enforcing || !s.Kernel.Adopted || s.Active == nil || s.Active.Version != "1.1.0" {
+		t.Errorf("restarted: %+v", s)
+	}
+	return s.Kernel.Generation
+}
+
+func ignore(err error) error {
+	var exit *exec.ExitError
+	if errors.As(err, &exit) {
+		return nil
+	}
+	return err
+}
+
+// idle measures the daemon's memory once it has nothing to do.
+func idle(t *testing.T) {
+	t.Helper()
+	time.Sleep(3 * time.Second)
+	out, err := exec.Command("/bin/ipe", "--socket", "/run/iped.sock", "status").CombinedOutput()
+	if err != nil {
+		t.Fatalf("%v\n%s", err, out)
+	}
+	dirs, err := os.ReadDir("/proc")
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, d := range dirs {
+		text, err := os.ReadFile("/proc/" + d.Name() + "/status")
+		if err != nil || !bytes.HasPrefix(text, []byte("Name:\tiped\n")) {
+			continue
+		}
+		_, rest, _ := strings.Cut(string(text), "VmRSS:")
+		var kib int
+		if _, err := fmt.Sscan(rest, &kib); err != nil {
+			t.Fatal(err)
+		}
+		t.Logf("idle iped: %.1f MiB", float64(kib)/1024)
+		if kib > maxIdle {
+			t.Errorf("idle iped has %d KiB, at most %d", kib, maxIdle)
+		}
+		return
+	}
+	t.Error("no process iped")
+}
+
+func TestRefusedKernel(t *testing.T) {
+	out, err := exec.Command("/bin/iped", "--trust", "/", "--state", "/run/state", "--socket", "/run/iped.sock").CombinedOutput()
+	var exit *exec.ExitError
+	if !errors.As(err, &exit) || exit.ExitCode() != 1 {
+		t.Errorf("iped ended with %v", err)
+	}
+	if !strings.Contains(string(out), "capability,ipe,bpf") {
+		t.Errorf("the exact line to add is missing:\n%s", out)
+	}
+	t.Logf("%s", out)
+}

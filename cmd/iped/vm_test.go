@@ -1,0 +1,100 @@
+//go:build !guest
+
+package main
+
+import (
+	"crypto/ecdsa"
+	"crypto/elliptic"
+	"crypto/rand"
+	"crypto/x509"
+	"crypto/x509/pkix"
+	"math/big"
+	"os"
+	"path/filepath"
+	"testing"
+	"time"
+
+	"github.com/ipe-linux/ipe/internal/testvm"
+	"github.com/ipe-linux/ipe/internal/testvm/vmtest"
+	"github.com/ipe-linux/ipe/sign"
+)
+
+// maxBinary bounds each program: it travels in initramfs images.
+const maxBinary = 16 << 20
+
+// TestDaemonOnKernels runs the programs as they are installed, on real kernels.
+func TestDaemonOnKernels(t *testing.T) {
+	files := programs(t)
+	deployment(t, files)
+	for _, k := range vmtest.Kernels(t) {
+		t.Run(k.Name, func(t *testing.T) {
+			vmtest.RunPackage(t, testvm.Config{Kernel: k, Files: files, Modules: []string{"dm-verity"}}, "-test.run=^TestInstalled")
+		})
+	}
+}
+
+// TestDaemonRefusesKernel: where the programs would never be called, iped says so
+// and what to add.
+func TestDaemonRefusesKernel(t *testing.T) {
+	files := programs(t)
+	vmtest.RunPackage(t, testvm.Config{
+		Kernel: vmtest.Kernel(t, "6.12"), Files: files, Append: []string{"lsm=capability,ipe"},
+	}, "-test.run=^TestRefused")
+}
+
+// programs builds ipe and iped as make build does.
+func programs(t *testing.T) testvm.Files {
+	t.Helper()
+	files := testvm.Files{}
+	dir := t.TempDir()
+	for _, name := range []string{"ipe", "iped"} {
+		out := filepath.Join(dir, name)
+		if err := testvm.GoCommand(t.Context(), "build", "-trimpath", "-ldflags=-s -w -buildid=", "-o", out, "github.com/ipe-linux/ipe/cmd/"+name); err != nil {
+			t.Fatal(err)
+		}
+		info, err := os.Stat(out)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if info.Size() > maxBinary {
+			t.Errorf("%s has %d bytes, at most %d", name, info.Size(), maxBinary)
+		}
+		t.Logf("%s: %.1f MiB", name, float64(info.Size())/(1<<20))
+		data, err := os.ReadFile(out)
+		if err != nil {
+			t.Fatal(err)
+		}
+		files["/bin/"+name] = testvm.File{Data: data, Mode: 0o755}
+	}
+	return files
+}
+
+// deployment signs policies with a fresh key that the guest's iped trusts.
+func deployment(t *testing.T, files testvm.Files) {
+	t.Helper()
+	key, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
+	if err != nil {
+		t.Fatal(err)
+	}
+	template := &x509.Certificate{
+		SerialNumber: big.NewInt(1), Subject: pkix.Name{CommonName: "owner"}, SubjectKeyId: []byte{1, 2, 3},
+		NotBefore: time.Now().Add(-time.Hour), NotAfter: time.Now().Add(time.Hour),
+	}
+	der, err := x509.CreateCertificate(rand.Reader, template, template, key.Public(), key)
+	if err != nil {
+		t.Fatal(err)
+	}
+	cert, err := x509.ParseCertificate(der)
+	if err != nil {
+		t.Fatal(err)
+	}
+	files["/etc/ipe/trust/owner.der"] = testvm.File{Data: der}
+	for _, v := range []string{"1.0.0", "1.1.0"} {
+		text := "policy_name=site policy_version=" + v + "\nDEFAULT action=DENY\nop=EXECUTE boot_verified=TRUE action=ALLOW\n"
+		signed, err := sign.Content([]byte(text), cert, key, sign.Options{})
+		if err != nil {
+			t.Fatal(err)
+		}
+		files["/site-"+v+".p7b"] = testvm.File{Data: signed}
+	}
+}
