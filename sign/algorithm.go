@@ -140,7 +140,7 @@ func (s *signature) matches(pub crypto.PublicKey) bool {
 // ErrAlgorithm for one that this package cannot check.
 func signatureOn(cert *x509.Certificate) (*signature, error) {
 	for _, a := range digestAlgorithms {
-		kind := noKey
+		var kind keyKind
 		switch cert.SignatureAlgorithm {
 		case a.withRSA:
 			kind = rsaKey

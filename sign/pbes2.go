@@ -89,7 +89,7 @@ func parsePBES2(in cryptobyte.String) (p pbes2, err error) {
 	if !kdfID.Equal(oidPBKDF2) {
 		return p, fmt.Errorf("key derivation %v (convert the key with: openssl pkcs8 -topk8 -v2 aes-256-cbc): %w", kdfID, ErrAlgorithm)
 	}
-	known := false
+	var known bool
 	if p.cipher, known = ciphers[cipherID.String()]; !known {
 		return p, fmt.Errorf("cipher %v: %w", cipherID, ErrAlgorithm)
 	}
@@ -118,7 +118,7 @@ func (p *pbes2) parsePBKDF2(in cryptobyte.String) error {
 	if !prf.ReadASN1ObjectIdentifier(&oid) {
 		return malformed("hash of the key derivation")
 	}
-	known := false
+	var known bool
 	if p.prf, known = prfs[oid.String()]; !known {
 		return fmt.Errorf("key derivation with hash %v: %w", oid, ErrAlgorithm)
 	}

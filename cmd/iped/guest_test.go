@@ -184,7 +184,11 @@ func TestRefusedKernel(t *testing.T) {
 	if !errors.As(err, &exit) || exit.ExitCode() != 1 {
 		t.Errorf("iped ended with %v", err)
 	}
-	if !strings.Contains(string(out), "capability,ipe,bpf") {
+	active, err := os.ReadFile("/sys/kernel/security/lsm")
+	if err != nil {
+		t.Fatal(err)
+	}
+	if !strings.Contains(string(out), "lsm="+strings.TrimSpace(string(active))+",bpf\n") {
 		t.Errorf("the exact line to add is missing:\n%s", out)
 	}
 	t.Logf("%s", out)
