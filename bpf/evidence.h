@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause */
 /*
  * Facts about a file, read from the live kernel objects at the time of the
- * decision. Every read is a probe read: a pointer that is gone gives "absent".
+ * decision. Reads either go through pointers whose type the verifier knows, or are
+ * probe reads; both give 0, and so "absent", for a pointer that is gone.
  */
 #pragma once
 
@@ -66,18 +67,18 @@ static __always_inline bool is_verity_target(struct walk *w, __u64 target)
  * mapped device whose live table is one verity target. 0 for everything else;
  * what lies on top of such a device is another device.
  */
-static __noinline __u64 find_verity(__u64 inode, struct walk *w)
+static __always_inline __u64 find_verity(struct inode *inode, struct walk *w)
 {
-	struct block_device *bdev = BPF_CORE_READ((struct inode *)inode, i_sb, s_bdev);
+	struct block_device *bdev = inode->i_sb->s_bdev;
 	struct gendisk *disk;
 	__u64 table, target;
 
-	if (!bdev || !w || BPF_CORE_READ(bdev, bd_dev) >> MINORBITS != w->dm_major)
+	if (!bdev || bdev->bd_dev >> MINORBITS != w->dm_major)
 		return 0;
-	disk = BPF_CORE_READ(bdev, bd_disk);
-	if (BPF_CORE_READ(disk, part0) != bdev)
+	disk = bdev->bd_disk;
+	if (disk->part0 != bdev)
 		return 0;
-	table = peek((__u64)BPF_CORE_READ(disk, private_data), w->md_map);
+	table = peek((__u64)disk->private_data, w->md_map);
 	if (!table || peek32(table, w->table_num_targets) != 1)
 		return 0;
 	target = peek(table, w->table_targets);
@@ -110,7 +111,7 @@ static __always_inline bool verity_signed(struct walk *w, __u64 verity)
 }
 
 /* dmverity_roothash and dmverity_signature */
-static __noinline void read_volume(struct facts *f, __u64 inode)
+static __noinline void read_volume(struct facts *f, struct inode *inode)
 {
 	__u32 zero = 0;
 	struct walk *w = bpf_map_lookup_elem(&ipe_walk, &zero);
@@ -132,28 +133,28 @@ static __noinline void read_volume(struct facts *f, __u64 inode)
 }
 
 /* fsverity_digest */
-static __noinline void read_file_digest(struct facts *f, __u64 inode)
+static __noinline void read_file_digest(struct facts *f, struct inode *inode)
 {
-	struct inode *i = (struct inode *)inode;
 	const struct fsverity_hash_alg *alg;
 	struct fsverity_info *info;
 
 	if (!f)
 		return;
 	f->known |= IPE_NEED_FILE;
-	if (!inode || !bpf_core_field_exists(i->i_verity_info))
+	if (!inode || !bpf_core_field_exists(inode->i_verity_info))
 		return;
-	info = BPF_CORE_READ(i, i_verity_info);
+	info = inode->i_verity_info;
 	if (!info)
 		return;
-	alg = BPF_CORE_READ(info, tree_params.hash_alg);
-	if (set_digest(&f->file, (__u64)BPF_CORE_READ(alg, name), (__u64)&info->file_digest,
-		       BPF_CORE_READ(alg, digest_size)))
+	alg = info->tree_params.hash_alg;
+	if (!alg)
+		return;
+	if (set_digest(&f->file, (__u64)alg->name, (__u64)&info->file_digest, alg->digest_size))
 		f->present |= IPE_NEED_FILE;
 }
 
 /* boot_verified: user space cannot mount file systems of type rootfs. */
-static __noinline void read_boot(struct facts *f, __u64 file)
+static __noinline void read_boot(struct facts *f, struct file *file)
 {
 	char type[8] = {};
 
@@ -162,8 +163,7 @@ static __noinline void read_boot(struct facts *f, __u64 file)
 	f->known |= IPE_NEED_BOOT;
 	if (!file)
 		return;
-	bpf_probe_read_kernel_str(type, sizeof(type),
-				  BPF_CORE_READ((struct file *)file, f_path.mnt, mnt_sb, s_type, name));
+	bpf_probe_read_kernel_str(type, sizeof(type), file->f_path.mnt->mnt_sb->s_type->name);
 	if (!__builtin_memcmp(type, "rootfs", sizeof("rootfs")))
 		f->present |= IPE_NEED_BOOT;
 }
@@ -174,7 +174,7 @@ static __always_inline void read_file_signed(struct facts *f, struct inode *inod
 	__u8 *is_signed;
 
 	f->known |= IPE_NEED_FILE_SIGNED;
-	if (!inode || !(BPF_CORE_READ(inode, i_flags) & S_VERITY))
+	if (!inode || !(inode->i_flags & S_VERITY))
 		return;
 	is_signed = bpf_inode_storage_get(&ipe_signed_inodes, inode, 0, 0);
 	if (is_signed && *is_signed)
@@ -186,11 +186,11 @@ static __always_inline void gather(struct facts *f, __u32 want, struct file *fil
 {
 	want &= ~f->known;
 	if (want & IPE_NEED_BOOT)
-		read_boot(f, (__u64)file);
+		read_boot(f, file);
 	if (want & (IPE_NEED_ROOT | IPE_NEED_ROOT_SIGNED))
-		read_volume(f, (__u64)inode);
+		read_volume(f, inode);
 	if (want & IPE_NEED_FILE)
-		read_file_digest(f, (__u64)inode);
+		read_file_digest(f, inode);
 	if (want & IPE_NEED_FILE_SIGNED)
 		read_file_signed(f, inode);
 }

@@ -67,7 +67,6 @@ static __always_inline void look_up_digests(void *table, struct facts *f, __u8 o
 static __always_inline bool decide(struct decision *d, struct facts *f, __u8 op, struct file *file,
 				   struct inode *inode)
 {
-	struct table_key key = { .op = op, .kind = IPE_KIND_NONE };
 	struct table_entry *header;
 	__u32 zero = 0, needs, combo;
 	void *table;
@@ -77,7 +76,8 @@ static __always_inline bool decide(struct decision *d, struct facts *f, __u8 op,
 		return false;
 	d->first = IPE_NO_MATCH;
 	d->fallback = IPE_DENY;
-	header = bpf_map_lookup_elem(table, &key);
+	f->root.op = op; /* all else is 0: the key of the header */
+	header = bpf_map_lookup_elem(table, &f->root);
 	if (!header)
 		return true;
 	d->generation = header->generation;

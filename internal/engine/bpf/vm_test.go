@@ -17,10 +17,7 @@ func TestEngineOnKernels(t *testing.T) {
 	images := makeImages(t)
 	for _, k := range vmtest.Kernels(t) {
 		t.Run(k.Name, func(t *testing.T) {
-			files := vmtest.HostBinary(t, "veritysetup", "fsverity", "mount")
-			for _, name := range []string{"volume.img", "volume.hash", "other.img", "other.hash", "files.img", "roothash.p7s", "digest.p7s", "cert.der"} {
-				files["/images/"+name] = testvm.File{Host: filepath.Join(images.dir, name)}
-			}
+			files := images.files(t)
 			vmtest.RunPackage(t, testvm.Config{
 				Kernel:  k,
 				Modules: []string{"dm-verity", "loop", "squashfs"},
@@ -46,7 +43,7 @@ type images struct {
 	root, other string
 }
 
-func makeImages(t *testing.T) images {
+func makeImages(t testing.TB) images {
 	t.Helper()
 	dir := t.TempDir()
 	im := images{dir: dir}
@@ -57,10 +54,23 @@ func makeImages(t *testing.T) images {
 	return im
 }
 
+// files gives the images and the tools that open them to a guest.
+func (im images) files(t testing.TB) testvm.Files {
+	t.Helper()
+	files, err := testvm.HostBinary("veritysetup", "fsverity", "mount")
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, name := range []string{"volume.img", "volume.hash", "other.img", "other.hash", "files.img", "roothash.p7s", "digest.p7s", "cert.der"} {
+		files["/images/"+name] = testvm.File{Host: filepath.Join(im.dir, name)}
+	}
+	return files
+}
+
 // script is a program that, if it may be executed, ends in ENOENT.
 const script = "#!/no-such-interpreter\n# "
 
-func volume(t *testing.T, dir, name, content string) (rootHash string) {
+func volume(t testing.TB, dir, name, content string) (rootHash string) {
 	t.Helper()
 	tree := filepath.Join(dir, name)
 	write(t, filepath.Join(tree, "probe"), script+content+"\n")
@@ -76,7 +86,7 @@ func volume(t *testing.T, dir, name, content string) (rootHash string) {
 }
 
 // fileSystem is an ext4 that can hold fs-verity files.
-func fileSystem(t *testing.T, dir string) {
+func fileSystem(t testing.TB, dir string) {
 	t.Helper()
 	tree := filepath.Join(dir, "files")
 	for _, name := range []string{"plain", "sealed", "changed", "signed"} {
@@ -89,7 +99,7 @@ func fileSystem(t *testing.T, dir string) {
 
 // signatures signs, with the public test key that the guest's firmware vouches
 // for, the root hash and the digest of one file.
-func signatures(t *testing.T, dir, root string) {
+func signatures(t testing.TB, dir, root string) {
 	t.Helper()
 	cert, key, err := testvm.PlatformKey(t.Context(), dir)
 	if err != nil {
@@ -103,7 +113,7 @@ func signatures(t *testing.T, dir, root string) {
 	run(t, "openssl", "x509", "-in", cert, "-outform", "der", "-out", filepath.Join(dir, "cert.der"))
 }
 
-func write(t *testing.T, path, content string) {
+func write(t testing.TB, path, content string) {
 	t.Helper()
 	if err := os.MkdirAll(filepath.Dir(path), 0o755); err != nil {
 		t.Fatal(err)
@@ -113,7 +123,7 @@ func write(t *testing.T, path, content string) {
 	}
 }
 
-func run(t *testing.T, name string, args ...string) string {
+func run(t testing.TB, name string, args ...string) string {
 	t.Helper()
 	cmd := exec.Command(name, args...)
 	cmd.Env = append(os.Environ(), "PATH="+os.Getenv("PATH")+":/usr/sbin:/sbin")

@@ -75,6 +75,9 @@ func RunPackage(t *testing.T, cfg testvm.Config, flags ...string) {
 	if err != nil {
 		t.Error(err)
 	}
+	if len(outcome.Tests) == 0 {
+		t.Errorf("no test ran in the guest: %v", flags)
+	}
 	if t.Failed() && err == nil {
 		t.Logf("the guest's console ends with:\n%s", tail(outcome.Console, 40))
 	}
