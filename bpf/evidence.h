@@ -76,7 +76,8 @@ static __always_inline __u64 find_verity(struct inode *inode, struct walk *w)
 	if (!bdev || bdev->bd_dev >> MINORBITS != w->dm_major)
 		return 0;
 	disk = bdev->bd_disk;
-	if (disk->part0 != bdev)
+	/* The name as well: after a reload of the driver its number may be another's. */
+	if (disk->part0 != bdev || disk->disk_name[0] != 'd' || disk->disk_name[1] != 'm' || disk->disk_name[2] != '-')
 		return 0;
 	table = peek((__u64)disk->private_data, w->md_map);
 	if (!table || peek32(table, w->table_num_targets) != 1)

@@ -46,6 +46,7 @@ enum bpf_map_type {
 struct block_device;
 
 struct gendisk {
+	char disk_name[32];
 	struct block_device *part0;
 	void *private_data;
 };

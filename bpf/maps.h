@@ -2,7 +2,7 @@
 /* What the programs share with user space. All maps are pinned. */
 #pragma once
 
-/* Room for about 2,500 records; a reader that falls behind loses records, never verdicts. */
+/* Room for about 2,900 records; a reader that falls behind loses records, never verdicts. */
 #define IPE_RING_BYTES (1 << 20)
 
 /* An offset in struct walk that this kernel does not have. */
@@ -40,8 +40,8 @@ struct {
 
 /*
  * Where device-mapper and dm-verity, which may be modules, keep what is read from
- * them: byte offsets that user space takes from their BTF. While ready is 0 no
- * dm-verity volume can exist, for want of the module.
+ * them: byte offsets that user space takes from their BTF. While ready is 0 the
+ * module is not loaded, or was a moment ago, and volumes have no facts.
  */
 struct walk {
 	__u32 ready;
@@ -72,7 +72,10 @@ struct {
 	__type(value, struct walk);
 } ipe_walk SEC(".maps");
 
-/* Inodes whose built-in fs-verity signature the kernel found valid. */
+/*
+ * Inodes whose built-in fs-verity signature the kernel found valid. The kernel says
+ * it once for each, so all builds of the engine share this map.
+ */
 struct {
 	__uint(type, BPF_MAP_TYPE_INODE_STORAGE);
 	__uint(map_flags, BPF_F_NO_PREALLOC);

@@ -67,12 +67,13 @@ func readBoot(name string) ([]byte, error) {
 func operate(ctx context.Context, c *control.Control, l *controlrpc.Listener, eng engine.Engine, log *slog.Logger) error {
 	ctx, cancel := context.WithCancel(ctx)
 	defer cancel()
-	events := make(chan error, 1)
-	go func() { events <- c.Run(ctx) }()
 	if err := c.Start(); err != nil {
 		// Each problem is logged, and shown by ipe status, which must be reachable now.
 		log.Error("started with problems")
 	}
+	// After Start, which learns whose decisions the engine kept while iped was away.
+	events := make(chan error, 1)
+	go func() { events <- c.Run(ctx) }()
 	debug.FreeOSMemory()
 	status := c.Status()
 	log.Info("ready", "summary", status.Summary, "engine", status.Engine, "socket", l.Addr().String(),

@@ -20,7 +20,7 @@ func ipe(stdin []byte, args ...string) (code int, stdout, stderr string) {
 // TestCheckConforms puts every vector to the command and compares errno.
 func TestCheckConforms(t *testing.T) {
 	for _, c := range conformance.ParseCases() {
-		code, stdout, stderr := ipe([]byte(c.Text), "policy", "check", "--json", "-")
+		code, stdout, stderr := ipe(c.Text, "policy", "check", "--json", "-")
 		var got map[string]any
 		if err := json.Unmarshal([]byte(stdout), &got); err != nil {
 			t.Fatalf("case %s: %v in %q", c.ID, err, stdout)

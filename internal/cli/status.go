@@ -86,7 +86,10 @@ func (a *app) selfTestText(b *strings.Builder, t *controlrpc.SelfTest) {
 	fmt.Fprintf(b, "%-11s%d of %d as the policy demands, %s\n", "self-test", ok, len(t.Probes), t.Time.UTC().Format(time.RFC3339))
 	for _, p := range t.Probes {
 		mark := a.paint(a.stdout, green, "ok")
-		if !p.OK {
+		switch {
+		case p.Unclear:
+			mark = a.paint(a.stdout, yellow, "proves nothing")
+		case !p.OK:
 			mark = a.paint(a.stdout, red, "WRONG")
 		}
 		fmt.Fprintf(b, "           %s: demanded %s, got %s: %s\n", printable(p.Name), p.Want, p.Got, mark)

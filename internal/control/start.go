@@ -150,7 +150,7 @@ func (c *Control) unfinished(active string) *deployed {
 // fallback is the boot policy, unless the engine holds a policy already: that
 // was verified once and is not exchanged for an unsigned one.
 func (c *Control) fallback() *deployed {
-	if st, err := c.eng.State(); err == nil && st.HasPolicy && st.ID != bootID {
+	if st, err := c.eng.State(); err == nil && (st.OtherBuild || st.HasPolicy && st.ID != bootID) {
 		return nil
 	}
 	c.mu.Lock()

@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"maps"
 	"slices"
+	"strings"
 
 	"github.com/ipe-linux/ipe/internal/engine"
 )
@@ -155,6 +156,8 @@ func (j judgement) word() string {
 	switch {
 	case j.err != nil:
 		return wordNot + "the kernel's state cannot be read: " + j.err.Error()
+	case !j.state.HasPolicy && j.want == nil && j.state.OtherBuild:
+		return wordUnproven + "another build of the engine decides, by a policy that this one cannot read"
 	case !j.state.HasPolicy && j.want == nil:
 		return wordNoPolicy
 	case !j.state.HasPolicy:
@@ -163,6 +166,8 @@ func (j judgement) word() string {
 		return wordUnproven + "the kernel decides by a policy that is not in the store"
 	case j.state.ID != j.want.id:
 		return fmt.Sprintf("%spolicy %q is to be active, the kernel decides by another", wordNot, j.want.name)
+	case len(j.state.Missing) > 0:
+		return wordNot + "not attached: " + strings.Join(j.state.Missing, ", ")
 	case len(j.state.Hooks) == 0:
 		return wordNot + "no hook is attached"
 	case !j.state.Mode.Enforce && j.mode.Enforce:
@@ -182,14 +187,23 @@ func (j judgement) tested() string {
 	case j.test.Failed:
 		return wordNot + failedProbe(j.test)
 	case !j.test.DenialSeen:
-		return wordUnproven + "the policy denied nothing that the self-test tried"
+		return wordUnproven + unprovenReason(j.test)
 	}
 	return wordEnforcing
 }
 
+func unprovenReason(t *engine.SelfTest) string {
+	for _, p := range t.Probes {
+		if p.Unclear {
+			return fmt.Sprintf("self-test %s: %s", p.Name, p.Got)
+		}
+	}
+	return "the policy denied nothing that the self-test tried"
+}
+
 func failedProbe(t *engine.SelfTest) string {
 	for _, p := range t.Probes {
-		if !p.OK {
+		if !p.OK && !p.Unclear {
 			return fmt.Sprintf("self-test %s: the policy demands %s, the kernel answered %s", p.Name, p.Want, p.Got)
 		}
 	}

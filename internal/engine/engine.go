@@ -39,6 +39,10 @@ type State struct {
 	Mode       Mode     `json:"mode"`
 	// Hooks are the attached hooks, by their LSM names.
 	Hooks []string `json:"hooks"`
+	// Missing are hooks without which this engine does not enforce; normally none.
+	Missing []string `json:"missing_hooks"`
+	// OtherBuild: programs of another build of the engine are attached as well.
+	OtherBuild bool `json:"other_build"`
 	// Lost counts records that found the ring buffer full. No verdict depended on them.
 	Lost uint64 `json:"lost"`
 	// Adopted: this process found the engine already enforcing and took it over.
@@ -60,6 +64,9 @@ type Probe struct {
 	Want string `json:"want"`
 	Got  string `json:"got"`
 	OK   bool   `json:"ok"`
+	// Unclear: the answer proves nothing either way, for example because something
+	// else refused first, or because the record of the decision was lost.
+	Unclear bool `json:"unclear"`
 }
 
 // SelfTest is the outcome of actions that were really tried on the running kernel.
@@ -69,7 +76,7 @@ type SelfTest struct {
 	// DenialSeen: at least one action that the policy denies was denied, and no
 	// probe went against the policy. Only then may anything say "enforcing".
 	DenialSeen bool `json:"denial_seen"`
-	// Failed: a probe went against the policy.
+	// Failed: a probe went against the policy; unclear ones did not.
 	Failed bool `json:"failed"`
 }
 

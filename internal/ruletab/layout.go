@@ -1,6 +1,13 @@
 package ruletab
 
-import "github.com/ipe-linux/ipe/digest"
+import (
+	"github.com/ipe-linux/ipe/digest"
+	"github.com/ipe-linux/ipe/policy"
+)
+
+// LayoutVersion changes with the layout or the meaning of keys and entries. A build
+// of the engine takes over the tables of another one only if it is the same.
+const LayoutVersion = 1
 
 // The sizes of a digest inside a key, the name with a NUL behind it. Both are above
 // what any kernel offers: the longest generic hash name is 12 bytes, the longest
@@ -79,7 +86,9 @@ type Entry struct {
 type Meta struct {
 	ID         [32]byte
 	Generation uint64
-	_          [16]byte
+	// Unavailable are the properties that the policy was lowered without.
+	Unavailable policy.KeySet
+	_           [15]byte
 }
 
 // MetaKey is the key of a table's Meta.

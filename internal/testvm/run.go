@@ -106,7 +106,7 @@ func execute(ctx context.Context, cfg Config, args []string) (Result, error) {
 	go func() {
 		defer close(copied)
 		if _, err := io.Copy(tee(&console, cfg.Console), m.console); err != nil {
-			io.Copy(io.Discard, m.console) // the guest must not wait for a reader
+			_, _ = io.Copy(io.Discard, m.console) // the guest must not wait for a reader
 		}
 	}()
 	res, err := collect(m.frames, cfg.Output)

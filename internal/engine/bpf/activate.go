@@ -3,6 +3,7 @@ package bpf
 import (
 	"errors"
 	"fmt"
+	"os"
 	"unsafe"
 
 	"github.com/cilium/ebpf"
@@ -26,15 +27,25 @@ func (e *Engine) Activate(a engine.Active) error {
 }
 
 func (e *Engine) activate(a engine.Active) error {
-	tab, err := ruletab.Lower(a.Policy, e.Unavailable())
+	meta, ok, err := e.meta()
 	if err != nil {
 		return fmt.Errorf("activate: %w", err)
 	}
-	generation, err := e.nextGeneration()
+	if !ok {
+		meta = ruletab.Meta{}
+	}
+	return e.replace(a, meta.Generation+1)
+}
+
+// replace puts new tables of a in the slot. Those of a policy that is lowered anew,
+// for a kernel that provides something else now, keep their generation.
+func (e *Engine) replace(a engine.Active, generation uint64) error {
+	unavailable := e.Unavailable()
+	tab, err := ruletab.Lower(a.Policy, unavailable)
 	if err != nil {
 		return fmt.Errorf("activate: %w", err)
 	}
-	m, err := e.newTable(tab, ruletab.Meta{ID: a.ID, Generation: generation})
+	m, err := e.newTable(tab, ruletab.Meta{ID: a.ID, Generation: generation, Unavailable: unavailable})
 	if err != nil {
 		return fmt.Errorf("activate: %w", err)
 	}
@@ -43,15 +54,7 @@ func (e *Engine) activate(a engine.Active) error {
 		return fmt.Errorf("activate: switch tables: %w", err)
 	}
 	e.active = &a
-	return e.removeOtherBuilds()
-}
-
-func (e *Engine) nextGeneration() (uint64, error) {
-	meta, ok, err := e.meta()
-	if err != nil || !ok {
-		return 1, err
-	}
-	return meta.Generation + 1, nil
+	return nil
 }
 
 // newTable makes the map of one policy and freezes it: from then on nobody, not
@@ -107,23 +110,40 @@ func fill(m *ebpf.Map, tab *ruletab.Table, meta ruletab.Meta) error {
 
 // meta reads what the active table says of itself; ok is false without one.
 func (e *Engine) meta() (meta ruletab.Meta, ok bool, err error) {
-	var id ebpf.MapID
-	err = e.maps[mapActive].Lookup(slot, &id)
-	if errors.Is(err, ebpf.ErrKeyNotExist) {
-		return meta, false, nil
-	}
-	if err != nil {
-		return meta, false, fmt.Errorf("read active table: %w", err)
-	}
-	m, err := ebpf.NewMapFromID(id)
-	if err != nil {
-		return meta, false, fmt.Errorf("open active table: %w", err)
+	m, err := activeTable(e.maps[mapActive])
+	if err != nil || m == nil {
+		return meta, false, err
 	}
 	defer m.Close()
 	if err := m.Lookup(ruletab.MetaKey(), &meta); err != nil {
 		return meta, false, fmt.Errorf("read active table: %w", err)
 	}
 	return meta, true, nil
+}
+
+// tableTries is how often a table may be replaced between being named and being
+// opened, before that is an error.
+const tableTries = 10
+
+// activeTable opens the table in the slot; nil if the slot is empty.
+func activeTable(active *ebpf.Map) (m *ebpf.Map, err error) {
+	for range tableTries {
+		var id ebpf.MapID
+		err = active.Lookup(slot, &id)
+		if errors.Is(err, ebpf.ErrKeyNotExist) {
+			return nil, nil
+		}
+		if err != nil {
+			break
+		}
+		if m, err = ebpf.NewMapFromID(id); !errors.Is(err, os.ErrNotExist) {
+			break
+		}
+	}
+	if err != nil {
+		return nil, fmt.Errorf("open active table: %w", err)
+	}
+	return m, nil
 }
 
 // SetMode changes enforce and success_audit for the next decision on.
@@ -144,7 +164,13 @@ func number(b bool) uint32 {
 
 // State reads back what the kernel holds.
 func (e *Engine) State() (engine.State, error) {
-	s := engine.State{Adopted: e.adopted, Hooks: e.attachedHooks()}
+	s := engine.State{Adopted: e.adopted}
+	s.Hooks, s.Missing = e.attachedHooks()
+	others, err := e.otherBuilds()
+	if err != nil {
+		return s, fmt.Errorf("state: %w", err)
+	}
+	s.OtherBuild = len(others) > 0
 	meta, ok, err := e.meta()
 	if err != nil {
 		return s, fmt.Errorf("state: %w", err)

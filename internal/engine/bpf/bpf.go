@@ -4,19 +4,18 @@
 package bpf
 
 import (
-	"crypto/sha256"
-	"encoding/hex"
 	"errors"
 	"fmt"
 	"log/slog"
 	"os"
-	"path/filepath"
 	"runtime/debug"
 	"sync"
+	"sync/atomic"
 
 	"github.com/cilium/ebpf"
 	"github.com/cilium/ebpf/btf"
 	"github.com/cilium/ebpf/link"
+	"golang.org/x/sys/unix"
 
 	"github.com/ipe-linux/ipe/internal/engine"
 	"github.com/ipe-linux/ipe/internal/kernelabi"
@@ -33,29 +32,33 @@ type Options struct {
 	Log    *slog.Logger
 }
 
-// Engine is the BPF engine of this kernel. There is one per machine, whatever the
-// number of processes that hold an Engine.
+// Engine is the BPF engine of this kernel. There is one per machine, and one process
+// at a time holds it.
 type Engine struct {
 	log     *slog.Logger
-	root    string // PinDir
-	dir     string // where this build's objects are pinned
+	root    string   // PinDir
+	dir     string   // where this build's objects are pinned
+	lock    *os.File // root, locked
 	maps    map[string]*ebpf.Map
 	links   map[string]link.Link // by hook
 	inner   *ebpf.MapSpec        // of a policy's tables
 	adopted bool
-	report  kernelabi.Report
 	events  *reader
 	watch   *moduleWatch
+	// report and noVolumes say what this kernel provides; a module may change both.
+	report    atomic.Pointer[kernelabi.Report]
+	noVolumes atomic.Bool
 
-	mu     sync.Mutex
-	active *engine.Active // last activated by this process
+	mu     sync.Mutex     // serialises changes of the active tables
+	active *engine.Active // what the tables were made from, as far as this process knows
 }
 
 var _ engine.Engine = (*Engine)(nil)
 
 // Open takes over the engine that runs, or starts one. Nothing is enforced until
 // Activate. It fails with [kernelabi.UnsupportedError] if this kernel, as it was
-// booted, would never call the programs.
+// booted, would never call the programs, and with ErrInUse while another process
+// holds the engine.
 func Open(o Options) (*Engine, error) {
 	if o.PinDir == "" {
 		o.PinDir = DefaultPinDir
@@ -69,7 +72,8 @@ func Open(o Options) (*Engine, error) {
 	if err := usable(report); err != nil {
 		return nil, fmt.Errorf("open bpf engine: %w", err)
 	}
-	e := &Engine{log: o.Log, root: o.PinDir, report: report, maps: map[string]*ebpf.Map{}, links: map[string]link.Link{}}
+	e := &Engine{log: o.Log, root: o.PinDir, maps: map[string]*ebpf.Map{}, links: map[string]link.Link{}}
+	e.report.Store(&report)
 	if err := e.start(); err != nil {
 		e.Close()
 		return nil, fmt.Errorf("open bpf engine: %w", err)
@@ -78,12 +82,8 @@ func Open(o Options) (*Engine, error) {
 }
 
 func (e *Engine) start() error {
-	if err := prepareBPFFS(e.root); err != nil {
+	if err := e.preparePins(); err != nil {
 		return err
-	}
-	e.dir = filepath.Join(e.root, objectID())
-	if err := os.MkdirAll(e.dir, 0o700); err != nil {
-		return fmt.Errorf("make pin directory: %w", err)
 	}
 	spec, err := loadIpe()
 	if err != nil {
@@ -94,13 +94,14 @@ func (e *Engine) start() error {
 	if err := e.attach(spec, types); err != nil {
 		return err
 	}
-	if e.events, err = newReader(e.maps[mapEvents]); err != nil {
+	if e.events, err = newReader(e.maps[mapEvents], e.log); err != nil {
 		return err
 	}
-	if err := e.refreshWalk(types); err != nil {
+	e.refreshWalk(types)
+	if err := e.inherit(); err != nil {
 		return err
 	}
-	e.watch, err = watchModules(e.modulesChanged)
+	e.watch, err = watchModules(e.log, e.modulesChanged)
 	return err
 }
 
@@ -122,16 +123,25 @@ func (e *Engine) Close() error {
 	for _, m := range e.maps {
 		errs = append(errs, m.Close())
 	}
+	if e.lock != nil {
+		errs = append(errs, e.lock.Close())
+	}
 	return errors.Join(errs...)
 }
 
 // Unavailable is the set of properties that this kernel cannot provide.
-func (e *Engine) Unavailable() policy.KeySet { return unavailable(e.report) }
+func (e *Engine) Unavailable() policy.KeySet {
+	s := unavailable(e.report.Load())
+	if e.noVolumes.Load() {
+		s |= policy.Keys(policy.DMVerityRoothash, policy.DMVeritySignature)
+	}
+	return s
+}
 
 // Capabilities lists the properties and the attached hooks.
 func (e *Engine) Capabilities() []engine.Capability {
 	var cs []engine.Capability
-	for _, f := range e.report.Features {
+	for _, f := range e.report.Load().Features {
 		if f.Kind == kernelabi.Property {
 			cs = append(cs, engine.Capability{Name: f.Name, Available: f.State == kernelabi.Yes, Detail: f.Detail})
 		}
@@ -150,7 +160,7 @@ func (e *Engine) Capabilities() []engine.Capability {
 // unavailable reads from the probes which properties are false in both forms. What
 // a missing dm_verity module cannot provide is merely absent: without the module
 // there is no volume, and if it comes later its facts are found then.
-func unavailable(r kernelabi.Report) policy.KeySet {
+func unavailable(r *kernelabi.Report) policy.KeySet {
 	var s policy.KeySet
 	missing := func(feature string) bool {
 		f, _ := r.Feature(feature)
@@ -174,11 +184,26 @@ func unavailable(r kernelabi.Report) policy.KeySet {
 	return s
 }
 
-// objectID names this build of the kernel side. Another build has its own pins, so
-// that both can enforce while one replaces the other.
-func objectID() string {
-	sum := sha256.Sum256(_IpeBytes)
-	return hex.EncodeToString(sum[:8])
+// mountSecurityfs makes the list of active security modules readable. Failing is
+// no error here: the probe that reads the list says what is missing.
+func mountSecurityfs() {
+	const dir = "/sys/kernel/security"
+	var st unix.Statfs_t
+	if unix.Statfs(dir, &st) == nil && st.Type != unix.SECURITYFS_MAGIC {
+		_ = unix.Mount("securityfs", dir, "securityfs", unix.MS_NOSUID|unix.MS_NODEV|unix.MS_NOEXEC, "")
+	}
+}
+
+// usable refuses a kernel that lacks something, and one that does not let itself
+// be asked whether it will call the programs at all.
+func usable(r kernelabi.Report) error {
+	if err := r.Err(); err != nil {
+		return err
+	}
+	if f, ok := r.Feature(kernelabi.LSMList); ok && f.State == kernelabi.Unknown {
+		return &kernelabi.UnsupportedError{Feature: f.Name, Min: f.Min, Detail: f.Detail, Fix: f.Fix}
+	}
+	return nil
 }
 
 // releaseTypes gives back the memory of the kernel's BTF, tens of megabytes that

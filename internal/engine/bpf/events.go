@@ -6,6 +6,7 @@ import (
 	"encoding/binary"
 	"errors"
 	"fmt"
+	"log/slog"
 	"sync"
 	"time"
 
@@ -20,22 +21,38 @@ import (
 	"github.com/ipe-linux/ipe/policy"
 )
 
-// reader empties the ring buffer and hands each record to whoever subscribed.
-type reader struct {
-	ring *ringbuf.Reader
-	done chan struct{}
+// queueSize is how many records wait in memory for Events: more than the ring buffer
+// that an earlier process left full can hold.
+const queueSize = 4096
 
-	mu   sync.Mutex
-	subs map[int]func(engine.Event)
-	next int
+// readPause is the pause after a read that failed, so that a lasting failure does
+// not keep a CPU busy.
+const readPause = 100 * time.Millisecond
+
+// reader empties the ring buffer. Watchers, which are our own and quick, see each
+// record at once; then it waits in the queue for Events.
+type reader struct {
+	ring  *ringbuf.Reader
+	log   *slog.Logger
+	queue chan engine.Event
+	stop  chan struct{}
+	done  chan struct{}
+
+	mu       sync.Mutex
+	watchers map[*watcher]struct{}
 }
 
-func newReader(m *ebpf.Map) (*reader, error) {
+type watcher struct{ note func(engine.Event) }
+
+func newReader(m *ebpf.Map, log *slog.Logger) (*reader, error) {
 	ring, err := ringbuf.NewReader(m)
 	if err != nil {
 		return nil, fmt.Errorf("open ring buffer: %w", err)
 	}
-	r := &reader{ring: ring, done: make(chan struct{}), subs: map[int]func(engine.Event){}}
+	r := &reader{
+		ring: ring, log: log, queue: make(chan engine.Event, queueSize),
+		stop: make(chan struct{}), done: make(chan struct{}), watchers: map[*watcher]struct{}{},
+	}
 	go r.run()
 	return r, nil
 }
@@ -44,55 +61,75 @@ func (r *reader) run() {
 	defer close(r.done)
 	var rec ringbuf.Record
 	for {
-		if err := r.ring.ReadInto(&rec); err != nil {
-			if errors.Is(err, ringbuf.ErrClosed) {
-				return
-			}
+		err := r.ring.ReadInto(&rec)
+		if errors.Is(err, ringbuf.ErrClosed) {
+			return
+		}
+		var ev engine.Event
+		if err == nil {
+			ev, err = decode(rec.RawSample)
+		}
+		if err != nil {
+			r.log.Error("a record could not be read", "error", err)
+			time.Sleep(readPause)
 			continue
 		}
-		if ev, err := decode(rec.RawSample); err == nil {
-			r.publish(ev)
+		if !r.deliver(ev) {
+			return
 		}
 	}
 }
 
-func (r *reader) publish(ev engine.Event) {
+// deliver waits while the queue is full. Meanwhile the kernel counts as lost what no
+// longer fits into the ring buffer.
+func (r *reader) deliver(ev engine.Event) bool {
 	r.mu.Lock()
-	defer r.mu.Unlock()
-	for _, fn := range r.subs {
-		fn(ev)
+	for w := range r.watchers {
+		w.note(ev)
+	}
+	r.mu.Unlock()
+	select {
+	case r.queue <- ev:
+		return true
+	case <-r.stop:
+		return false
 	}
 }
 
-// subscribe has fn called for each record, until the returned function is called.
-func (r *reader) subscribe(fn func(engine.Event)) (cancel func()) {
+// watch has note called for each record, until the returned function is called.
+func (r *reader) watch(note func(engine.Event)) (cancel func()) {
+	w := &watcher{note}
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	id := r.next
-	r.next++
-	r.subs[id] = fn
+	r.watchers[w] = struct{}{}
 	return func() {
 		r.mu.Lock()
 		defer r.mu.Unlock()
-		delete(r.subs, id)
+		delete(r.watchers, w)
 	}
 }
 
 func (r *reader) close() error {
+	close(r.stop)
 	err := r.ring.Close()
 	<-r.done
 	return err
 }
 
-// Events calls fn for each recorded decision until ctx ends. A slow fn makes the
-// ring buffer overflow: records are lost and counted, verdicts are not affected.
+// Events calls fn for each recorded decision until ctx ends, also for those that the
+// kernel recorded before this process was there. Of several callers one gets each
+// record. A slow fn makes the ring buffer overflow: records are lost and counted,
+// verdicts are not affected.
 func (e *Engine) Events(ctx context.Context, fn func(engine.Event)) error {
-	defer e.events.subscribe(fn)()
-	select {
-	case <-ctx.Done():
-		return ctx.Err()
-	case <-e.events.done:
-		return errors.New("events: engine was closed")
+	for {
+		select {
+		case ev := <-e.events.queue:
+			fn(ev)
+		case <-ctx.Done():
+			return ctx.Err()
+		case <-e.events.done:
+			return errors.New("events: engine was closed")
+		}
 	}
 }
 

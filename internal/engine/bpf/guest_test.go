@@ -193,26 +193,6 @@ func ignoreExit(err error) error {
 	return err
 }
 
-// TestEngineReplacesOtherBuild: what another build left attached goes once this
-// build enforces, not earlier.
-func TestEngineReplacesOtherBuild(t *testing.T) {
-	e := open(t)
-	dir := filepath.Join("/sys/fs/bpf", t.Name(), "0123456789abcdef")
-	if err := os.Mkdir(dir, 0o700); err != nil {
-		t.Fatal(err)
-	}
-	if err := e.SetMode(enforcing); err != nil {
-		t.Fatal(err)
-	}
-	if _, err := os.Stat(dir); err != nil {
-		t.Errorf("removed before there is a policy: %v", err)
-	}
-	activate(t, e, enforcing, "DEFAULT action=DENY")
-	if _, err := os.Stat(dir); !errors.Is(err, os.ErrNotExist) {
-		t.Errorf("other build is still there: %v", err)
-	}
-}
-
 func TestRefusedByLSMList(t *testing.T) {
 	_, err := bpf.Open(bpf.Options{})
 	var unsupported *kernelabi.UnsupportedError

@@ -3,6 +3,7 @@ package bpf
 import (
 	"errors"
 	"fmt"
+	"log/slog"
 	"os"
 	"strings"
 	"time"
@@ -25,12 +26,14 @@ const ueventGroup = 1
 
 // moduleWatch listens for kernel modules that come and go.
 type moduleWatch struct {
+	log  *slog.Logger
 	sock *os.File
 	done chan struct{}
 }
 
-// watchModules calls fn, in one goroutine, whenever a device-mapper module was added.
-func watchModules(fn func()) (*moduleWatch, error) {
+// watchModules calls fn, in one goroutine, whenever a device-mapper module came or
+// went.
+func watchModules(log *slog.Logger, fn func()) (*moduleWatch, error) {
 	fd, err := unix.Socket(unix.AF_NETLINK, unix.SOCK_DGRAM|unix.SOCK_CLOEXEC|unix.SOCK_NONBLOCK, unix.NETLINK_KOBJECT_UEVENT)
 	if err != nil {
 		return nil, fmt.Errorf("watch modules: %w", err)
@@ -39,7 +42,7 @@ func watchModules(fn func()) (*moduleWatch, error) {
 		unix.Close(fd)
 		return nil, fmt.Errorf("watch modules: %w", err)
 	}
-	w := &moduleWatch{sock: os.NewFile(uintptr(fd), "uevents"), done: make(chan struct{})}
+	w := &moduleWatch{log: log, sock: os.NewFile(uintptr(fd), "uevents"), done: make(chan struct{})}
 	go w.run(fn)
 	return w, nil
 }
@@ -52,7 +55,10 @@ func (w *moduleWatch) run(fn func()) {
 		switch {
 		case errors.Is(err, unix.ENOBUFS): // messages were lost; one may have been ours
 			fn()
+		case errors.Is(err, os.ErrClosed):
+			return
 		case err != nil:
+			w.log.Error("modules are no longer watched: dm-verity is not noticed if it is loaded later", "error", err)
 			return
 		case isDeviceMapper(buf[:n]):
 			fn()
@@ -60,10 +66,11 @@ func (w *moduleWatch) run(fn func()) {
 	}
 }
 
-// isDeviceMapper reports whether a uevent says that dm_mod or dm_verity was added.
+// isDeviceMapper reports whether a uevent says that dm_mod or dm_verity came or went.
 func isDeviceMapper(msg []byte) bool {
 	head, _, _ := strings.Cut(string(msg), "\x00")
-	return head == "add@/module/dm_mod" || head == "add@/module/dm_verity"
+	_, module, _ := strings.Cut(head, "@")
+	return module == "/module/dm_mod" || module == "/module/dm_verity"
 }
 
 func (w *moduleWatch) close() error {
@@ -72,35 +79,32 @@ func (w *moduleWatch) close() error {
 	return err
 }
 
-// modulesChanged learns where a newly loaded driver keeps its facts. Until then
-// its volumes have none.
+// modulesChanged learns where a newly loaded driver keeps its facts. Until then its
+// volumes have none.
 func (e *Engine) modulesChanged() {
 	defer releaseTypes()
+	types := btf.NewCache()
 	for range moduleTries {
-		if err := e.refreshWalk(btf.NewCache()); err != nil {
-			e.log.Error("dm-verity facts are not available", "error", err)
-			return
-		}
-		var w ipeWalk
-		if err := e.maps[mapWalk].Lookup(slot, &w); err == nil && w.Ready != 0 {
+		if e.refreshWalk(types) || e.noVolumes.Load() {
 			break
 		}
 		time.Sleep(moduleSettle)
 	}
-	e.reprobe()
-}
-
-// reprobe lowers the active policy again if what the kernel can provide changed.
-func (e *Engine) reprobe() {
 	report := kernelabi.Probe()
-	e.mu.Lock()
-	defer e.mu.Unlock()
-	before := e.Unavailable()
-	e.report = report
-	if e.active == nil || e.Unavailable() == before {
-		return
-	}
-	if err := e.activate(*e.active); err != nil {
+	e.report.Store(&report)
+	if err := e.relower(); err != nil {
 		e.log.Error("the active policy was not adapted to a new driver", "error", err)
 	}
+}
+
+// relower makes the tables of the active policy anew if they were made for a kernel
+// that provided something else.
+func (e *Engine) relower() error {
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	meta, ok, err := e.meta()
+	if err != nil || !ok || meta.Unavailable == e.Unavailable() || e.active == nil || e.active.ID != meta.ID {
+		return err
+	}
+	return e.replace(*e.active, meta.Generation)
 }

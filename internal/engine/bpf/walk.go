@@ -14,25 +14,37 @@ import (
 const noOffset = ^uint32(0)
 
 // refreshWalk tells the programs where device-mapper and dm-verity keep what they
-// read. Both may be modules that are not there yet; then there is nothing to tell.
-func (e *Engine) refreshWalk(types *btf.Cache) error {
+// read. Both may be modules that are not there yet, or not any longer; then volumes
+// have no facts. A driver that is there and cannot be understood costs the two
+// properties, not the engine: they are false in both forms.
+func (e *Engine) refreshWalk(types *btf.Cache) (ready bool) {
 	w, err := findWalk(types)
-	if err != nil {
-		return fmt.Errorf("find dm-verity: %w", err)
+	if err == nil {
+		err = e.putWalk(w)
 	}
+	e.noVolumes.Store(err != nil)
+	if err != nil {
+		e.log.Error("dm-verity properties are not available", "error", fmt.Errorf("find dm-verity: %w", err))
+		return false
+	}
+	return w.Ready != 0
+}
+
+// putWalk replaces the offsets. A reader may see a part of an update, so the old
+// ones are taken back first and the new ones declared ready last.
+func (e *Engine) putWalk(w ipeWalk) error {
 	var have ipeWalk
 	if err := e.maps[mapWalk].Lookup(slot, &have); err != nil {
-		return fmt.Errorf("find dm-verity: %w", err)
+		return err
 	}
-	if w == have || w.Ready == 0 {
+	if w == have {
 		return nil
 	}
-	// A reader may see a part of the update; readiness therefore comes last.
 	unready := w
-	unready.Ready = 0
-	for _, step := range []ipeWalk{unready, w} {
+	have.Ready, unready.Ready = 0, 0
+	for _, step := range []ipeWalk{have, unready, w} {
 		if err := e.maps[mapWalk].Put(slot, &step); err != nil {
-			return fmt.Errorf("find dm-verity: %w", err)
+			return err
 		}
 	}
 	return nil
@@ -60,16 +72,16 @@ func findWalk(types *btf.Cache) (ipeWalk, error) {
 	d, v := members{specs: []*btf.Spec{dm, kernel}}, members{specs: []*btf.Spec{verity, kernel}}
 	w := ipeWalk{
 		Ready: 1, DmMajor: major,
-		MdMap:            d.must("mapped_device", "map"),
-		TableNumTargets:  d.must("dm_table", "num_targets"),
-		TableTargets:     d.must("dm_table", "targets"),
-		TargetType:       d.must("dm_target", "type"),
-		TargetPrivate:    d.must("dm_target", "private"),
-		TypeName:         d.must("target_type", "name"),
-		VerityRootDigest: v.must("dm_verity", "root_digest"),
-		VerityDigestSize: v.must("dm_verity", "digest_size"),
-		VerityAlgName:    v.must("dm_verity", "alg_name"),
-		AlgCraName:       v.must("crypto_alg", "cra_name"),
+		MdMap:            d.must("mapped_device", "map", pointer),
+		TableNumTargets:  d.must("dm_table", "num_targets", word),
+		TableTargets:     d.must("dm_table", "targets", pointer),
+		TargetType:       d.must("dm_target", "type", pointer),
+		TargetPrivate:    d.must("dm_target", "private", pointer),
+		TypeName:         d.must("target_type", "name", pointer),
+		VerityRootDigest: v.must("dm_verity", "root_digest", pointer),
+		VerityDigestSize: v.must("dm_verity", "digest_size", word),
+		VerityAlgName:    v.must("dm_verity", "alg_name", pointer),
+		AlgCraName:       v.must("crypto_alg", "cra_name", anySize),
 	}
 	v.setHash(&w)
 	v.setSignature(&w)
@@ -86,9 +98,9 @@ func (m *members) setHash(w *ipeWalk) {
 	w.TfmAlg = w.VerityTfm
 	n := 0
 	for _, c := range candidates {
-		if off, ok := m.find("dm_verity", c.member); ok && n < len(w.VerityTfm) {
+		if off, ok := m.find("dm_verity", c.member, pointer); ok && n < len(w.VerityTfm) {
 			w.VerityTfm[n] = off
-			w.TfmAlg[n] = m.must(c.handle, "base") + m.must("crypto_tfm", "__crt_alg")
+			w.TfmAlg[n] = m.must(c.handle, "base", anySize) + m.must("crypto_tfm", "__crt_alg", pointer)
 			n++
 		}
 	}
@@ -99,9 +111,9 @@ func (m *members) setHash(w *ipeWalk) {
 // accepts only together with a valid signature.
 func (m *members) setSignature(w *ipeWalk) {
 	w.VeritySig, w.VeritySigSize = noOffset, noOffset
-	if sig, ok := m.find("dm_verity", "root_digest_sig"); ok {
-		w.VeritySig, w.VeritySigSize = sig, m.must("dm_verity", "sig_size")
-	} else if desc, ok := m.find("dm_verity", "signature_key_desc"); ok {
+	if sig, ok := m.find("dm_verity", "root_digest_sig", pointer); ok {
+		w.VeritySig, w.VeritySigSize = sig, m.must("dm_verity", "sig_size", word)
+	} else if desc, ok := m.find("dm_verity", "signature_key_desc", pointer); ok {
 		w.VeritySig = desc
 	}
 }
@@ -113,10 +125,17 @@ type members struct {
 	err   error
 }
 
-func (m *members) must(typ, member string) uint32 {
-	off, ok := m.find(typ, member)
+// The sizes that the programs read, in bytes.
+const (
+	anySize = 0
+	word    = 4
+	pointer = 8
+)
+
+func (m *members) must(typ, member string, size int) uint32 {
+	off, ok := m.find(typ, member, size)
 	if !ok && m.err == nil {
-		m.err = fmt.Errorf("struct %s has no %s", typ, member)
+		m.err = fmt.Errorf("struct %s has no %s of the size expected", typ, member)
 	}
 	return off
 }
@@ -144,21 +163,47 @@ func (m *members) structs(name string) (found []*btf.Struct) {
 	return found
 }
 
-// find returns the offset on which all types of that name agree.
-func (m *members) find(typ, member string) (uint32, bool) {
+// find returns the offset of a member on which all types of that name agree.
+func (m *members) find(typ, member string, size int) (uint32, bool) {
 	off, found := noOffset, false
 	for _, s := range m.structs(typ) {
-		for _, f := range s.Members {
-			if f.Name != member || f.BitfieldSize != 0 {
-				continue
-			}
-			if found && off != f.Offset.Bytes() {
-				return noOffset, false
-			}
-			off, found = f.Offset.Bytes(), true
+		at, ok := offsetOf(s.Members, member, size)
+		if !ok {
+			continue
 		}
+		if found && off != at {
+			return noOffset, false
+		}
+		off, found = at, true
 	}
 	return off, found
+}
+
+// offsetOf looks for a member, in anonymous structs and unions, too.
+func offsetOf(ms []btf.Member, name string, size int) (uint32, bool) {
+	for _, f := range ms {
+		if f.Name == name && f.BitfieldSize == 0 {
+			n, err := btf.Sizeof(f.Type)
+			return f.Offset.Bytes(), err == nil && (size == anySize || size == n)
+		}
+		if f.Name != "" {
+			continue
+		}
+		if off, ok := offsetOf(inner(f.Type), name, size); ok {
+			return f.Offset.Bytes() + off, true
+		}
+	}
+	return noOffset, false
+}
+
+func inner(t btf.Type) []btf.Member {
+	switch t := btf.UnderlyingType(t).(type) {
+	case *btf.Struct:
+		return t.Members
+	case *btf.Union:
+		return t.Members
+	}
+	return nil
 }
 
 // moduleTypes returns the types of a driver, those of the kernel if it is built in,

@@ -1,0 +1,70 @@
+# Targets to use; "make help" lists them.
+
+GO       ?= go
+PREFIX   ?= /usr/local
+SYSCONF  ?= /etc
+FUZZTIME ?= 10m
+TOOL      = $(GO) tool -modfile=tools/go.mod
+
+# The version is what Go takes from git, if there is one: see "build/ipe version".
+VCS       = $(if $(shell git rev-parse --verify --quiet HEAD 2>/dev/null),true,false)
+GOBUILD   = CGO_ENABLED=0 $(GO) build -trimpath -buildvcs=$(VCS) -ldflags "-s -w -buildid="
+
+# Two packages at a time: more guests than cores would make each other late. A
+# package that boots guests may take 20 minutes without hardware virtualisation,
+# and twice that beside another.
+GOTEST    = $(TOOL) gotestsum --format pkgname --hide-summary skipped -- -race -p 2 -timeout 40m
+
+.NOTPARALLEL:
+.DEFAULT_GOAL := build
+.PHONY: build setup demo test vet lint generate check-generated fuzz bench install clean help
+
+build: ## static programs in build/ (the default)
+	$(GOBUILD) -o build/ipe ./cmd/ipe
+	$(GOBUILD) -o build/iped ./cmd/iped
+
+setup: ## install what tests and demonstration need (Debian 12)
+	@scripts/setup
+
+demo: setup ## show what is denied and what is allowed, on real kernels
+	@$(GO) run ./internal/demo
+
+test: setup vet lint check-generated ## everything, on the host and in test guests
+	@$(GOTEST) ./...
+
+vet: ## go vet, also what runs in guests
+	$(GO) vet ./...
+	$(GO) vet -tags guest ./...
+
+lint: ## linters for Go and C
+	$(GO) mod tidy -diff
+	$(TOOL) golangci-lint run
+	clang-format-16 --dry-run -Werror $(filter-out bpf/layout.gen.h,$(wildcard bpf/*.[ch]))
+
+generate: ## BPF objects, their bindings and the C layout
+	$(GO) generate ./internal/engine/bpf
+
+check-generated: ## that generating, in another directory, changes nothing
+	@scripts/check-generated
+
+fuzz: ## every fuzz target for FUZZTIME (10m)
+	@scripts/fuzz $(FUZZTIME)
+
+bench: ## every benchmark
+	$(GO) test -run '^$$' -bench . -benchmem ./...
+
+install: build ## programs, manual pages and service below DESTDIR and PREFIX
+	install -D -m 755 build/ipe $(DESTDIR)$(PREFIX)/bin/ipe
+	install -D -m 755 build/iped $(DESTDIR)$(PREFIX)/sbin/iped
+	install -D -m 644 -t $(DESTDIR)$(PREFIX)/share/man/man1 doc/ipe.1
+	install -D -m 644 -t $(DESTDIR)$(PREFIX)/share/man/man5 doc/ipe-policy.5
+	install -D -m 644 -t $(DESTDIR)$(PREFIX)/share/man/man8 doc/iped.8
+	install -d $(DESTDIR)$(PREFIX)/lib/systemd/system $(DESTDIR)$(SYSCONF)/ipe/trust.d
+	sed 's,/usr/sbin/,$(PREFIX)/sbin/,; s,/etc/ipe,$(SYSCONF)/ipe,' init/iped.service \
+		>$(DESTDIR)$(PREFIX)/lib/systemd/system/iped.service
+
+clean: ## remove build/
+	rm -rf build
+
+help: ## this list
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "%-16s %s\n", $$1, $$2 }' Makefile

@@ -1,0 +1,134 @@
+package archtest
+
+import (
+	"os"
+	"slices"
+	"strings"
+	"testing"
+	"testing/fstest"
+)
+
+// rules are all of them. A check returns what breaks its rule.
+var rules = map[string]func(*tree) []string{
+	"imports":          checkTable,
+	"levels":           checkLevels,
+	"never":            checkNever,
+	"test packages":    checkTestOnly,
+	"purity":           checkPure,
+	"names":            checkNames,
+	"file length":      checkFiles,
+	"function length":  checkFuncs,
+	"habit":            checkHabit,
+	"init":             checkInit,
+	"package comments": checkComments,
+	"C functions":      checkC,
+	"C licence":        checkLicence,
+}
+
+func TestTree(t *testing.T) {
+	tr, err := loadTree(os.DirFS(root))
+	if err != nil {
+		t.Fatal(err)
+	}
+	if len(tr.packages) < len(table) || len(tr.c) == 0 {
+		t.Errorf("found %d packages and %d C files: is this the tree?", len(tr.packages), len(tr.c))
+	}
+	for name, check := range rules {
+		t.Run(name, func(t *testing.T) {
+			for _, problem := range check(tr) {
+				t.Error(problem)
+			}
+		})
+	}
+}
+
+// Each rule is shown a tree that breaks it, so that none can become blind.
+func TestRulesBite(t *testing.T) {
+	const body = "\n\tprintln()"
+	long := func(n int) string { return "package p\n\nfunc f() {" + strings.Repeat(body, n) + "\n}\n" }
+	tests := []struct {
+		name, rule, file, text, want string
+	}{
+		{"package without a row", "imports", "stray/a.go", "package stray", "stray: not in the table"},
+		{"import outside the row", "imports", "eval/a.go", imports("eval", "sign"), "eval: may not import sign"},
+		{"import by a file of another system", "imports", "eval/a_windows.go", imports("eval", "sign"), "eval: may not import sign"},
+		{"row without a package", "levels", "digest/a.go", "package digest", "eval: in the table of import rules, but"},
+		{"forbidden edge", "never", "sign/a.go", imports("sign", "policy"), "sign reaches policy: sign -> policy"},
+		{"harness in a program", "test packages", "cmd/ipe/a.go", imports("main", "internal/testvm"), "cmd/ipe: imports internal/testvm"},
+		{"fixture in a library", "test packages", "internal/control/a.go", imports("control", "internal/store/storetest"), "imports internal/store/storetest"},
+		{"demonstration in a program", "test packages", "cmd/ipe/a.go", imports("main", "internal/demo"), "cmd/ipe: imports internal/demo"},
+		{"file system in a public package", "purity", "policy/a.go", "package policy\nimport _ \"os/exec\"", "policy: imports os/exec"},
+		{"socket in a public package", "purity", "sign/a.go", "package sign\nimport _ \"net/http\"", "sign: imports net/http"},
+		{"system call in a public package", "purity", "digest/a.go", "package digest\nimport _ \"golang.org/x/sys/unix\"", "digest: imports golang.org/x/sys/unix"},
+		{"public on internal", "purity", "eval/a.go", imports("eval", "internal/engine"), "rests on internal/engine"},
+		{"empty name", "names", "internal/util/a.go", "package util", "internal/util: the name"},
+		{"long file", "file length", "a/a.go", "package a\n" + strings.Repeat("\n", maxFile), "a/a.go: 401 lines"},
+		{"long test file", "file length", "a/a_test.go", "package a\n" + strings.Repeat("\n", maxTestFile), "a/a_test.go: 1001 lines"},
+		{"long function", "function length", "p/a.go", long(maxFunc + 1), "p/a.go: f has 81 lines"},
+		{"functions that are long as a habit", "habit", "p/a.go", long(maxMedian + 1), "the median is 11"},
+		{"init", "init", "p/a.go", "package p\nfunc init() {}", "p/a.go: has an init function"},
+		{"no comment", "package comments", "p/a.go", "package p", "p: no package comment"},
+		{"comment that says nothing", "package comments", "p/a.go", "// Package p here.\npackage p", "p: the package comment"},
+		{"comment of another name", "package comments", "p/a.go", "// Package q is there for one purpose.\npackage p", "p: the package comment"},
+		{"command called a package", "package comments", "cmd/x/a.go", "// Package main is there for one purpose.\npackage main", `begin "Command x "`},
+		{"long C function", "C functions", "bpf/a.c", "int f(int a,\n      int b)\n{\n" + strings.Repeat("\tg();\n", maxCFunc) + "}\n", "bpf/a.c: int f(int a, has 64 lines"},
+		{"C without a licence", "C licence", "bpf/a.h", "#pragma once\n", "bpf/a.h: the first line"},
+	}
+	seen := map[string]bool{}
+	for _, tt := range tests {
+		seen[tt.rule] = true
+		t.Run(tt.name, func(t *testing.T) {
+			tr, err := loadTree(fstest.MapFS{tt.file: {Data: []byte(tt.text)}})
+			if err != nil {
+				t.Fatal(err)
+			}
+			got := rules[tt.rule](tr)
+			if !slices.ContainsFunc(got, func(s string) bool { return strings.Contains(s, tt.want) }) {
+				t.Errorf("rule %q says %q, want %q", tt.rule, got, tt.want)
+			}
+		})
+	}
+	for name := range rules {
+		if !seen[name] {
+			t.Errorf("rule %q is shown no tree that breaks it", name)
+		}
+	}
+}
+
+// An edge that is forbidden is found by way of others, too.
+func TestNeverByWayOfOthers(t *testing.T) {
+	tr, err := loadTree(fstest.MapFS{
+		"eval/a.go":            {Data: []byte(imports("eval", "policy"))},
+		"policy/a.go":          {Data: []byte(imports("policy", "internal/engine"))},
+		"internal/engine/a.go": {Data: []byte("package engine")},
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	got := strings.Join(checkNever(tr), "\n")
+	if want := "eval reaches internal/engine: eval -> policy -> internal/engine"; !strings.Contains(got, want) {
+		t.Errorf("got %q, want %q", got, want)
+	}
+}
+
+// What is no part of the tree is not held to its rules.
+func TestLoadTreeSkips(t *testing.T) {
+	tr, err := loadTree(fstest.MapFS{
+		"a/testdata/x.go":   {Data: []byte("no Go at all")},
+		".hidden/x.go":      {Data: []byte("no Go at all")},
+		"tools/go.mod":      {Data: []byte("module other")},
+		"tools/deep/x.go":   {Data: []byte("no Go at all")},
+		"internal/ok/ok.go": {Data: []byte("package ok")},
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if len(tr.packages) != 1 || tr.packages["internal/ok"] == nil {
+		t.Errorf("packages = %v, want internal/ok alone", tr.packages)
+	}
+}
+
+// imports is a file that imports one package of this module.
+func imports(name, dir string) string {
+	return "package " + name + "\nimport _ \"" + module + "/" + dir + "\"\n"
+}

@@ -1,0 +1,221 @@
+package archtest
+
+import (
+	"fmt"
+	"path"
+	"slices"
+	"strings"
+)
+
+// row is what one package may import of this module, and why it is so where that
+// does not go without saying.
+type row struct {
+	level int
+	allow string // directories, separated by blanks
+	why   string
+}
+
+// table is the whole list; anything absent is forbidden. A package stands above
+// everything that it imports.
+var table = map[string]row{
+	"conformance":          {0, "", "vectors are data that any implementation can import"},
+	"digest":               {0, "", ""},
+	"sign":                 {0, "", "bytes are bytes: a message is verified before anybody parses it"},
+	"internal/atomicfile":  {0, "", ""},
+	"internal/kernelabi":   {0, "", "probes look at the kernel and know nothing of policies"},
+	"internal/archtest":    {0, "", ""},
+	"internal/testvm/wire": {0, "", "the guest's init is small: it shares nothing but this with the host"},
+
+	"policy":         {1, "digest", ""},
+	"internal/trust": {1, "sign", ""},
+
+	"eval":                      {2, "digest policy", "it must not see what enforces, or it could not be its oracle"},
+	"internal/store":            {2, "digest policy sign internal/atomicfile", ""},
+	"internal/store/storetest":  {2, "internal/atomicfile", ""},
+	"internal/testvm":           {2, "internal/testvm/wire", "the harness must not depend on what it tests"},
+	"internal/testvm/guestinit": {2, "internal/testvm/wire", "it runs as process 1 of a guest"},
+
+	"internal/engine":              {3, "policy eval", "an engine reports decisions; what becomes of them is not its business"},
+	"internal/ruletab":             {3, "digest policy eval", "only this package knows the layout that C reads"},
+	"internal/testvm/fetch":        {3, "internal/testvm", ""},
+	"internal/testvm/vmtest":       {3, "internal/testvm", ""},
+	"internal/testvm/oracle":       {3, "", "only tests: the kernel's own parser against ours"},
+	"internal/cmd/genlayout":       {4, "digest policy eval internal/ruletab", ""},
+	"internal/control":             {4, "digest policy eval sign internal/store internal/engine", "it drives the interface, never a concrete engine"},
+	"internal/engine/bpf":          {4, "digest policy eval internal/engine internal/ruletab internal/kernelabi", ""},
+	"internal/control/controltest": {5, "digest policy eval sign internal/control internal/engine", ""},
+
+	"internal/demo/row":       {0, "", "what guest and host tell each other"},
+	"internal/demo/appliance": {3, "internal/demo/row internal/testvm", ""},
+	"internal/demo":           {4, "internal/demo/row internal/demo/appliance internal/testvm", "it boots guests, because that is what it shows"},
+	"internal/demo/agent":     {6, "digest policy eval internal/control internal/controlrpc internal/demo/row", "its expectations are the evaluator's"},
+
+	"internal/controlrpc": {5, "policy eval sign internal/control internal/engine", "sign for the hints of refusals, engine for the mode that travels"},
+	"internal/cli": {7, "digest policy eval sign internal/atomicfile internal/control internal/controlrpc internal/engine internal/kernelabi internal/ruletab internal/trust",
+		"control and engine for the values that controlrpc carries; it never makes one"},
+	"cmd/ipe":  {8, "internal/cli", "flag wiring is internal/cli's; this is the process around it"},
+	"cmd/iped": {8, "sign internal/control internal/controlrpc internal/engine internal/engine/bpf internal/kernelabi internal/store internal/trust", "the one place that names engines"},
+}
+
+// maxLevel is the depth of the tree, maxSiblings its width. What gathers for a
+// program is wider by its nature.
+const (
+	maxLevel    = 8
+	maxSiblings = 7
+)
+
+var gatherers = []string{"internal/cli", "cmd/iped"}
+
+// never are the edges that must not exist by any way round, each with its reason.
+var never = []struct{ from, to, why string }{
+	{"eval", "internal/engine", "the evaluator is the oracle of engines"},
+	{"sign", "policy", "bytes are verified before they are parsed"},
+	{"policy", "sign", "a text has its meaning whoever signed it"},
+	{"internal/ruletab", "internal/engine", "the tables are tested without a kernel"},
+	{"internal/control", "internal/engine/bpf", "the life cycle is the same whatever enforces"},
+	{"internal/controlrpc", "internal/engine/bpf", "as control"},
+	{"internal/engine", "internal/store", "an engine takes a policy; where it was kept is not its business"},
+	{"internal/engine/bpf", "internal/control", "an engine is driven, it does not drive"},
+	{"internal/cli", "internal/engine/bpf", "ipe asks iped; it never touches the kernel's hooks itself"},
+	{"cmd/ipe", "internal/engine/bpf", "as cli"},
+}
+
+// checkTable holds every package against its row.
+func checkTable(t *tree) (bad []string) {
+	for _, p := range t.sorted() {
+		r, ok := table[p.dir]
+		if !ok {
+			bad = append(bad, p.dir+": not in the table of import rules")
+			continue
+		}
+		for _, to := range p.siblings(false) {
+			if !slices.Contains(strings.Fields(r.allow), to) {
+				bad = append(bad, fmt.Sprintf("%s: may not import %s %s", p.dir, to, reason(r.why)))
+			}
+		}
+		if n := len(p.siblings(false)); n > maxSiblings && !slices.Contains(gatherers, p.dir) && !testOnly(p.dir) {
+			bad = append(bad, fmt.Sprintf("%s: imports %d packages of this module, more than %d", p.dir, n, maxSiblings))
+		}
+	}
+	return bad
+}
+
+func reason(why string) string {
+	if why == "" {
+		return "(it is not in its row)"
+	}
+	return "(" + why + ")"
+}
+
+// checkLevels wants the table itself to run downhill, and to name what exists.
+func checkLevels(t *tree) (bad []string) {
+	for from, r := range table {
+		if t.packages[from] == nil {
+			bad = append(bad, from+": in the table of import rules, but there is no such package")
+		}
+		if r.level > maxLevel {
+			bad = append(bad, fmt.Sprintf("%s: level %d, deeper than %d", from, r.level, maxLevel))
+		}
+		for to := range strings.FieldsSeq(r.allow) {
+			if below, ok := table[to]; !ok || below.level >= r.level {
+				bad = append(bad, fmt.Sprintf("%s: %s does not stand below it", from, to))
+			}
+		}
+	}
+	return bad
+}
+
+// checkNever looks for forbidden edges, also those by way of others.
+func checkNever(t *tree) (bad []string) {
+	for _, edge := range never {
+		if way := t.reach(edge.from)[edge.to]; way != nil {
+			bad = append(bad, fmt.Sprintf("%s reaches %s: %s (%s)", edge.from, edge.to, strings.Join(way, " -> "), edge.why))
+		}
+	}
+	return bad
+}
+
+// testOnly reports whether a package is there for tests.
+func testOnly(dir string) bool {
+	for part := range strings.SplitSeq(dir, "/") {
+		if part == "archtest" || part == "testvm" || strings.HasSuffix(part, "test") && part != "test" {
+			return true
+		}
+	}
+	return false
+}
+
+// usersOfTests are packages that are no tests and use the test harness all the
+// same: the demonstration boots guests because that is what it shows. Nothing that
+// is installed imports one of these.
+var usersOfTests = []string{"internal/demo"}
+
+func isUserOfTests(dir string) bool {
+	return slices.ContainsFunc(usersOfTests, func(u string) bool { return dir == u || strings.HasPrefix(dir, u+"/") })
+}
+
+// checkTestOnly wants test packages imported by tests and by each other alone.
+func checkTestOnly(t *tree) (bad []string) {
+	for _, p := range t.sorted() {
+		if testOnly(p.dir) || isUserOfTests(p.dir) {
+			continue
+		}
+		for _, to := range p.siblings(false) {
+			if testOnly(to) || isUserOfTests(to) {
+				bad = append(bad, fmt.Sprintf("%s: imports %s, which is for tests, from a file that is none", p.dir, to))
+			}
+		}
+	}
+	return bad
+}
+
+// impure are the packages through which a program acts on its surroundings.
+var impure = []string{"os", "net", "syscall", "unsafe", "log", "plugin", "runtime/debug", "golang.org/x/sys", "C"}
+
+// pureExceptions are imports that sound like more than they do.
+var pureExceptions = map[string]string{
+	"net/url":   "parses text",
+	"net/netip": "a value type",
+}
+
+// public reports whether others can import the package.
+func public(dir string) bool {
+	return !strings.HasPrefix(dir+"/", "internal/") && !strings.HasPrefix(dir, "cmd/")
+}
+
+// checkPure wants public packages to open nothing, and to rest on public ones.
+func checkPure(t *tree) (bad []string) {
+	for _, p := range t.sorted() {
+		if !public(p.dir) {
+			continue
+		}
+		for _, imp := range p.imports(false) {
+			if isImpure(imp) {
+				bad = append(bad, fmt.Sprintf("%s: imports %s, and public packages are pure", p.dir, imp))
+			}
+			if dir, ok := strings.CutPrefix(imp, module+"/"); ok && !public(dir) {
+				bad = append(bad, fmt.Sprintf("%s: is public and rests on %s, which is not", p.dir, dir))
+			}
+		}
+	}
+	return bad
+}
+
+func isImpure(imp string) bool {
+	if _, ok := pureExceptions[imp]; ok {
+		return false
+	}
+	return slices.ContainsFunc(impure, func(i string) bool { return imp == i || strings.HasPrefix(imp, i+"/") })
+}
+
+// badNames are package names that say nothing.
+var badNames = []string{"util", "utils", "common", "helper", "helpers", "types", "manager", "misc", "base"}
+
+func checkNames(t *tree) (bad []string) {
+	for _, p := range t.sorted() {
+		if slices.Contains(badNames, path.Base(p.dir)) {
+			bad = append(bad, p.dir+": the name says nothing")
+		}
+	}
+	return bad
+}

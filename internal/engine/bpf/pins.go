@@ -1,0 +1,227 @@
+package bpf
+
+import (
+	"crypto/sha256"
+	"errors"
+	"fmt"
+	"os"
+	"path/filepath"
+	"regexp"
+
+	"github.com/cilium/ebpf"
+	"golang.org/x/sys/unix"
+
+	"github.com/ipe-linux/ipe/internal/ruletab"
+)
+
+// The maps, by their names in bpf/maps.h.
+const (
+	mapActive  = "ipe_active"
+	mapControl = "ipe_control"
+	mapWalk    = "ipe_walk"
+	mapSigned  = "ipe_signed_inodes"
+	mapEvents  = "ipe_events"
+	mapLost    = "ipe_lost"
+)
+
+// ErrInUse says that another process holds the engine of this machine.
+var ErrInUse = errors.New("another process holds the engine")
+
+// buildDir matches the directories of builds: layout version and object.
+var buildDir = regexp.MustCompile(`^v([0-9]+)-[0-9a-f]{16}$`)
+
+// buildName names this build of the kernel side. Another build has its own pins, so
+// that both can enforce while one replaces the other.
+func buildName() string {
+	sum := sha256.Sum256(_IpeBytes)
+	return fmt.Sprintf("v%d-%x", ruletab.LayoutVersion, sum[:8])
+}
+
+// preparePins makes the directories for pins and locks them for this process.
+func (e *Engine) preparePins() error {
+	if err := prepareBPFFS(e.root); err != nil {
+		return err
+	}
+	e.dir = filepath.Join(e.root, buildName())
+	for _, dir := range []string{e.root, e.dir} {
+		if err := os.Mkdir(dir, 0o700); err != nil && !errors.Is(err, os.ErrExist) {
+			return fmt.Errorf("make pin directory: %w", err)
+		}
+		if err := checkOwner(dir); err != nil {
+			return err
+		}
+	}
+	return e.takeLock()
+}
+
+// checkOwner refuses a directory that somebody else prepared, or could change.
+func checkOwner(dir string) error {
+	var st unix.Stat_t
+	if err := unix.Lstat(dir, &st); err != nil {
+		return fmt.Errorf("pin directory %s: %w", dir, err)
+	}
+	if st.Mode&unix.S_IFMT != unix.S_IFDIR || int(st.Uid) != os.Geteuid() || st.Mode&0o022 != 0 {
+		return fmt.Errorf("pin directory %s: it must be a directory that only its owner, uid %d, can write", dir, os.Geteuid())
+	}
+	return nil
+}
+
+// takeLock makes this the only process that reads the ring buffer and replaces
+// programs. The lock ends with the process, however it ends.
+func (e *Engine) takeLock() error {
+	f, err := os.Open(e.root)
+	if err != nil {
+		return fmt.Errorf("lock engine: %w", err)
+	}
+	e.lock = f
+	if err := unix.Flock(int(f.Fd()), unix.LOCK_EX|unix.LOCK_NB); err != nil {
+		if errors.Is(err, unix.EWOULDBLOCK) {
+			err = ErrInUse
+		}
+		return fmt.Errorf("lock engine %s: %w", e.root, err)
+	}
+	return nil
+}
+
+// prepareBPFFS makes sure that root lies on a BPF file system. It mounts one at the
+// usual place only where init would see it, too: in a mount namespace of its own it
+// would end, and enforcement with it, when this process ends.
+func prepareBPFFS(root string) error {
+	const usual = "/sys/fs/bpf"
+	parent := filepath.Dir(root)
+	if isBPFFS(parent) {
+		return nil
+	}
+	if parent != usual || !inMountNamespaceOfInit() {
+		return fmt.Errorf("pin directory %s: %s is not on a BPF file system: mount -t bpf bpf %s", root, parent, parent)
+	}
+	if err := unix.Mount("bpf", usual, "bpf", unix.MS_NOSUID|unix.MS_NODEV|unix.MS_NOEXEC, "mode=0700"); err != nil {
+		return fmt.Errorf("mount BPF file system at %s: %w", usual, err)
+	}
+	return nil
+}
+
+func isBPFFS(dir string) bool {
+	var st unix.Statfs_t
+	return unix.Statfs(dir, &st) == nil && st.Type == unix.BPF_FS_MAGIC
+}
+
+func inMountNamespaceOfInit() bool {
+	ours, err := os.Readlink("/proc/self/ns/mnt")
+	if err != nil {
+		return false
+	}
+	inits, err := os.Readlink("/proc/1/ns/mnt")
+	return err == nil && ours == inits
+}
+
+// openMaps opens the pinned maps and makes those that are missing.
+func (e *Engine) openMaps(spec *ebpf.CollectionSpec) error {
+	for name, m := range spec.Maps {
+		m = m.Copy()
+		m.Pinning = ebpf.PinByName
+		dir := e.dir
+		if name == mapSigned {
+			dir = e.root // shared by all builds
+		}
+		opened, err := ebpf.NewMapWithOptions(m, ebpf.MapOptions{PinPath: dir})
+		if err != nil {
+			return fmt.Errorf("open map %s: %w", name, err)
+		}
+		e.maps[name] = opened
+	}
+	return nil
+}
+
+// otherBuilds lists the pin directories of other builds of the engine.
+func (e *Engine) otherBuilds() ([]string, error) {
+	entries, err := os.ReadDir(e.root)
+	if err != nil {
+		return nil, fmt.Errorf("look for other builds: %w", err)
+	}
+	var dirs []string
+	for _, d := range entries {
+		if path := filepath.Join(e.root, d.Name()); d.IsDir() && path != e.dir && buildDir.MatchString(d.Name()) {
+			dirs = append(dirs, path)
+		}
+	}
+	return dirs, nil
+}
+
+// inherit takes over, from another build that decides by tables of the same layout,
+// its active policy and its mode. Only a build without a policy does so.
+func (e *Engine) inherit() error {
+	if _, ok, err := e.meta(); err != nil || ok {
+		return err
+	}
+	dirs, err := e.otherBuilds()
+	if err != nil {
+		return err
+	}
+	for _, dir := range dirs {
+		var version int
+		if _, err := fmt.Sscanf(filepath.Base(dir), "v%d-", &version); err != nil || version != ruletab.LayoutVersion {
+			continue
+		}
+		done, err := e.inheritFrom(dir)
+		if err != nil {
+			return fmt.Errorf("take over from another build: %s: %w", dir, err)
+		}
+		if done {
+			e.log.Info("took over the active policy of another build of the engine", "pins", dir)
+			return nil
+		}
+	}
+	return nil
+}
+
+func (e *Engine) inheritFrom(dir string) (done bool, err error) {
+	active, err := ebpf.LoadPinnedMap(filepath.Join(dir, mapActive), nil)
+	if errors.Is(err, os.ErrNotExist) {
+		return false, nil
+	}
+	if err != nil {
+		return false, err
+	}
+	defer active.Close()
+	table, err := activeTable(active)
+	if err != nil || table == nil {
+		return false, err
+	}
+	defer table.Close()
+	control, err := ebpf.LoadPinnedMap(filepath.Join(dir, mapControl), nil)
+	if err != nil {
+		return false, err
+	}
+	defer control.Close()
+	var mode ipeControl
+	if err := control.Lookup(slot, &mode); err != nil {
+		return false, err
+	}
+	if err := e.maps[mapControl].Put(slot, &mode); err != nil {
+		return false, err
+	}
+	return true, e.maps[mapActive].Put(slot, table)
+}
+
+// removeOtherBuilds detaches what other builds left attached. It is called after a
+// self-test of this build that did not fail, so there is no gap; links go first, so
+// that a removal that is cut off leaves no program on orphaned maps.
+func (e *Engine) removeOtherBuilds() error {
+	dirs, err := e.otherBuilds()
+	if err != nil {
+		return err
+	}
+	for _, dir := range dirs {
+		for _, h := range hooks() {
+			if err := os.Remove(filepath.Join(dir, "link_"+h.name)); err != nil && !errors.Is(err, os.ErrNotExist) {
+				return fmt.Errorf("remove other build: %w", err)
+			}
+		}
+		if err := os.RemoveAll(dir); err != nil {
+			return fmt.Errorf("remove other build: %w", err)
+		}
+		e.log.Info("replaced another build of the engine", "pins", dir)
+	}
+	return nil
+}
