@@ -69,16 +69,19 @@ func distribution() string {
 	return "the host's"
 }
 
-// run runs a tool of the host and gives what it printed.
+// run runs a tool of the host and gives its standard output. What it says on standard
+// error, where apt puts its warnings, is part of the error.
 func run(ctx context.Context, dir, name string, args ...string) (string, error) {
 	cmd := exec.CommandContext(ctx, name, args...)
 	if path, err := exec.LookPath(filepath.Join("/usr/sbin", name)); cmd.Err != nil && err == nil {
 		cmd.Path, cmd.Err = path, nil
 	}
 	cmd.Dir = dir
-	out, err := cmd.CombinedOutput()
+	var stderr strings.Builder
+	cmd.Stderr = &stderr
+	out, err := cmd.Output()
 	if err != nil {
-		return "", fmt.Errorf("run %s: %w: %s", name, err, strings.TrimSpace(string(out)))
+		return "", fmt.Errorf("run %s: %w: %s", name, err, strings.TrimSpace(string(out)+stderr.String()))
 	}
 	return string(out), nil
 }
