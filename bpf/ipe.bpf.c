@@ -15,6 +15,7 @@
 #include "evidence.h"
 #include "table.h"
 #include "events.h"
+#include "operations.h"
 
 char LICENSE[] SEC("license") = "Dual BSD/GPL";
 
@@ -81,6 +82,20 @@ int BPF_PROG(ipe_file_mprotect, struct vm_area_struct *vma, unsigned long reqpro
 	if (!file)
 		return judge(NULL, NULL, IPE_OP_EXECUTE, IPE_HOOK_MPROTECT);
 	return judge(file, file->f_inode, IPE_OP_EXECUTE, IPE_HOOK_MPROTECT);
+}
+
+/* The kernel reads a file for itself: a module, firmware, a kernel to boot. */
+SEC("lsm/kernel_read_file")
+int BPF_PROG(ipe_kernel_read_file, struct file *file, enum kernel_read_file_id id)
+{
+	return judge(file, file->f_inode, operation_of_read(id), IPE_HOOK_KERNEL_READ);
+}
+
+/* The kernel takes the same from a process's memory; there is no file. */
+SEC("lsm/kernel_load_data")
+int BPF_PROG(ipe_kernel_load_data, enum kernel_load_data_id id)
+{
+	return judge(NULL, NULL, operation_of_load(id), IPE_HOOK_KERNEL_LOAD);
 }
 
 /*

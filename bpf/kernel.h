@@ -125,4 +125,25 @@ enum lsm_integrity_type {
 	LSM_INT_FSVERITY_BUILTINSIG_VALID,
 };
 
+/* include/linux/kernel_read_file.h */
+enum kernel_read_file_id {
+	READING_FIRMWARE = 1,
+	READING_MODULE,
+	READING_MODULE_COMPRESSED, /* newer kernels */
+	READING_KEXEC_IMAGE,
+	READING_KEXEC_INITRAMFS,
+	READING_POLICY,
+	READING_X509_CERTIFICATE,
+};
+
+/* include/linux/security.h */
+enum kernel_load_data_id {
+	LOADING_FIRMWARE = 1,
+	LOADING_MODULE,
+	LOADING_KEXEC_IMAGE,
+	LOADING_KEXEC_INITRAMFS,
+	LOADING_POLICY,
+	LOADING_X509_CERTIFICATE,
+};
+
 #pragma clang attribute pop

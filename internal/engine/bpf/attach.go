@@ -30,6 +30,8 @@ func hooks() []hook {
 		{"bprm_check_security", "ipe_bprm_check", "decides execution", false},
 		{"mmap_file", "ipe_mmap_file", "decides executable mappings", false},
 		{"file_mprotect", "ipe_file_mprotect", "decides mappings made executable", false},
+		{"kernel_read_file", "ipe_kernel_read_file", "decides files that the kernel reads for itself", false},
+		{"kernel_load_data", "ipe_kernel_load_data", "decides data that the kernel takes from a process", false},
 	}
 }
 

@@ -85,6 +85,8 @@ const (
 	ipeProgIpeBprmCheck         = "ipe_bprm_check"
 	ipeProgIpeFileMprotect      = "ipe_file_mprotect"
 	ipeProgIpeInodeSetintegrity = "ipe_inode_setintegrity"
+	ipeProgIpeKernelLoadData    = "ipe_kernel_load_data"
+	ipeProgIpeKernelReadFile    = "ipe_kernel_read_file"
 	ipeProgIpeMmapFile          = "ipe_mmap_file"
 )
 
@@ -133,6 +135,8 @@ type ipeProgramSpecs struct {
 	IpeBprmCheck         *ebpf.ProgramSpec `ebpf:"ipe_bprm_check"`
 	IpeFileMprotect      *ebpf.ProgramSpec `ebpf:"ipe_file_mprotect"`
 	IpeInodeSetintegrity *ebpf.ProgramSpec `ebpf:"ipe_inode_setintegrity"`
+	IpeKernelLoadData    *ebpf.ProgramSpec `ebpf:"ipe_kernel_load_data"`
+	IpeKernelReadFile    *ebpf.ProgramSpec `ebpf:"ipe_kernel_read_file"`
 	IpeMmapFile          *ebpf.ProgramSpec `ebpf:"ipe_mmap_file"`
 }
 
@@ -206,6 +210,8 @@ type ipePrograms struct {
 	IpeBprmCheck         *ebpf.Program `ebpf:"ipe_bprm_check"`
 	IpeFileMprotect      *ebpf.Program `ebpf:"ipe_file_mprotect"`
 	IpeInodeSetintegrity *ebpf.Program `ebpf:"ipe_inode_setintegrity"`
+	IpeKernelLoadData    *ebpf.Program `ebpf:"ipe_kernel_load_data"`
+	IpeKernelReadFile    *ebpf.Program `ebpf:"ipe_kernel_read_file"`
 	IpeMmapFile          *ebpf.Program `ebpf:"ipe_mmap_file"`
 }
 
@@ -214,6 +220,8 @@ func (p *ipePrograms) Close() error {
 		p.IpeBprmCheck,
 		p.IpeFileMprotect,
 		p.IpeInodeSetintegrity,
+		p.IpeKernelLoadData,
+		p.IpeKernelReadFile,
 		p.IpeMmapFile,
 	)
 }

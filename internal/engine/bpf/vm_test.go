@@ -30,6 +30,24 @@ func TestEngineOnKernels(t *testing.T) {
 	}
 }
 
+// TestReadsOnKernels boots without firmware: secure boot has IMA refuse what is not
+// signed, before or after us.
+func TestReadsOnKernels(t *testing.T) {
+	images := makeImages(t)
+	for _, k := range vmtest.Kernels(t) {
+		t.Run(k.Name, func(t *testing.T) {
+			files := images.files(t)
+			files["/images/vmlinuz"] = testvm.File{Host: k.Image()}
+			vmtest.RunPackage(t, testvm.Config{
+				Kernel:  k,
+				Modules: []string{"dm-verity", "loop", "squashfs"},
+				Files:   files,
+				Env:     []string{"ROOT_HASH=" + images.root, "OTHER_HASH=" + images.other},
+			}, "-test.run=^TestReads")
+		})
+	}
+}
+
 func TestRefusesKernelThatWouldNotCallIt(t *testing.T) {
 	vmtest.RunPackage(t, testvm.Config{
 		Kernel: vmtest.Kernel(t, "6.1"),
