@@ -16,6 +16,12 @@ struct facts {
 	struct table_key file;
 };
 
+/*
+ * A member: by a load, if the verifier knows what p is, or by a probe read, if p was
+ * reached through a void pointer. typed is a constant wherever this is used.
+ */
+#define MEMBER(typed, p, member) ((typed) ? (p)->member : BPF_CORE_READ(p, member))
+
 static __always_inline __u64 peek(__u64 base, __u32 offset)
 {
 	__u64 value = 0;
@@ -67,19 +73,21 @@ static __always_inline bool is_verity_target(struct walk *w, __u64 target)
  * mapped device whose live table is one verity target. 0 for everything else;
  * what lies on top of such a device is another device.
  */
-static __always_inline __u64 find_verity(struct inode *inode, struct walk *w)
+static __always_inline __u64 find_verity(struct inode *inode, bool typed, struct walk *w)
 {
-	struct block_device *bdev = inode->i_sb->s_bdev;
+	struct super_block *sb = MEMBER(typed, inode, i_sb);
+	struct block_device *bdev = MEMBER(typed, sb, s_bdev);
 	struct gendisk *disk;
 	__u64 table, target;
 
-	if (!bdev || bdev->bd_dev >> MINORBITS != w->dm_major)
+	if (!bdev || MEMBER(typed, bdev, bd_dev) >> MINORBITS != w->dm_major)
 		return 0;
-	disk = bdev->bd_disk;
+	disk = MEMBER(typed, bdev, bd_disk);
 	/* The name as well: after a reload of the driver its number may be another's. */
-	if (disk->part0 != bdev || disk->disk_name[0] != 'd' || disk->disk_name[1] != 'm' || disk->disk_name[2] != '-')
+	if (MEMBER(typed, disk, part0) != bdev || MEMBER(typed, disk, disk_name[0]) != 'd' ||
+	    MEMBER(typed, disk, disk_name[1]) != 'm' || MEMBER(typed, disk, disk_name[2]) != '-')
 		return 0;
-	table = peek((__u64)disk->private_data, w->md_map);
+	table = peek((__u64)MEMBER(typed, disk, private_data), w->md_map);
 	if (!table || peek32(table, w->table_num_targets) != 1)
 		return 0;
 	target = peek(table, w->table_targets);
@@ -112,18 +120,16 @@ static __always_inline bool verity_signed(struct walk *w, __u64 verity)
 }
 
 /* dmverity_roothash and dmverity_signature */
-static __noinline void read_volume(struct facts *f, struct inode *inode)
+static __always_inline void read_volume(struct facts *f, struct inode *inode, bool typed)
 {
 	__u32 zero = 0;
 	struct walk *w = bpf_map_lookup_elem(&ipe_walk, &zero);
 	__u64 verity;
 
-	if (!f)
-		return;
 	f->known |= IPE_NEED_ROOT | IPE_NEED_ROOT_SIGNED;
 	if (!inode || !w || !w->ready)
 		return;
-	verity = find_verity(inode, w);
+	verity = find_verity(inode, typed, w);
 	if (!verity)
 		return;
 	if (verity_signed(w, verity))
@@ -134,24 +140,37 @@ static __noinline void read_volume(struct facts *f, struct inode *inode)
 }
 
 /* fsverity_digest */
-static __noinline void read_file_digest(struct facts *f, struct inode *inode)
+static __always_inline void read_file_digest(struct facts *f, struct inode *inode, bool typed)
 {
 	const struct fsverity_hash_alg *alg;
 	struct fsverity_info *info;
 
-	if (!f)
-		return;
 	f->known |= IPE_NEED_FILE;
 	if (!inode || !bpf_core_field_exists(inode->i_verity_info))
 		return;
-	info = inode->i_verity_info;
+	info = MEMBER(typed, inode, i_verity_info);
 	if (!info)
 		return;
-	alg = info->tree_params.hash_alg;
+	alg = MEMBER(typed, info, tree_params.hash_alg);
 	if (!alg)
 		return;
-	if (set_digest(&f->file, (__u64)alg->name, (__u64)&info->file_digest, alg->digest_size))
+	if (set_digest(&f->file, (__u64)MEMBER(typed, alg, name), (__u64)&info->file_digest,
+		       MEMBER(typed, alg, digest_size)))
 		f->present |= IPE_NEED_FILE;
+}
+
+/* fsverity_signature */
+static __always_inline void read_file_signed(struct facts *f, struct inode *inode, bool typed)
+{
+	__u64 key = (__u64)inode;
+	__u8 *is_signed;
+
+	f->known |= IPE_NEED_FILE_SIGNED;
+	if (!inode || !(MEMBER(typed, inode, i_flags) & S_VERITY))
+		return;
+	is_signed = bpf_map_lookup_elem(&ipe_signed_inodes, &key);
+	if (is_signed && *is_signed)
+		f->present |= IPE_NEED_FILE_SIGNED;
 }
 
 /* boot_verified: user space cannot mount file systems of type rootfs. */
@@ -169,29 +188,60 @@ static __noinline void read_boot(struct facts *f, struct file *file)
 		f->present |= IPE_NEED_BOOT;
 }
 
-/* fsverity_signature; needs the inode as the verifier knows it, for its storage. */
-static __always_inline void read_file_signed(struct facts *f, struct inode *inode)
+static __always_inline void read_inode(struct facts *f, __u32 want, struct inode *inode, bool typed)
 {
-	__u8 *is_signed;
-
-	f->known |= IPE_NEED_FILE_SIGNED;
-	if (!inode || !(inode->i_flags & S_VERITY))
-		return;
-	is_signed = bpf_inode_storage_get(&ipe_signed_inodes, inode, 0, 0);
-	if (is_signed && *is_signed)
-		f->present |= IPE_NEED_FILE_SIGNED;
+	if (want & (IPE_NEED_ROOT | IPE_NEED_ROOT_SIGNED))
+		read_volume(f, inode, typed);
+	if (want & IPE_NEED_FILE)
+		read_file_digest(f, inode, typed);
+	if (want & IPE_NEED_FILE_SIGNED)
+		read_file_signed(f, inode, typed);
 }
 
-/* Read those of the wanted facts that are not known yet. */
+static __noinline void read_typed_inode(struct facts *f, __u32 want, struct inode *inode)
+{
+	if (f)
+		read_inode(f, want, inode, true);
+}
+
+static __noinline void read_untyped_inode(struct facts *f, __u32 want, __u64 inode)
+{
+	if (f)
+		read_inode(f, want, (struct inode *)inode, false);
+}
+
+/* The inode that holds the data of an open file of overlayfs; 0 if that is not known. */
+static __noinline __u64 data_inode(__u64 file)
+{
+	__u32 zero = 0;
+	struct walk *w = bpf_map_lookup_elem(&ipe_walk, &zero);
+	struct inode *inode;
+	int i;
+
+	if (!w || !w->overlay)
+		return 0;
+	for (i = 0; i < MAX_STACK_DEPTH; i++) {
+		file = (__u64)BPF_CORE_READ((struct file *)file, private_data);
+		inode = BPF_CORE_READ((struct file *)file, f_inode);
+		if (!inode || BPF_CORE_READ(inode, i_sb, s_magic) != OVERLAYFS_SUPER_MAGIC)
+			return (__u64)inode;
+	}
+	return 0;
+}
+
+/*
+ * Read those of the wanted facts that are not known yet. Those of the inode are of
+ * the one that holds the data, boot_verified of the file's own mount.
+ */
 static __always_inline void gather(struct facts *f, __u32 want, struct file *file, struct inode *inode)
 {
 	want &= ~f->known;
 	if (want & IPE_NEED_BOOT)
 		read_boot(f, file);
-	if (want & (IPE_NEED_ROOT | IPE_NEED_ROOT_SIGNED))
-		read_volume(f, inode);
-	if (want & IPE_NEED_FILE)
-		read_file_digest(f, inode);
-	if (want & IPE_NEED_FILE_SIGNED)
-		read_file_signed(f, inode);
+	if (!(want & ~IPE_NEED_BOOT))
+		return;
+	if (inode && inode->i_sb->s_magic == OVERLAYFS_SUPER_MAGIC)
+		read_untyped_inode(f, want, data_inode((__u64)file));
+	else
+		read_typed_inode(f, want, inode);
 }

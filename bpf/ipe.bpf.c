@@ -105,16 +105,22 @@ int BPF_PROG(ipe_kernel_load_data, enum kernel_load_data_id id)
 SEC("lsm/inode_setintegrity")
 int BPF_PROG(ipe_inode_setintegrity, struct inode *inode, enum lsm_integrity_type type)
 {
-	__u64 value = 0, size = 0;
-	__u8 *is_signed;
+	__u64 value = 0, size = 0, key = (__u64)inode;
+	__u8 is_signed;
 
 	if (type != bpf_core_enum_value(enum lsm_integrity_type, LSM_INT_FSVERITY_BUILTINSIG_VALID))
 		return 0;
-	is_signed = bpf_inode_storage_get(&ipe_signed_inodes, inode, 0, BPF_LOCAL_STORAGE_GET_F_CREATE);
-	if (!is_signed)
-		return -ENOMEM;
 	bpf_get_func_arg(ctx, 2, &value);
 	bpf_get_func_arg(ctx, 3, &size);
-	*is_signed = value && size;
+	is_signed = value && size;
+	return bpf_map_update_elem(&ipe_signed_inodes, &key, &is_signed, BPF_ANY) ? -ENOMEM : 0;
+}
+
+SEC("lsm/inode_free_security")
+int BPF_PROG(ipe_inode_free_security, struct inode *inode)
+{
+	__u64 key = (__u64)inode;
+
+	bpf_map_delete_elem(&ipe_signed_inodes, &key);
 	return 0;
 }

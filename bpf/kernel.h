@@ -28,6 +28,9 @@ typedef _Bool bool;
 #define PROT_EXEC 0x4UL
 #define S_VERITY (1U << 16)
 #define MINORBITS 20
+#define OVERLAYFS_SUPER_MAGIC 0x794c7630
+/* FILESYSTEM_MAX_STACK_DEPTH: overlays on overlays */
+#define MAX_STACK_DEPTH 2
 
 /* include/uapi/linux/bpf.h */
 enum bpf_map_type {
@@ -35,11 +38,10 @@ enum bpf_map_type {
 	BPF_MAP_TYPE_ARRAY = 2,
 	BPF_MAP_TYPE_ARRAY_OF_MAPS = 12,
 	BPF_MAP_TYPE_RINGBUF = 27,
-	BPF_MAP_TYPE_INODE_STORAGE = 28,
 };
 #define BPF_F_NO_PREALLOC (1U << 0)
 #define BPF_F_RDONLY_PROG (1U << 7)
-#define BPF_LOCAL_STORAGE_GET_F_CREATE (1ULL << 0)
+#define BPF_ANY 0
 
 #pragma clang attribute push(__attribute__((preserve_access_index)), apply_to = record)
 
@@ -63,6 +65,7 @@ struct file_system_type {
 struct super_block {
 	struct file_system_type *s_type;
 	struct block_device *s_bdev;
+	unsigned long s_magic;
 	char s_id[32];
 };
 
@@ -107,6 +110,7 @@ struct path {
 struct file {
 	struct inode *f_inode;
 	struct path f_path;
+	void *private_data;
 };
 
 struct linux_binprm {

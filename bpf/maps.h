@@ -62,6 +62,8 @@ struct walk {
 	/* signed: pointer not NULL and, where there is a size, size not 0 */
 	__u32 verity_sig;
 	__u32 verity_sig_size;
+	/* An open file of overlayfs has that of its layer as private data (before 6.13). */
+	__u32 overlay;
 };
 
 struct {
@@ -72,14 +74,20 @@ struct {
 	__type(value, struct walk);
 } ipe_walk SEC(".maps");
 
+/* Bounds the memory for signed inodes, of which about 100 bytes each are taken as needed. */
+#define IPE_MAX_SIGNED (1 << 20)
+
 /*
- * Inodes whose built-in fs-verity signature the kernel found valid. The kernel says
- * it once for each, so all builds of the engine share this map.
+ * Inodes in memory, by address, whose built-in fs-verity signature the kernel found
+ * valid. The kernel says it once for each, so all builds of the engine share this
+ * map. By address, since the verifier lets nobody look up the storage of an inode
+ * that was reached through overlayfs; an entry goes before its inode's memory does.
  */
 struct {
-	__uint(type, BPF_MAP_TYPE_INODE_STORAGE);
+	__uint(type, BPF_MAP_TYPE_HASH);
+	__uint(max_entries, IPE_MAX_SIGNED);
 	__uint(map_flags, BPF_F_NO_PREALLOC);
-	__type(key, int);
+	__type(key, __u64);
 	__type(value, __u8);
 } ipe_signed_inodes SEC(".maps");
 

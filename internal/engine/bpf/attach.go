@@ -21,17 +21,24 @@ type hook struct {
 	purpose string
 	// optional hooks appeared after 6.1; a kernel without one lacks a property.
 	optional bool
+	// with names another optional hook, without which this one is pointless.
+	with string
 }
 
-// hooks lists what is attached. Trackers of facts come before those who judge.
+// setIntegrity is the hook of Linux 6.12 that tells of fs-verity signatures.
+const setIntegrity = "inode_setintegrity"
+
+// hooks lists what is attached. Trackers of facts come before those who judge, and
+// what forgets before what learns.
 func hooks() []hook {
 	return []hook{
-		{"inode_setintegrity", "ipe_inode_setintegrity", "learns of verified fs-verity signatures", true},
-		{"bprm_check_security", "ipe_bprm_check", "decides execution", false},
-		{"mmap_file", "ipe_mmap_file", "decides executable mappings", false},
-		{"file_mprotect", "ipe_file_mprotect", "decides mappings made executable", false},
-		{"kernel_read_file", "ipe_kernel_read_file", "decides files that the kernel reads for itself", false},
-		{"kernel_load_data", "ipe_kernel_load_data", "decides data that the kernel takes from a process", false},
+		{name: "inode_free_security", program: "ipe_inode_free_security", purpose: "forgets inodes that are gone", optional: true, with: setIntegrity},
+		{name: setIntegrity, program: "ipe_inode_setintegrity", purpose: "learns of verified fs-verity signatures", optional: true},
+		{name: "bprm_check_security", program: "ipe_bprm_check", purpose: "decides execution"},
+		{name: "mmap_file", program: "ipe_mmap_file", purpose: "decides executable mappings"},
+		{name: "file_mprotect", program: "ipe_file_mprotect", purpose: "decides mappings made executable"},
+		{name: "kernel_read_file", program: "ipe_kernel_read_file", purpose: "decides files that the kernel reads for itself"},
+		{name: "kernel_load_data", program: "ipe_kernel_load_data", purpose: "decides data that the kernel takes from a process"},
 	}
 }
 
@@ -127,17 +134,28 @@ func supported(hs []hook, cache *btf.Cache) ([]hook, error) {
 	}
 	var found []hook
 	for _, h := range hs {
-		var fn *btf.Func
-		switch err := types.TypeByName("bpf_lsm_"+h.name, &fn); {
+		err := hasHook(types, h.name)
+		if err == nil && h.with != "" {
+			err = hasHook(types, h.with)
+		}
+		switch {
 		case err == nil:
 			found = append(found, h)
-		case !errors.Is(err, btf.ErrNotFound):
-			return nil, fmt.Errorf("look for hook %s: %w", h.name, err)
-		case !h.optional:
-			return nil, fmt.Errorf("hook %s: %w", h.name, err)
+		case !h.optional || !errors.Is(err, btf.ErrNotFound):
+			return nil, err
 		}
 	}
 	return found, nil
+}
+
+// hasHook looks for the function that programs of an LSM hook attach to; an error
+// wraps btf.ErrNotFound if this kernel has none.
+func hasHook(types *btf.Spec, name string) error {
+	var fn *btf.Func
+	if err := types.TypeByName("bpf_lsm_"+name, &fn); err != nil {
+		return fmt.Errorf("look for hook %s: %w", name, err)
+	}
+	return nil
 }
 
 // load loads the programs of the wanted hooks on our maps and attaches them.

@@ -147,6 +147,9 @@ func (e *Engine) Capabilities() []engine.Capability {
 		}
 	}
 	for _, h := range hooks() {
+		if h.with != "" {
+			continue // says no more than the one it goes with
+		}
 		detail := h.purpose
 		_, attached := e.links[h.name]
 		if !attached {

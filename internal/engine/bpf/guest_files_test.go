@@ -36,13 +36,15 @@ type action struct {
 	name string
 	hook eval.Hook
 	try  func() error
+	// facts are those seen by this action if not the subject's.
+	facts *eval.Evidence
 }
 
 func fileActions(path string) []action {
 	return []action{
-		{"exec", eval.HookBprmCheck, func() error { return execute(path) }},
-		{"mmap", eval.HookMmap, func() error { return mapFile(path) }},
-		{"mprotect", eval.HookMprotect, func() error { return protectFile(path) }},
+		{"exec", eval.HookBprmCheck, func() error { return execute(path) }, nil},
+		{"mmap", eval.HookMmap, func() error { return mapFile(path) }, nil},
+		{"mprotect", eval.HookMprotect, func() error { return protectFile(path) }, nil},
 	}
 }
 
@@ -75,7 +77,61 @@ func mountAll(t *testing.T) {
 		tool(t, "fsverity", "enable", "/files/sealed")
 		trustFileSignatures(t)
 		tool(t, "fsverity", "enable", "/files/signed", "--signature=/images/digest.p7s")
+		mountOverlays(t)
 	})
+}
+
+// mountOverlays puts an overlay over each file system that gives facts, and one over
+// an overlay.
+func mountOverlays(t *testing.T) {
+	t.Helper()
+	for _, l := range []struct{ lower, at string }{
+		{"/volume", "/overlay-volume"}, {"/files", "/overlay-files"}, {"/overlay-volume", "/overlay-overlay"}, {"/ramdisk", "/overlay-ramdisk"},
+	} {
+		upper, work := "/tmp"+l.at+"/upper", "/tmp"+l.at+"/work"
+		for _, d := range []string{l.lower, l.at, upper, work} {
+			if err := os.MkdirAll(d, 0o755); err != nil {
+				t.Fatal(err)
+			}
+		}
+		if l.lower == "/ramdisk" {
+			if err := os.WriteFile("/ramdisk/probe", []byte("#!/no-such-interpreter\n"), 0o755); err != nil {
+				t.Fatal(err)
+			}
+		}
+		options := "lowerdir=" + l.lower + ",upperdir=" + upper + ",workdir=" + work
+		if err := unix.Mount("overlay", l.at, "overlay", 0, options); err != nil {
+			t.Fatalf("mount overlay with %s: %v", options, err)
+		}
+	}
+	f, err := os.OpenFile("/overlay-files/changed", os.O_WRONLY|os.O_APPEND, 0)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if _, err := f.WriteString("copied up\n"); err != nil {
+		t.Fatal(err)
+	}
+	if err := f.Close(); err != nil {
+		t.Fatal(err)
+	}
+}
+
+// overlays are judged by the inode that holds the data; boot_verified is that of the
+// mount, which for mprotect is the layer's since 6.8.
+func overlays(t *testing.T) []subject {
+	t.Helper()
+	root := eval.Evidence{RootHash: rootHash(t, "ROOT_HASH")}
+	layer := eval.Evidence{BootVerified: signaturesWork()}
+	ramdisk := fileActions("/overlay-ramdisk/probe")
+	ramdisk[2].facts = &layer
+	return []subject{
+		{name: "overlay over the volume", path: "/overlay-volume/probe", facts: root},
+		{name: "overlay over an overlay", path: "/overlay-overlay/probe", facts: root},
+		{name: "overlay over a sealed file", path: "/overlay-files/sealed", facts: eval.Evidence{FileDigest: measure(t, "/files/sealed")}},
+		{name: "overlay over a signed file", path: "/overlay-files/signed", facts: eval.Evidence{FileDigest: measure(t, "/files/signed"), FileDigestSigned: signaturesWork()}},
+		{name: "overlay, copied up", path: "/overlay-files/changed"},
+		{name: "overlay over the initramfs", path: "/overlay-ramdisk/probe", actions: ramdisk},
+	}
 }
 
 // signaturesWork: this guest's kernel takes root-hash signatures of the test key.
@@ -165,22 +221,25 @@ func subjects(t *testing.T, e *bpf.Engine) []subject {
 		{name: "other volume", path: "/other/probe", facts: eval.Evidence{RootHash: rootHash(t, "OTHER_HASH")}},
 		{name: "plain file", path: "/files/plain"},
 		{name: "sealed file", path: "/files/sealed", facts: eval.Evidence{FileDigest: measure(t, "/files/sealed")}},
-		{name: "file with signature", path: "/files/signed", facts: eval.Evidence{FileDigest: measure(t, "/files/signed"), FileDigestSigned: signaturesWork()}},
+		{name: "file with a signature", path: "/files/signed", facts: eval.Evidence{FileDigest: measure(t, "/files/signed"), FileDigestSigned: signaturesWork()}},
 	}
 	if signaturesWork() {
 		list = append(list, subject{name: "signed volume", path: "/signed/probe", facts: eval.Evidence{RootHash: rootHash(t, "ROOT_HASH"), RootHashSigned: true}})
 	}
+	list = append(list, overlays(t)...)
 	for i := range list {
-		list[i].actions = fileActions(list[i].path)
+		if list[i].actions == nil {
+			list[i].actions = fileActions(list[i].path)
+		}
 	}
 	list = append(list,
 		subject{name: "private memory", actions: []action{
-			{"mmap", eval.HookMmap, mapAnonymous},
-			{"mprotect", eval.HookMprotect, func() error { return protectAnonymous(unix.MAP_PRIVATE) }},
+			{"mmap", eval.HookMmap, mapAnonymous, nil},
+			{"mprotect", eval.HookMprotect, func() error { return protectAnonymous(unix.MAP_PRIVATE) }, nil},
 		}},
 		subject{name: "shared memory", actions: []action{
-			{"mmap", eval.HookMmap, func() error { return mapMemory(unix.MAP_SHARED) }},
-			{"mprotect", eval.HookMprotect, func() error { return protectAnonymous(unix.MAP_SHARED) }},
+			{"mmap", eval.HookMmap, func() error { return mapMemory(unix.MAP_SHARED) }, nil},
+			{"mprotect", eval.HookMprotect, func() error { return protectAnonymous(unix.MAP_SHARED) }, nil},
 		}})
 	for i := range list {
 		list[i].facts.Unavailable = e.Unavailable()
@@ -253,8 +312,9 @@ func TestEngineDecides(t *testing.T) {
 func check(t *testing.T, what string, p *policy.Policy, s subject, act action, rec *recorder) {
 	t.Helper()
 	event := eval.Event{Op: policy.OpExecute, Hook: act.hook, Evidence: s.facts}
-	if s.path == "" && s.name == "shared memory" && act.name == "mprotect" {
-		event.Evidence = eval.Evidence{Unavailable: s.facts.Unavailable} // a file without facts
+	if act.facts != nil {
+		event.Evidence = *act.facts
+		event.Evidence.Unavailable = s.facts.Unavailable
 	}
 	want := eval.Decide(p, event)
 	rec.drain()

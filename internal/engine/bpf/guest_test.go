@@ -81,7 +81,7 @@ func TestEngineStartsWithoutPolicy(t *testing.T) {
 	}
 	want := []string{"bprm_check_security", "file_mprotect", "kernel_load_data", "kernel_read_file", "mmap_file"}
 	if os.Getenv("KERNEL_NAME") == "6.12" {
-		want = slices.Insert(want, 2, "inode_setintegrity")
+		want = slices.Insert(want, 2, "inode_free_security", "inode_setintegrity")
 	}
 	if fmt.Sprint(s.Hooks) != fmt.Sprint(want) {
 		t.Errorf("hooks %v, want %v", s.Hooks, want)

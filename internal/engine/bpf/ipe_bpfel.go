@@ -70,6 +70,7 @@ type ipeWalk struct {
 	AlgCraName       uint32
 	VeritySig        uint32
 	VeritySigSize    uint32
+	Overlay          uint32
 }
 
 // Names of all BPF objects in the ELF.
@@ -84,6 +85,7 @@ const (
 	ipeMapIpeWalk               = "ipe_walk"
 	ipeProgIpeBprmCheck         = "ipe_bprm_check"
 	ipeProgIpeFileMprotect      = "ipe_file_mprotect"
+	ipeProgIpeInodeFreeSecurity = "ipe_inode_free_security"
 	ipeProgIpeInodeSetintegrity = "ipe_inode_setintegrity"
 	ipeProgIpeKernelLoadData    = "ipe_kernel_load_data"
 	ipeProgIpeKernelReadFile    = "ipe_kernel_read_file"
@@ -134,6 +136,7 @@ type ipeSpecs struct {
 type ipeProgramSpecs struct {
 	IpeBprmCheck         *ebpf.ProgramSpec `ebpf:"ipe_bprm_check"`
 	IpeFileMprotect      *ebpf.ProgramSpec `ebpf:"ipe_file_mprotect"`
+	IpeInodeFreeSecurity *ebpf.ProgramSpec `ebpf:"ipe_inode_free_security"`
 	IpeInodeSetintegrity *ebpf.ProgramSpec `ebpf:"ipe_inode_setintegrity"`
 	IpeKernelLoadData    *ebpf.ProgramSpec `ebpf:"ipe_kernel_load_data"`
 	IpeKernelReadFile    *ebpf.ProgramSpec `ebpf:"ipe_kernel_read_file"`
@@ -209,6 +212,7 @@ type ipeVariables struct {
 type ipePrograms struct {
 	IpeBprmCheck         *ebpf.Program `ebpf:"ipe_bprm_check"`
 	IpeFileMprotect      *ebpf.Program `ebpf:"ipe_file_mprotect"`
+	IpeInodeFreeSecurity *ebpf.Program `ebpf:"ipe_inode_free_security"`
 	IpeInodeSetintegrity *ebpf.Program `ebpf:"ipe_inode_setintegrity"`
 	IpeKernelLoadData    *ebpf.Program `ebpf:"ipe_kernel_load_data"`
 	IpeKernelReadFile    *ebpf.Program `ebpf:"ipe_kernel_read_file"`
@@ -219,6 +223,7 @@ func (p *ipePrograms) Close() error {
 	return _IpeClose(
 		p.IpeBprmCheck,
 		p.IpeFileMprotect,
+		p.IpeInodeFreeSecurity,
 		p.IpeInodeSetintegrity,
 		p.IpeKernelLoadData,
 		p.IpeKernelReadFile,

@@ -31,8 +31,8 @@ type moduleWatch struct {
 	done chan struct{}
 }
 
-// watchModules calls fn, in one goroutine, whenever a device-mapper module came or
-// went.
+// watchModules calls fn, in one goroutine, whenever a driver that facts come from came
+// or went.
 func watchModules(log *slog.Logger, fn func()) (*moduleWatch, error) {
 	fd, err := unix.Socket(unix.AF_NETLINK, unix.SOCK_DGRAM|unix.SOCK_CLOEXEC|unix.SOCK_NONBLOCK, unix.NETLINK_KOBJECT_UEVENT)
 	if err != nil {
@@ -60,17 +60,18 @@ func (w *moduleWatch) run(fn func()) {
 		case err != nil:
 			w.log.Error("modules are no longer watched: dm-verity is not noticed if it is loaded later", "error", err)
 			return
-		case isDeviceMapper(buf[:n]):
+		case isFactSource(buf[:n]):
 			fn()
 		}
 	}
 }
 
-// isDeviceMapper reports whether a uevent says that dm_mod or dm_verity came or went.
-func isDeviceMapper(msg []byte) bool {
+// isFactSource reports whether a uevent says that a driver that facts come from came or
+// went.
+func isFactSource(msg []byte) bool {
 	head, _, _ := strings.Cut(string(msg), "\x00")
 	_, module, _ := strings.Cut(head, "@")
-	return module == "/module/dm_mod" || module == "/module/dm_verity"
+	return module == "/module/dm_mod" || module == "/module/dm_verity" || module == "/module/overlay"
 }
 
 func (w *moduleWatch) close() error {

@@ -33,7 +33,7 @@ func BenchmarkInstructions(b *testing.B) {
 	for range b.N {
 		outcome, err := vmtest.Collect(b.Context(), testvm.Config{
 			Kernel: kernel, UEFI: true, CountInstructions: true, Files: files, Timeout: 15 * time.Minute,
-			Modules: []string{"dm-verity", "loop", "squashfs"},
+			Modules: []string{"dm-verity", "loop", "squashfs", "overlay"},
 			Env:     []string{"KERNEL_NAME=6.12", "ROOT_HASH=" + images.root, "OTHER_HASH=" + images.other},
 		}, "-test.run=^TestMeasureInstructions$")
 		if err != nil {

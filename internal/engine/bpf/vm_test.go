@@ -20,7 +20,7 @@ func TestEngineOnKernels(t *testing.T) {
 			files := images.files(t)
 			vmtest.RunPackage(t, testvm.Config{
 				Kernel:  k,
-				Modules: []string{"dm-verity", "loop", "squashfs"},
+				Modules: []string{"dm-verity", "loop", "squashfs", "overlay"},
 				Files:   files,
 				// 6.12 takes root-hash signatures from the key that the firmware vouches for.
 				UEFI: k.Name == "6.12",
@@ -40,7 +40,7 @@ func TestReadsOnKernels(t *testing.T) {
 			files["/images/vmlinuz"] = testvm.File{Host: k.Image()}
 			vmtest.RunPackage(t, testvm.Config{
 				Kernel:  k,
-				Modules: []string{"dm-verity", "loop", "squashfs"},
+				Modules: []string{"dm-verity", "loop", "squashfs", "overlay"},
 				Files:   files,
 				Env:     []string{"ROOT_HASH=" + images.root, "OTHER_HASH=" + images.other},
 			}, "-test.run=^TestReads")

@@ -50,9 +50,27 @@ func (e *Engine) putWalk(w ipeWalk) error {
 	return nil
 }
 
-// findWalk takes the offsets from BTF. The zero value says that dm-verity is not
-// loaded.
+// hasPlainOverlay reports whether overlayfs is there and keeps the layer's open file
+// as private data of its own, as it did before 6.13. If that cannot be told, files of
+// overlayfs have no facts.
+func hasPlainOverlay(types *btf.Cache) bool {
+	spec, err := moduleTypes(types, "overlay", "ovl_fs")
+	if err != nil || spec == nil {
+		return false
+	}
+	m := members{specs: []*btf.Spec{spec}}
+	return m.has("ovl_fs") && !m.has("ovl_file")
+}
+
+// findWalk takes the offsets from BTF. Ready is 0 while dm-verity is not loaded.
 func findWalk(types *btf.Cache) (ipeWalk, error) {
+	w, err := findVerity(types)
+	w.Overlay = number(hasPlainOverlay(types))
+	return w, err
+}
+
+// findVerity is findWalk for dm-verity alone.
+func findVerity(types *btf.Cache) (ipeWalk, error) {
 	major, err := deviceMapperMajor()
 	if err != nil || major == 0 {
 		return ipeWalk{}, err
