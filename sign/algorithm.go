@@ -89,6 +89,20 @@ func kindOfPublicKey(pub crypto.PublicKey) (keyKind, error) {
 	return noKey, fmt.Errorf("public key of type %T: %w", pub, ErrAlgorithm)
 }
 
+// checkLength refuses RSA keys of a length that no kernel takes (crypto/rsa.c): it
+// counts whole bytes, and knows these only.
+func checkLength(pub crypto.PublicKey) error {
+	k, ok := pub.(*rsa.PublicKey)
+	if !ok {
+		return nil
+	}
+	switch 8 * k.Size() {
+	case 1024, 1536, 2048, 3072, 4096:
+		return nil
+	}
+	return fmt.Errorf("RSA key of %d bits (kernels take 2048, 3072 and 4096, and the weak 1024 and 1536): %w", k.N.BitLen(), ErrAlgorithm)
+}
+
 func signatureAlgorithm(kind keyKind, hash crypto.Hash) x509.SignatureAlgorithm {
 	for _, a := range digestAlgorithms {
 		switch {
@@ -116,6 +130,9 @@ func (s *signature) check(pub crypto.PublicKey) error {
 	kind, err := kindOfPublicKey(pub)
 	if err != nil {
 		return err
+	}
+	if err := checkLength(pub); err != nil {
+		return err // before a key of any size makes us compute
 	}
 	if kind != s.kind {
 		return fmt.Errorf("key is of another kind than the signature: %w", ErrRejected)

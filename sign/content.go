@@ -22,8 +22,8 @@ type Options struct {
 
 // Content signs content with key and returns the DER message, which holds cert
 // and no signed attributes: the form that every kernel with IPE takes. The key
-// may be RSA, or ECDSA on P-256, P-384 or P-521, and may live outside this
-// process. The message is verified before it is returned. Errors wrap
+// may be RSA, of a length that kernels take, or ECDSA on P-256, P-384 or P-521,
+// and may live outside this process. The message is verified before it is returned. Errors wrap
 // ErrKeyMismatch, ErrAlgorithm or ErrTooLong, or are the key's own.
 func Content(content []byte, cert *x509.Certificate, key crypto.Signer, opts Options) ([]byte, error) {
 	der, err := signContent(content, cert, key, opts)
@@ -88,6 +88,9 @@ func checkKey(cert *x509.Certificate, key crypto.Signer) error {
 func algorithmIDs(cert *x509.Certificate, hash crypto.Hash) (digest, encryption asn1.ObjectIdentifier, err error) {
 	kind, err := kindOfPublicKey(cert.PublicKey)
 	if err != nil {
+		return nil, nil, err
+	}
+	if err := checkLength(cert.PublicKey); err != nil {
 		return nil, nil, err
 	}
 	for _, a := range digestAlgorithms {

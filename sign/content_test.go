@@ -21,7 +21,7 @@ func (l liar) Sign(rand io.Reader, digest []byte, opts crypto.SignerOpts) ([]byt
 
 func TestContentErrors(t *testing.T) {
 	id, other := identities["p256"](), identities["p384"]()
-	p224 := ecOf(elliptic.P224())
+	p224, rsa1280 := ecOf(elliptic.P224()), rsaOf(1280)
 	tests := []struct {
 		name    string
 		content []byte
@@ -33,6 +33,7 @@ func TestContentErrors(t *testing.T) {
 		{"key of another", nil, id.cert, other.key, sign.Options{}, sign.ErrKeyMismatch},
 		{"SHA-1", nil, id.cert, id.key, sign.Options{Hash: crypto.SHA1}, sign.ErrAlgorithm},
 		{"P-224", nil, selfSigned("p224", p224).cert, p224, sign.Options{}, sign.ErrAlgorithm},
+		{"RSA of a length that no kernel takes", nil, selfSigned("rsa1280", rsa1280).cert, rsa1280, sign.Options{}, sign.ErrAlgorithm},
 		{"too long", make([]byte, sign.MaxLen), id.cert, id.key, sign.Options{}, sign.ErrTooLong},
 		{"key that lies", []byte(text), id.cert, liar{id.key}, sign.Options{}, sign.ErrRejected},
 	}

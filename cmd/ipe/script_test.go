@@ -55,7 +55,7 @@ func nokernel() {
 func serveWithoutKernel(socket, state, trusted string) error {
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, unix.SIGTERM)
 	defer stop()
-	ring, err := trust.Read(trusted)
+	ring, _, err := trust.Read(trusted)
 	if err != nil {
 		return err
 	}

@@ -22,7 +22,7 @@ type opener func(name string, log *slog.Logger) (engine.Engine, error)
 // serve runs the daemon until ctx ends. Everything that needs no kernel comes
 // first, so that a mistake in the configuration changes nothing.
 func serve(ctx context.Context, cfg config, open opener, log *slog.Logger) error {
-	ring, err := trust.Read(cfg.trust...)
+	ring, skipped, err := trust.Read(cfg.trust...)
 	if err != nil {
 		return err
 	}
@@ -48,7 +48,7 @@ func serve(ctx context.Context, cfg config, open opener, log *slog.Logger) error
 		return err
 	}
 	defer eng.Close()
-	c := control.New(control.Config{Store: st, Keyring: ring, Engine: eng, Log: log, Boot: boot})
+	c := control.New(control.Config{Store: st, Keyring: ring, Engine: eng, Log: log, Boot: boot, Problems: skipped})
 	return operate(ctx, c, l, eng, log)
 }
 

@@ -35,6 +35,7 @@ var table = map[string]row{
 	"internal/testvm":           {2, "internal/testvm/wire", "the harness must not depend on what it tests"},
 	"internal/testvm/guestinit": {2, "internal/testvm/wire", "it runs as process 1 of a guest"},
 
+	"audit":                        {3, "digest policy eval", "records say what was decided; what to do with them is not their business"},
 	"internal/engine":              {3, "policy eval", "an engine reports decisions; what becomes of them is not its business"},
 	"internal/ruletab":             {3, "digest policy eval", "only this package knows the layout that C reads"},
 	"internal/testvm/fetch":        {3, "internal/testvm", ""},

@@ -49,6 +49,7 @@ func (a *app) load() *cobra.Command {
 func (a *app) activate() *cobra.Command {
 	return &cobra.Command{
 		Use: "activate NAME", Short: "Make a deployed policy the one that decides", Args: exactly(1, "one NAME"),
+		ValidArgsFunction: a.deployedNames,
 		RunE: func(cmd *cobra.Command, args []string) error {
 			return a.ask(cmd, func(ctx context.Context, c *controlrpc.Client) error {
 				i, err := c.Activate(ctx, args[0])
@@ -77,7 +78,7 @@ func (a *app) update() *cobra.Command {
 			}
 			name, err := nameIn(raw)
 			if err != nil {
-				return fmt.Errorf("%s: %w", args[0], err)
+				return unsignedHint(args[0], raw, err)
 			}
 			return a.ask(cmd, func(ctx context.Context, c *controlrpc.Client) error {
 				i, err := c.Update(ctx, name, raw)
@@ -111,6 +112,7 @@ func nameIn(envelope []byte) (string, error) {
 func (a *app) remove() *cobra.Command {
 	return &cobra.Command{
 		Use: "delete NAME", Short: "Forget a policy that is not active", Args: exactly(1, "one NAME"),
+		ValidArgsFunction: a.deployedNames,
 		RunE: func(cmd *cobra.Command, args []string) error {
 			return a.ask(cmd, func(ctx context.Context, c *controlrpc.Client) error {
 				if err := c.Delete(ctx, args[0]); err != nil {

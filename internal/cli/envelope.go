@@ -64,9 +64,12 @@ func (a *app) verify() *cobra.Command {
 }
 
 func (a *app) runVerify(file string, paths []string) error {
-	ring, err := trust.Read(paths...)
+	ring, skipped, err := trust.Read(paths...)
 	if err != nil {
 		return err
+	}
+	for _, s := range skipped {
+		fmt.Fprintf(a.stderr, "ipe: warning: %v\n", s)
 	}
 	raw, err := a.read(file)
 	if err != nil {
@@ -83,7 +86,12 @@ func (a *app) runVerify(file string, paths []string) error {
 		return nil
 	}
 	if err != nil {
-		return fmt.Errorf("%s: %w [%s]", file, err, info.Errno)
+		err = fmt.Errorf("%w [%s]", err, info.Errno)
+		if len(ring.Certificates()) == 0 {
+			return hinted(fmt.Errorf("%s: %w", file, err), "no certificate is in %s; in a directory, names end in .pem, .crt, .cer or .der",
+				strings.Join(paths, ", "))
+		}
+		return unsignedHint(file, raw, err)
 	}
 	return a.emit([]byte(fmt.Sprintf("%s: ok: %s %s\n%s", file, printable(info.Name), info.Version, info.text())))
 }
@@ -170,10 +178,7 @@ func (a *app) runShow(file string, textOnly bool) error {
 	}
 	e, err := sign.Inspect(raw)
 	if err != nil {
-		if _, perr := policy.Parse(raw); perr == nil {
-			return hinted(fmt.Errorf("%s: %w", file, err), "%s is an unsigned policy text", file)
-		}
-		return fmt.Errorf("%s: %w", file, err)
+		return unsignedHint(file, raw, err)
 	}
 	if textOnly {
 		return a.emit(e.Content)
@@ -184,6 +189,16 @@ func (a *app) runShow(file string, textOnly bool) error {
 		info.Errno, info.Message = controlrpc.Symbol(err), oneLine(err.Error())
 	}
 	return a.result(info, "%s: %s\n%s\n%s", file, info.title(), info.text(), printableLines(info.Policy))
+}
+
+// unsignedHint says which file an error is about, and whether that is a text where
+// a signed policy belongs.
+func unsignedHint(file string, raw []byte, err error) error {
+	err = fmt.Errorf("%s: %w", file, err)
+	if _, perr := policy.Parse(raw); perr == nil {
+		return hinted(err, "%s is an unsigned policy text: ipe policy sign --key KEY --cert CERT %s", file, file)
+	}
+	return err
 }
 
 func (i envelopeInfo) title() string {

@@ -54,6 +54,7 @@ func (a *app) explain() *cobra.Command {
 	fl.BoolVar(&f.dmSig, "dmverity-signature", false, "that root hash is signed")
 	fl.StringVar(&f.fileHash, "fsverity-digest", "", "its fs-verity digest, `ALG:HEX`")
 	fl.BoolVar(&f.fsSig, "fsverity-signature", false, "that digest carries a verified built-in signature")
+	choices(cmd, "op", opNames()...)
 	return cmd
 }
 

@@ -1,8 +1,10 @@
 package cli
 
 import (
+	"errors"
 	"fmt"
 	"io"
+	"io/fs"
 	"os"
 	"path/filepath"
 
@@ -26,7 +28,7 @@ func (a *app) read(name string) ([]byte, error) {
 	}
 	b, err := io.ReadAll(io.LimitReader(r, maxInput+1))
 	if err != nil {
-		return nil, fmt.Errorf("read %s: %w", name, err)
+		return nil, err // the system's own says what was read
 	}
 	if len(b) > maxInput {
 		return nil, fmt.Errorf("read %s: larger than %d bytes", name, maxInput)
@@ -35,7 +37,8 @@ func (a *app) read(name string) ([]byte, error) {
 }
 
 // rewrite replaces an existing file atomically and keeps its permissions. A
-// symbolic link is followed, so that the file it leads to is what changes.
+// symbolic link is followed, so that the file it leads to is what changes. What
+// is no regular file is refused: a rename would put one in its place.
 func rewrite(name string, data []byte) error {
 	target, err := filepath.EvalSymlinks(name)
 	if err != nil {
@@ -45,5 +48,38 @@ func rewrite(name string, data []byte) error {
 	if err != nil {
 		return err
 	}
+	if !st.Mode().IsRegular() {
+		return fmt.Errorf("write %s: not a regular file", name)
+	}
 	return atomicfile.Write(atomicfile.OS{}, target, data, st.Mode().Perm())
+}
+
+// create writes a result: to a new file, or in the place of a regular one, whole
+// or not at all. A device or a pipe is written to and stays what it is.
+func create(name string, data []byte) error {
+	st, err := os.Stat(name)
+	switch {
+	case errors.Is(err, fs.ErrNotExist):
+		return atomicfile.Write(atomicfile.OS{}, name, data, 0o644)
+	case err != nil:
+		return err
+	case st.Mode().IsRegular():
+		return rewrite(name, data)
+	}
+	f, err := os.OpenFile(name, os.O_WRONLY, 0)
+	if err != nil {
+		return err
+	}
+	_, err = f.Write(data)
+	return errors.Join(err, f.Close())
+}
+
+// sameFile reports whether both names are those of one existing file.
+func sameFile(a, b string) bool {
+	x, err := os.Stat(a)
+	if err != nil {
+		return false
+	}
+	y, err := os.Stat(b)
+	return err == nil && os.SameFile(x, y)
 }

@@ -26,6 +26,7 @@ func (a *app) mode() *cobra.Command {
 		},
 	}
 	cmd.Flags().StringVar(&audit, "success-audit", "", "also record what is allowed: `on|off`")
+	choices(cmd, "success-audit", "on", "off")
 	return cmd
 }
 

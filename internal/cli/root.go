@@ -13,6 +13,8 @@ func (a *app) root() *cobra.Command {
 	root := a.group("ipe", "Integrity Policy Enforcement: author, sign, deploy and watch policies",
 		"ipe writes, signs and deploys IPE policies and asks iped what they do.\n\n"+
 			"Exit status: 0 done or valid, 1 refused or invalid, 2 wrong usage, 3 iped does not answer.")
+	root.Version = controlrpc.BuildVersion()
+	root.SetVersionTemplate("ipe {{.Version}}\n")
 	root.SilenceErrors, root.SilenceUsage = true, true
 	root.SetIn(a.stdin)
 	root.SetOut(a.stdout)

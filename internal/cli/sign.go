@@ -8,10 +8,11 @@ import (
 	"crypto/x509"
 	"errors"
 	"fmt"
+	"maps"
+	"slices"
 
 	"github.com/spf13/cobra"
 
-	"github.com/ipe-linux/ipe/internal/atomicfile"
 	"github.com/ipe-linux/ipe/policy"
 	"github.com/ipe-linux/ipe/sign"
 )
@@ -56,6 +57,7 @@ func (a *app) sign() *cobra.Command {
 	fl.StringVar(&f.hash, "hash", "sha256", "digest: sha256, sha384 or sha512")
 	fl.StringVar(&f.passphraseFile, "passphrase-file", "", "file with the key's passphrase; a final newline does not count")
 	fl.BoolVar(&f.force, "force", false, "sign even what no kernel accepts")
+	choices(cmd, "hash", slices.Sorted(maps.Keys(hashes))...)
 	return cmd
 }
 
@@ -68,6 +70,8 @@ func (a *app) runSign(cmd *cobra.Command, file string, f signFlags) error {
 		return usage(cmd, "--hash %s: not one of sha256, sha384, sha512", f.hash)
 	case file == "-" && f.out == "":
 		return usage(cmd, "signing standard input needs -o")
+	case f.out != "" && (sameFile(f.out, file) || sameFile(f.out, f.key) || sameFile(f.out, f.cert)):
+		return usage(cmd, "-o %s: would overwrite what is read", f.out)
 	}
 	text, err := a.read(file)
 	if err != nil {
@@ -156,7 +160,7 @@ func (a *app) writeSigned(file, out string, p *policy.Policy, cert *x509.Certifi
 	if out == "" {
 		out = file + ".p7b"
 	}
-	if err := atomicfile.Write(atomicfile.OS{}, out, envelope, 0o644); err != nil {
+	if err := create(out, envelope); err != nil {
 		return err
 	}
 	r := signed{File: file, Output: out, Signer: cert.Subject.String(), SHA256: sum(envelope)}

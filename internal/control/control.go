@@ -47,6 +47,9 @@ type Config struct {
 	// Boot is the text of the unsigned policy that is active from Start on while
 	// the store has none that is; nil for none.
 	Boot []byte
+	// Problems are what the caller found wrong and could do without; Status shows
+	// them.
+	Problems []error
 }
 
 // Control is the state machine. Its methods may be called concurrently; those
@@ -57,6 +60,8 @@ type Control struct {
 	eng   engine.Engine
 	log   *slog.Logger
 	boot  []byte
+	// bootPolicy is boot parsed, nil if there is none or it is invalid.
+	bootPolicy *deployed
 
 	// change serialises the methods that change something. It is held while the
 	// engine works, mu never is, so that reading does not wait for the engine.
@@ -97,12 +102,16 @@ func New(cfg Config) *Control {
 	if log == nil {
 		log = slog.New(slog.DiscardHandler)
 	}
-	return &Control{
+	c := &Control{
 		store: cfg.Store, ring: cfg.Keyring, eng: cfg.Engine, log: log, boot: cfg.Boot,
 		policies: map[string]*deployed{}, problems: map[string]string{},
 		mode:   engine.Mode{Enforce: true},
 		events: newRecorder(log),
 	}
+	for i, err := range cfg.Problems {
+		_ = c.problem(fmt.Sprintf("start %d", i+1), err) // it is the same error
+	}
+	return c
 }
 
 // Run passes the engine's decisions to the log and to Events until ctx ends.

@@ -35,7 +35,7 @@ func (c *Control) enforce(d *deployed) error {
 // for an engine cannot have none again.
 func (c *Control) switchTo(old, d *deployed, persist func() error) error {
 	if err := c.enforce(d); err != nil {
-		return fmt.Errorf("engine: %w", err)
+		return errors.Join(fmt.Errorf("engine: %w", err), c.restore(old))
 	}
 	err := persist()
 	if err == nil {
@@ -45,10 +45,18 @@ func (c *Control) switchTo(old, d *deployed, persist func() error) error {
 		c.became(old, d)
 		return fmt.Errorf("policy %q decides, but only until the next start: %w", d.name, err)
 	}
-	if back := c.enforce(old); back != nil {
-		return errors.Join(err, fmt.Errorf("go back to policy %q: engine: %w", old.name, back))
+	return errors.Join(err, c.restore(old))
+}
+
+// restore makes the engine decide by old, if it does not.
+func (c *Control) restore(old *deployed) error {
+	if old == nil || old.policy == nil || c.inForce(old) {
+		return nil
 	}
-	return err
+	if err := c.enforce(old); err != nil {
+		return fmt.Errorf("go back to policy %q: engine: %w", old.name, err)
+	}
+	return nil
 }
 
 // inForce reports whether the engine decides by d.
@@ -61,6 +69,7 @@ func (c *Control) inForce(d *deployed) bool {
 func (c *Control) became(old, d *deployed) {
 	c.mu.Lock()
 	c.active = d
+	c.selfTest, c.testErr = nil, nil // they were about another policy
 	delete(c.problems, problemEngine)
 	c.mu.Unlock()
 	args := []any{"new_active_pol_name", d.name, "new_active_pol_version", d.policy.Version.String(), "new_policy_digest", d.digest()}
@@ -72,13 +81,8 @@ func (c *Control) became(old, d *deployed) {
 	c.prove()
 }
 
-// renewProof repeats the self-test if it is old. While a change is under way it is
-// left alone: the change ends with one.
+// renewProof repeats the self-test if it is old. The caller holds change.
 func (c *Control) renewProof() {
-	if !c.change.TryLock() {
-		return
-	}
-	defer c.change.Unlock()
 	c.mu.Lock()
 	recent := c.selfTest != nil && time.Since(c.selfTest.Time) < proofAge
 	c.mu.Unlock()

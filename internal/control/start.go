@@ -45,7 +45,9 @@ func (c *Control) Start() error {
 	return errors.Join(errs...)
 }
 
-// readBoot parses the boot policy. A stored policy of the same name stands for it.
+// readBoot parses the boot policy. If a stored policy has its name, that is what
+// the name means in requests; the boot policy decides all the same where no stored
+// one does.
 func (c *Control) readBoot() error {
 	if len(c.boot) == 0 {
 		return nil
@@ -57,10 +59,11 @@ func (c *Control) readBoot() error {
 	if err != nil {
 		return c.problem(problemBoot, err)
 	}
+	c.bootPolicy = &deployed{name: p.Name, policy: p, id: bootID, boot: true}
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	if _, taken := c.policies[p.Name]; !taken {
-		c.policies[p.Name] = &deployed{name: p.Name, policy: p, id: bootID, boot: true}
+		c.policies[p.Name] = c.bootPolicy
 	}
 	return nil
 }
@@ -153,14 +156,7 @@ func (c *Control) fallback() *deployed {
 	if st, err := c.eng.State(); err == nil && (st.OtherBuild || st.HasPolicy && st.ID != bootID) {
 		return nil
 	}
-	c.mu.Lock()
-	defer c.mu.Unlock()
-	for _, d := range c.policies {
-		if d.boot {
-			return d
-		}
-	}
-	return nil
+	return c.bootPolicy
 }
 
 // contentOf returns what a message contains, whoever signed it.

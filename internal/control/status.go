@@ -98,9 +98,14 @@ func (c *Control) Get(name string) (info Info, envelope, text []byte, err error)
 }
 
 // Status reads the engine's state and judges it, after a self-test if the last
-// one is older than proofAge.
+// one is older than proofAge. It does not wait for a change that is under way,
+// which ends with a self-test of its own; until then nothing counts as proven.
 func (c *Control) Status() Status {
-	c.renewProof()
+	settled := c.change.TryLock()
+	if settled {
+		defer c.change.Unlock()
+		c.renewProof()
+	}
 	st, err := c.eng.State()
 	active, mode := c.current()
 	s := Status{Engine: c.eng.Name(), Mode: mode, Kernel: st, Capabilities: c.eng.Capabilities(),
@@ -114,7 +119,7 @@ func (c *Control) Status() Status {
 	}
 	c.mu.Lock()
 	s.SelfTest = c.selfTest
-	v := judgement{state: st, err: err, want: active, mode: mode, test: c.selfTest, testErr: c.testErr}
+	v := judgement{state: st, err: err, want: active, mode: mode, changing: !settled, test: c.selfTest, testErr: c.testErr}
 	for _, key := range slices.Sorted(maps.Keys(c.problems)) {
 		s.Problems = append(s.Problems, key+": "+c.problems[key])
 	}
@@ -142,12 +147,22 @@ const (
 
 // judgement is everything that bears on the word.
 type judgement struct {
-	state   engine.State
-	err     error
-	want    *deployed
-	mode    engine.Mode
-	test    *engine.SelfTest
-	testErr error
+	state engine.State
+	err   error
+	want  *deployed
+	mode  engine.Mode
+	// changing: a change was under way, so state and want may be apart.
+	changing bool
+	test     *engine.SelfTest
+	testErr  error
+}
+
+// apart reports whether the kernel does something else than it was asked to.
+func (j judgement) apart() bool {
+	if j.state.HasPolicy != (j.want != nil) || j.state.Mode.Enforce != j.mode.Enforce {
+		return true
+	}
+	return j.want != nil && j.state.ID != j.want.id
 }
 
 // word is the honest word: "enforcing" is said only after everything else has
@@ -156,6 +171,8 @@ func (j judgement) word() string {
 	switch {
 	case j.err != nil:
 		return wordNot + "the kernel's state cannot be read: " + j.err.Error()
+	case j.changing && j.apart():
+		return wordUnproven + "a change is under way"
 	case !j.state.HasPolicy && j.want == nil && j.state.OtherBuild:
 		return wordUnproven + "another build of the engine decides, by a policy that this one cannot read"
 	case !j.state.HasPolicy && j.want == nil:

@@ -1,6 +1,7 @@
 package control
 
 import (
+	"errors"
 	"fmt"
 
 	"github.com/ipe-linux/ipe/internal/engine"
@@ -35,7 +36,10 @@ func (c *Control) persistUpdate(old, d *deployed, decides bool) error {
 	if err := c.store.Put(d.entry()); err != nil || !decides {
 		return err
 	}
-	return c.store.SetActive(d.name)
+	if err := c.store.SetActive(d.name); err != nil {
+		return errors.Join(err, c.store.Delete(d.name))
+	}
+	return nil
 }
 
 // persistActive stores the choice of d. The boot policy is never stored, nor is

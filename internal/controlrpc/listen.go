@@ -69,7 +69,7 @@ func bind(path string) (*net.UnixListener, error) {
 // lockFile takes an exclusive lock that ends with the process. The file stays:
 // removing it would let two processes lock two files of one name.
 func lockFile(path string) (*os.File, error) {
-	f, err := os.OpenFile(path, os.O_CREATE|os.O_RDWR, 0o600)
+	f, err := os.OpenFile(path, os.O_CREATE|os.O_RDWR|unix.O_NOFOLLOW, 0o600)
 	if err != nil {
 		return nil, err
 	}

@@ -3,6 +3,7 @@ package controlrpc
 import (
 	"bufio"
 	"context"
+	"errors"
 	"fmt"
 	"net"
 	"os"
@@ -45,7 +46,8 @@ func mayChange(ctx context.Context) error {
 // peerOf asks the kernel who connected. The uid is the authority: it is the
 // kernel's own answer about connect time. The capability is looked up by process
 // id afterwards, a number that can have been given to another process since, so
-// it can only take rights away; where there is nothing to see it is skipped.
+// it can only take rights away. A peer that has ended has none; one that lives
+// and cannot be looked at (hidepid, another PID namespace) keeps what its uid gives.
 func peerOf(c *net.UnixConn) peer {
 	var cred *unix.Ucred
 	raw, err := c.SyscallConn()
@@ -64,10 +66,14 @@ func peerOf(c *net.UnixConn) peer {
 	return p
 }
 
-// lacksCapability reports whether a process is seen to be without CAP_MAC_ADMIN.
+// lacksCapability reports whether a process is seen to be without CAP_MAC_ADMIN,
+// or cannot be seen any longer: its connection may have been left to a child.
 func lacksCapability(pid int32) bool {
 	caps, err := effectiveCaps(pid)
-	return err == nil && caps&(1<<unix.CAP_MAC_ADMIN) == 0
+	if err != nil {
+		return pid > 0 && errors.Is(unix.Kill(int(pid), 0), unix.ESRCH)
+	}
+	return caps&(1<<unix.CAP_MAC_ADMIN) == 0
 }
 
 func effectiveCaps(pid int32) (uint64, error) {

@@ -32,6 +32,9 @@ const childSocket = "IPE_TEST_CHILD_SOCKET"
 // TestMain is also the child: a peer with fewer rights that tries everything and
 // prints the errno of each attempt.
 func TestMain(m *testing.M) {
+	if socket := os.Getenv(connectSocket); socket != "" {
+		os.Exit(connectAndGo(socket))
+	}
 	socket := os.Getenv(childSocket)
 	if socket == "" {
 		os.Exit(m.Run())
@@ -231,6 +234,35 @@ func TestPeersWithoutRights(t *testing.T) {
 		out, err := cmd.CombinedOutput()
 		if err != nil || string(out) != childMay {
 			t.Errorf("uid %d: %q, %v; want %q", uid, out, err, childMay)
+		}
+	}
+}
+
+// TestModeChangesDoNotMeet: two clients that change one switch each both get their
+// way.
+func TestModeChangesDoNotMeet(t *testing.T) {
+	f := serve(t)
+	on, off := true, false
+	for range 200 {
+		_, err := f.client.SetMode(t.Context(), controlrpc.ModeChange{Enforce: &off, SuccessAudit: &off})
+		if !isRoot() && controlrpc.Symbol(err) == "EPERM" {
+			return
+		}
+		if err != nil {
+			t.Fatal(err)
+		}
+		done := make(chan error)
+		for _, change := range []controlrpc.ModeChange{{Enforce: &on}, {SuccessAudit: &on}} {
+			go func() {
+				_, err := f.client.SetMode(t.Context(), change)
+				done <- err
+			}()
+		}
+		if err := errors.Join(<-done, <-done); err != nil {
+			t.Fatal(err)
+		}
+		if m, err := f.client.Mode(t.Context()); err != nil || !m.Enforce || !m.SuccessAudit {
+			t.Fatalf("mode %+v, %v; want both", m, err)
 		}
 	}
 }

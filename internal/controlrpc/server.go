@@ -9,6 +9,7 @@ import (
 	"log"
 	"net"
 	"net/http"
+	"sync"
 	"time"
 
 	"github.com/ipe-linux/ipe/internal/control"
@@ -72,6 +73,8 @@ func Serve(ctx context.Context, l *Listener, c Control) error {
 // server holds the handlers.
 type server struct {
 	c Control
+	// modeChange is held from reading the mode to writing it.
+	modeChange sync.Mutex
 }
 
 func handler(c Control) http.Handler {
@@ -186,6 +189,8 @@ func (s *server) setMode(r *http.Request) (any, error) {
 	if err != nil {
 		return nil, err
 	}
+	s.modeChange.Lock()
+	defer s.modeChange.Unlock()
 	m := s.c.Mode()
 	if change.Enforce != nil {
 		m.Enforce = *change.Enforce

@@ -22,24 +22,30 @@ var extensions = []string{".pem", ".crt", ".cer", ".der"}
 
 // Read returns a keyring of the certificates, PEM or DER, in the given files and
 // in the files of the given directories whose names end in .pem, .crt, .cer or
-// .der; subdirectories are not entered. A file that holds no certificate is an
-// error. Directories may be empty: the keyring then trusts nobody.
-func Read(paths ...string) (*sign.Keyring, error) {
+// .der; subdirectories are not entered. A path that cannot be read, or that names a
+// file without a certificate, is an error. Such a file in a directory is skipped and
+// reported in skipped: one stray file must not keep a machine from enforcing.
+// Directories may be empty: the keyring then trusts nobody.
+func Read(paths ...string) (ring *sign.Keyring, skipped []error, err error) {
 	var certs []*x509.Certificate
 	for _, p := range paths {
 		files, err := filesOf(p)
 		if err != nil {
-			return nil, fmt.Errorf("read trust: %w", err)
+			return nil, nil, fmt.Errorf("read trust: %w", err)
 		}
 		for _, f := range files {
 			found, err := readFile(f)
 			if err != nil {
-				return nil, fmt.Errorf("read trust: %s: %w", f, err)
+				err = fmt.Errorf("read trust: %s: %w", f, err)
+				if f == p {
+					return nil, nil, err
+				}
+				skipped = append(skipped, err)
 			}
 			certs = append(certs, found...)
 		}
 	}
-	return sign.NewKeyring(certs...), nil
+	return sign.NewKeyring(certs...), skipped, nil
 }
 
 // filesOf returns path itself, or the certificate files in it.

@@ -47,6 +47,12 @@ func TestRead(t *testing.T) {
 	if err := os.MkdirAll(filepath.Join(dir, "sub.pem"), 0o755); err != nil {
 		t.Fatal(err)
 	}
+	stray := t.TempDir()
+	for name, data := range map[string][]byte{"good.der": c, "stray.pem": []byte("no certificate")} {
+		if err := os.WriteFile(filepath.Join(stray, name), data, 0o644); err != nil {
+			t.Fatal(err)
+		}
+	}
 	tests := []struct {
 		name  string
 		paths []string
@@ -58,12 +64,16 @@ func TestRead(t *testing.T) {
 		{"both", []string{dir, filepath.Join(dir, "one.der")}, 4, false},
 		{"nothing", nil, 0, false},
 		{"empty directory", []string{t.TempDir()}, 0, false},
+		{"stray file", []string{stray}, 1, false},
 		{"missing", []string{filepath.Join(dir, "gone")}, 0, true},
 		{"named file without certificate", []string{filepath.Join(dir, "README")}, 0, true},
 	}
 	for _, tt := range tests {
 		t.Run(tt.name, func(t *testing.T) {
-			ring, err := trust.Read(tt.paths...)
+			ring, skipped, err := trust.Read(tt.paths...)
+			if (len(skipped) > 0) != (tt.name == "stray file") {
+				t.Errorf("skipped %v", skipped)
+			}
 			if (err != nil) != tt.fails {
 				t.Fatalf("error %v, want one: %v", err, tt.fails)
 			}
