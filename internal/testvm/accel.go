@@ -11,9 +11,12 @@ import (
 	"time"
 )
 
+// Under emulation the guest's CPUs take turns in one thread. With a thread each, one
+// can run a stale translation of code that the kernel is patching on another, and
+// the kernel dies of a breakpoint that nobody set any more.
 const (
 	accelKVM = "kvm"
-	accelTCG = "tcg,thread=multi"
+	accelTCG = "tcg,thread=single"
 )
 
 // probeTime is how long a guest may take to boot and power off with hardware

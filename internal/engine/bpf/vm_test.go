@@ -3,11 +3,14 @@
 package bpf_test
 
 import (
+	"cmp"
 	"os"
 	"os/exec"
 	"path/filepath"
+	"strconv"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/ipe-linux/ipe/internal/testvm"
 	"github.com/ipe-linux/ipe/internal/testvm/vmtest"
@@ -46,6 +49,26 @@ func TestReadsOnKernels(t *testing.T) {
 			}, "-test.run=^TestReads")
 		})
 	}
+}
+
+// TestPeerOnKernel puts random policies to the kernel's own IPE and to ours. More of
+// them: IPE_PEER_POLICIES=3000 go test -run TestPeerOnKernel -timeout 1h .
+func TestPeerOnKernel(t *testing.T) {
+	images := makeImages(t)
+	files := images.files(t)
+	for _, name := range []string{"platform.pem", "platform.key"} {
+		files["/images/"+name] = testvm.File{Host: filepath.Join(images.dir, name)}
+	}
+	n := cmp.Or(os.Getenv("IPE_PEER_POLICIES"), "100")
+	seed := cmp.Or(os.Getenv("IPE_PEER_SEED"), strconv.FormatInt(time.Now().UnixNano(), 10))
+	vmtest.RunPackage(t, testvm.Config{
+		Kernel:  vmtest.Kernel(t, "6.12"),
+		UEFI:    true,
+		Modules: []string{"dm-verity", "loop", "squashfs", "overlay"},
+		Files:   files,
+		Timeout: time.Hour,
+		Env:     []string{"ROOT_HASH=" + images.root, "OTHER_HASH=" + images.other, "KERNEL_NAME=6.12", "PEER_POLICIES=" + n, "PEER_SEED=" + seed},
+	}, "-test.run=^TestPeer")
 }
 
 func TestRefusesKernelThatWouldNotCallIt(t *testing.T) {
@@ -123,6 +146,11 @@ func signatures(t testing.TB, dir, root string) {
 	if err != nil {
 		t.Fatal(err)
 	}
+	pem, err := os.ReadFile(cert)
+	if err != nil {
+		t.Fatal(err)
+	}
+	write(t, filepath.Join(dir, "platform.pem"), string(pem))
 	hash := filepath.Join(dir, "roothash.txt")
 	write(t, hash, root)
 	run(t, "openssl", "smime", "-sign", "-nocerts", "-noattr", "-binary", "-in", hash,
