@@ -118,6 +118,17 @@ func TestEngineSelfTest(t *testing.T) {
 			}
 		})
 	}
+	t.Run("leaves no thread renamed", func(t *testing.T) {
+		names, err := filepath.Glob("/proc/self/task/*/comm")
+		if err != nil || len(names) == 0 {
+			t.Fatal(names, err)
+		}
+		for _, n := range names {
+			if comm, err := os.ReadFile(n); err == nil && strings.HasPrefix(string(comm), "ipe-") {
+				t.Errorf("%s: %s", n, comm)
+			}
+		}
+	})
 	t.Run("another policy than the kernel's", func(t *testing.T) {
 		a := activate(t, e, enforcing, "DEFAULT action=DENY")
 		activate(t, e, enforcing, "DEFAULT action=ALLOW")

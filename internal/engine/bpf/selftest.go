@@ -96,33 +96,29 @@ type tester struct {
 func (t *tester) runAll() ([]engine.Probe, error) {
 	defer t.engine.events.watch(t.note)()
 	t.comm = "ipe-" + rand.Text()[:11]
-	type outcome struct {
-		probes []engine.Probe
-		err    error
+	runtime.LockOSThread()
+	defer runtime.UnlockOSThread()
+	// This may be the process's first thread, whose name is the process's.
+	var before, name [commSize]byte
+	copy(name[:], t.comm)
+	if err := unix.Prctl(unix.PR_GET_NAME, uintptr(unsafe.Pointer(&before)), 0, 0, 0); err != nil {
+		return nil, fmt.Errorf("read thread's name: %w", err)
 	}
-	done := make(chan outcome)
-	go func() {
-		// Not unlocked: a thread with a changed name ends with its goroutine.
-		runtime.LockOSThread()
-		var o outcome
-		if o.err = nameThread(t.comm); o.err == nil {
-			for _, p := range probes() {
-				o.probes = append(o.probes, t.run(p))
-			}
-		}
-		done <- o
-	}()
-	o := <-done
-	return o.probes, o.err
+	if err := unix.Prctl(unix.PR_SET_NAME, uintptr(unsafe.Pointer(&name)), 0, 0, 0); err != nil {
+		return nil, fmt.Errorf("name thread: %w", err)
+	}
+	var results []engine.Probe
+	for _, p := range probes() {
+		results = append(results, t.run(p))
+	}
+	if err := unix.Prctl(unix.PR_SET_NAME, uintptr(unsafe.Pointer(&before)), 0, 0, 0); err != nil {
+		return nil, fmt.Errorf("name thread as before: %w", err)
+	}
+	return results, nil
 }
 
-func nameThread(name string) error {
-	b, err := unix.BytePtrFromString(name)
-	if err != nil {
-		return err
-	}
-	return unix.Prctl(unix.PR_SET_NAME, uintptr(unsafe.Pointer(b)), 0, 0, 0)
-}
+// commSize is TASK_COMM_LEN, the final NUL included.
+const commSize = 16
 
 // note counts the denials of the tester's thread.
 func (t *tester) note(ev engine.Event) {
