@@ -57,7 +57,7 @@ install: build ## programs, manual pages and service below DESTDIR and PREFIX
 	install -D -m 755 build/ipe $(DESTDIR)$(PREFIX)/bin/ipe
 	install -D -m 755 build/iped $(DESTDIR)$(PREFIX)/sbin/iped
 	install -D -m 644 -t $(DESTDIR)$(PREFIX)/share/man/man1 doc/ipe.1
-	install -D -m 644 -t $(DESTDIR)$(PREFIX)/share/man/man5 doc/ipe-policy.5
+	install -D -m 644 -t $(DESTDIR)$(PREFIX)/share/man/man5 doc/ipe-policy.5 doc/ipe-control.5
 	install -D -m 644 -t $(DESTDIR)$(PREFIX)/share/man/man8 doc/iped.8
 	install -d $(DESTDIR)$(PREFIX)/lib/systemd/system $(DESTDIR)$(SYSCONF)/ipe/trust.d
 	sed 's,/usr/sbin/,$(PREFIX)/sbin/,; s,/etc/ipe,$(SYSCONF)/ipe,' init/iped.service \

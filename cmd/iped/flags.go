@@ -22,6 +22,7 @@ type config struct {
 	state      string
 	socket     string
 	bootPolicy string
+	fs         string
 	version    bool
 }
 
@@ -37,6 +38,7 @@ func parseFlags(args []string, stderr io.Writer) (config, error) {
 	fs.StringVar(&c.state, "state", "/var/lib/ipe", "`directory` of deployed policies and version floors")
 	fs.StringVar(&c.socket, "socket", controlrpc.DefaultSocket, "`path` of the Unix socket for ipe(1)")
 	fs.StringVar(&c.bootPolicy, "boot-policy", "", "`file` with the policy text that is active while none is deployed and active")
+	fs.StringVar(&c.fs, "fs", "", "`directory` to mount the control tree on, as the kernel's /sys/kernel/security/ipe; not mounted by default")
 	fs.BoolVar(&c.version, "version", false, "print the version and exit")
 	fs.Usage = func() {
 		fs.SetOutput(stderr)

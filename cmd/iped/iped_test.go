@@ -10,6 +10,7 @@ import (
 	"log/slog"
 	"net"
 	"os"
+	"os/exec"
 	"path/filepath"
 	"strings"
 	"sync"
@@ -122,7 +123,8 @@ func TestDaemon(t *testing.T) {
 	}
 	defer systemd.Close()
 	t.Setenv("NOTIFY_SOCKET", filepath.Join(dir, "n"))
-	cfg := config{engine: engineAuto, state: filepath.Join(dir, "state"), socket: filepath.Join(dir, "run", "s"), bootPolicy: boot}
+	cfg := config{engine: engineAuto, state: filepath.Join(dir, "state"), socket: filepath.Join(dir, "run", "s"), bootPolicy: boot,
+		fs: filepath.Join(dir, "tree")}
 	eng := controltest.NewEngine()
 	open := func(string, *slog.Logger) (engine.Engine, error) { return eng, nil }
 	var log lockedBuffer
@@ -139,6 +141,10 @@ func TestDaemon(t *testing.T) {
 	if st, err := client.Status(ctx); err != nil || st.Summary != "enforcing" || st.Active == nil || !st.Active.Boot {
 		t.Errorf("status %+v, %v", st, err)
 	}
+	// Another process looks, for this one would have to answer itself.
+	if out, err := exec.CommandContext(ctx, "cat", cfg.fs+"/policies/boot/active").CombinedOutput(); err != nil || string(out) != "1" {
+		t.Errorf("the boot policy's active reads %q, %v", out, err)
+	}
 	if err := serve(ctx, cfg, open, newLogger(&log)); !errors.Is(err, store.ErrLocked) {
 		t.Errorf("second daemon on the same state: %v, want ErrLocked", err)
 	}
@@ -150,6 +156,9 @@ func TestDaemon(t *testing.T) {
 	stop()
 	if err := <-done; err != nil {
 		t.Errorf("stopped with %v", err)
+	}
+	if left, err := os.ReadDir(cfg.fs); err != nil || len(left) != 0 {
+		t.Errorf("the tree stays mounted: %v, %v", left, err)
 	}
 	if got := heard(t, systemd); got != "STOPPING=1" {
 		t.Errorf("systemd was told %q at the end", got)

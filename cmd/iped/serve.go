@@ -49,7 +49,12 @@ func serve(ctx context.Context, cfg config, open opener, log *slog.Logger) error
 	}
 	defer eng.Close()
 	c := control.New(control.Config{Store: st, Keyring: ring, Engine: eng, Log: log, Boot: boot, Problems: skipped})
-	return operate(ctx, c, l, eng, log)
+	files, err := mountTree(cfg.fs, c, log)
+	if err != nil {
+		return err
+	}
+	defer files.close()
+	return operate(ctx, c, l, files, eng, log)
 }
 
 func readBoot(name string) ([]byte, error) {
@@ -64,13 +69,14 @@ func readBoot(name string) ([]byte, error) {
 }
 
 // operate starts the life cycle, answers on l and waits for the end.
-func operate(ctx context.Context, c *control.Control, l *controlrpc.Listener, eng engine.Engine, log *slog.Logger) error {
+func operate(ctx context.Context, c *control.Control, l *controlrpc.Listener, files *tree, eng engine.Engine, log *slog.Logger) error {
 	ctx, cancel := context.WithCancel(ctx)
 	defer cancel()
 	if err := c.Start(); err != nil {
 		// Each problem is logged, and shown by ipe status, which must be reachable now.
 		log.Error("started with problems")
 	}
+	files.serve()
 	// After Start, which learns whose decisions the engine kept while iped was away.
 	events := make(chan error, 1)
 	go func() { events <- c.Run(ctx) }()

@@ -52,10 +52,11 @@ var table = map[string]row{
 	"internal/demo/agent":     {6, "digest policy eval internal/control internal/controlrpc internal/demo/row", "its expectations are the evaluator's"},
 
 	"internal/controlrpc": {5, "policy eval sign internal/control internal/engine", "sign for the hints of refusals, engine for the mode that travels"},
+	"internal/controlfs":  {5, "internal/control", "files and numbers; what they do is control's"},
 	"internal/cli": {7, "digest policy eval sign internal/atomicfile internal/control internal/controlrpc internal/engine internal/kernelabi internal/ruletab internal/trust",
 		"control and engine for the values that controlrpc carries; it never makes one"},
 	"cmd/ipe":  {8, "internal/cli", "flag wiring is internal/cli's; this is the process around it"},
-	"cmd/iped": {8, "sign internal/control internal/controlrpc internal/engine internal/engine/bpf internal/kernelabi internal/store internal/trust", "the one place that names engines"},
+	"cmd/iped": {8, "sign internal/control internal/controlfs internal/controlrpc internal/engine internal/engine/bpf internal/kernelabi internal/store internal/trust", "the one place that names engines"},
 }
 
 // maxLevel is the depth of the tree, maxSiblings its width. What gathers for a
@@ -75,6 +76,7 @@ var never = []struct{ from, to, why string }{
 	{"internal/ruletab", "internal/engine", "the tables are tested without a kernel"},
 	{"internal/control", "internal/engine/bpf", "the life cycle is the same whatever enforces"},
 	{"internal/controlrpc", "internal/engine/bpf", "as control"},
+	{"internal/controlfs", "internal/engine/bpf", "as control"},
 	{"internal/engine", "internal/store", "an engine takes a policy; where it was kept is not its business"},
 	{"internal/engine/bpf", "internal/control", "an engine is driven, it does not drive"},
 	{"internal/cli", "internal/engine/bpf", "ipe asks iped; it never touches the kernel's hooks itself"},

@@ -69,11 +69,14 @@ type Control struct {
 
 	mu       sync.Mutex
 	policies map[string]*deployed
-	active   *deployed
-	mode     engine.Mode
-	selfTest *engine.SelfTest
-	testErr  error
-	problems map[string]string
+	// places numbers the names in policies; see Place.
+	places    map[string]uint64
+	lastPlace uint64
+	active    *deployed
+	mode      engine.Mode
+	selfTest  *engine.SelfTest
+	testErr   error
+	problems  map[string]string
 
 	events *recorder
 }
@@ -104,7 +107,7 @@ func New(cfg Config) *Control {
 	}
 	c := &Control{
 		store: cfg.Store, ring: cfg.Keyring, eng: cfg.Engine, log: log, boot: cfg.Boot,
-		policies: map[string]*deployed{}, problems: map[string]string{},
+		policies: map[string]*deployed{}, places: map[string]uint64{}, problems: map[string]string{},
 		mode:   engine.Mode{Enforce: true},
 		events: newRecorder(log),
 	}

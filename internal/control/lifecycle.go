@@ -61,6 +61,10 @@ func checkName(name string) error {
 func (c *Control) Update(name string, envelope []byte) (Info, error) {
 	c.change.Lock()
 	defer c.change.Unlock()
+	return c.logUpdate(name, envelope)
+}
+
+func (c *Control) logUpdate(name string, envelope []byte) (Info, error) {
 	d, err := c.update(name, envelope)
 	if err != nil {
 		c.log.Warn("update refused", "policy_name", name, "errno", Symbol(err), "error", err)
@@ -119,6 +123,10 @@ func (c *Control) replace(old, d *deployed) error {
 func (c *Control) Activate(name string) error {
 	c.change.Lock()
 	defer c.change.Unlock()
+	return c.logActivate(name)
+}
+
+func (c *Control) logActivate(name string) error {
 	if err := c.activate(name); err != nil {
 		c.log.Warn("activation refused", "policy_name", name, "errno", Symbol(err), "error", err)
 		return fmt.Errorf("activate policy: %w", err)
@@ -157,6 +165,10 @@ func (c *Control) activate(name string) error {
 func (c *Control) Delete(name string) error {
 	c.change.Lock()
 	defer c.change.Unlock()
+	return c.logDelete(name)
+}
+
+func (c *Control) logDelete(name string) error {
 	if err := c.delete(name); err != nil {
 		return fmt.Errorf("delete policy: %w", err)
 	}
@@ -183,6 +195,7 @@ func (c *Control) delete(name string) error {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	delete(c.policies, name)
+	delete(c.places, name)
 	delete(c.problems, problemOf(name))
 	return nil
 }
@@ -190,9 +203,24 @@ func (c *Control) delete(name string) error {
 // SetMode changes enforce and success_audit. A mode that is set already is no
 // error. After an error the old one holds.
 func (c *Control) SetMode(m engine.Mode) error {
+	return c.changeMode(func(engine.Mode) engine.Mode { return m })
+}
+
+// SetEnforce changes enforce alone; see SetMode.
+func (c *Control) SetEnforce(on bool) error {
+	return c.changeMode(func(m engine.Mode) engine.Mode { m.Enforce = on; return m })
+}
+
+// SetSuccessAudit changes success_audit alone; see SetMode.
+func (c *Control) SetSuccessAudit(on bool) error {
+	return c.changeMode(func(m engine.Mode) engine.Mode { m.SuccessAudit = on; return m })
+}
+
+func (c *Control) changeMode(to func(engine.Mode) engine.Mode) error {
 	c.change.Lock()
 	defer c.change.Unlock()
 	_, old := c.current()
+	m := to(old)
 	if m == old {
 		return nil
 	}
@@ -220,6 +248,6 @@ func (c *Control) Mode() engine.Mode {
 func (c *Control) put(d *deployed) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	c.policies[d.name] = d
+	c.admit(d)
 	delete(c.problems, problemOf(d.name))
 }

@@ -63,7 +63,7 @@ func (c *Control) readBoot() error {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	if _, taken := c.policies[p.Name]; !taken {
-		c.policies[p.Name] = c.bootPolicy
+		c.admit(c.bootPolicy)
 	}
 	return nil
 }

@@ -91,6 +91,10 @@ func (c *Control) Get(name string) (info Info, envelope, text []byte, err error)
 	if err != nil {
 		return Info{}, nil, nil, err
 	}
+	return c.get(d)
+}
+
+func (c *Control) get(d *deployed) (info Info, envelope, text []byte, err error) {
 	if d.boot {
 		return c.infoOf(d), nil, c.boot, nil
 	}

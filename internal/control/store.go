@@ -72,7 +72,7 @@ func (c *Control) readStore() []error {
 	for _, item := range c.store.List() {
 		d := c.reopen(item)
 		c.mu.Lock()
-		c.policies[d.name] = d
+		c.admit(d)
 		c.mu.Unlock()
 		if d.err != nil {
 			errs = append(errs, c.problem(problemOf(d.name), fmt.Errorf("%w: %w", ErrUnverified, d.err)))

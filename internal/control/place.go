@@ -1,0 +1,114 @@
+package control
+
+import (
+	"fmt"
+	"maps"
+	"slices"
+)
+
+// Place is where a policy is from its loading to its deletion, as the directory
+// that the kernel makes of it: an update changes what is there, and a policy that
+// is loaded later has another place, also if it has the same name. What was found
+// out about one thus never acts on the other.
+//
+// Methods that change something are those of [Control] of the same name; all of
+// them return ErrNotFound once the policy has been deleted.
+type Place struct {
+	c    *Control
+	name string
+	id   uint64
+}
+
+// Place returns the place of the policy of that name. Errors wrap ErrNotFound.
+func (c *Control) Place(name string) (Place, error) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	id, ok := c.places[name]
+	if !ok {
+		return Place{}, fmt.Errorf("policy %q: %w", name, ErrNotFound)
+	}
+	return Place{c, name, id}, nil
+}
+
+// Places returns those of all policies, sorted by name.
+func (c *Control) Places() []Place {
+	c.mu.Lock()
+	ids := maps.Clone(c.places)
+	c.mu.Unlock()
+	all := make([]Place, 0, len(ids))
+	for _, name := range slices.Sorted(maps.Keys(ids)) {
+		all = append(all, Place{c, name, ids[name]})
+	}
+	return all
+}
+
+// Name is the policy's name.
+func (p Place) Name() string { return p.name }
+
+// ID is a number from 1 on that no other place of this process has or had.
+func (p Place) ID() uint64 { return p.id }
+
+// Info describes the policy that is there now.
+func (p Place) Info() (Info, error) {
+	d, err := p.deployed()
+	if err != nil {
+		return Info{}, err
+	}
+	return p.c.infoOf(d), nil
+}
+
+// Get returns what Control.Get does.
+func (p Place) Get() (info Info, envelope, text []byte, err error) {
+	d, err := p.deployed()
+	if err != nil {
+		return Info{}, nil, nil, err
+	}
+	return p.c.get(d)
+}
+
+// Update replaces the policy.
+func (p Place) Update(envelope []byte) (info Info, err error) {
+	err = p.change(func() error {
+		info, err = p.c.logUpdate(p.name, envelope)
+		return err
+	})
+	return info, err
+}
+
+// Activate makes the policy the active one.
+func (p Place) Activate() error {
+	return p.change(func() error { return p.c.logActivate(p.name) })
+}
+
+// Delete forgets the policy; the place is gone with it.
+func (p Place) Delete() error {
+	return p.change(func() error { return p.c.logDelete(p.name) })
+}
+
+// change calls fn, which changes something, if the place is still there.
+func (p Place) change(fn func() error) error {
+	p.c.change.Lock()
+	defer p.c.change.Unlock()
+	if _, err := p.deployed(); err != nil {
+		return err
+	}
+	return fn()
+}
+
+func (p Place) deployed() (*deployed, error) {
+	p.c.mu.Lock()
+	defer p.c.mu.Unlock()
+	if p.c.places[p.name] != p.id {
+		return nil, fmt.Errorf("policy %q: %w", p.name, ErrNotFound)
+	}
+	return p.c.policies[p.name], nil
+}
+
+// admit makes d what its name means. The caller holds mu.
+func (c *Control) admit(d *deployed) {
+	c.policies[d.name] = d
+	if _, ok := c.places[d.name]; !ok {
+		c.lastPlace++
+		c.places[d.name] = c.lastPlace
+	}
+}
