@@ -10,6 +10,11 @@ TOOL      = $(GO) tool -modfile=tools/go.mod
 VCS       = $(if $(shell git rev-parse --verify --quiet HEAD 2>/dev/null),true,false)
 GOBUILD   = CGO_ENABLED=0 $(GO) build -trimpath -buildvcs=$(VCS) -ldflags "-s -w -buildid="
 
+# Where shells look for completions.
+COMPLETE_BASH = $(PREFIX)/share/bash-completion/completions
+COMPLETE_ZSH  = $(PREFIX)/share/zsh/site-functions
+COMPLETE_FISH = $(PREFIX)/share/fish/vendor_completions.d
+
 # Two packages at a time: more guests than cores would make each other late. A
 # package that boots guests may take 20 minutes without hardware virtualisation,
 # and twice that beside another.
@@ -53,12 +58,16 @@ fuzz: ## every fuzz target for FUZZTIME (10m)
 bench: ## every benchmark
 	$(GO) test -run '^$$' -bench . -benchmem ./...
 
-install: build ## programs, manual pages and service below DESTDIR and PREFIX
+install: build ## programs, manual pages, completions and service below DESTDIR and PREFIX
 	install -D -m 755 build/ipe $(DESTDIR)$(PREFIX)/bin/ipe
 	install -D -m 755 build/iped $(DESTDIR)$(PREFIX)/sbin/iped
 	install -D -m 644 -t $(DESTDIR)$(PREFIX)/share/man/man1 doc/ipe.1
 	install -D -m 644 -t $(DESTDIR)$(PREFIX)/share/man/man5 doc/ipe-policy.5 doc/ipe-control.5
 	install -D -m 644 -t $(DESTDIR)$(PREFIX)/share/man/man8 doc/iped.8
+	install -d $(DESTDIR)$(COMPLETE_BASH) $(DESTDIR)$(COMPLETE_ZSH) $(DESTDIR)$(COMPLETE_FISH)
+	build/ipe completion bash >$(DESTDIR)$(COMPLETE_BASH)/ipe
+	build/ipe completion zsh >$(DESTDIR)$(COMPLETE_ZSH)/_ipe
+	build/ipe completion fish >$(DESTDIR)$(COMPLETE_FISH)/ipe.fish
 	install -d $(DESTDIR)$(PREFIX)/lib/systemd/system $(DESTDIR)$(SYSCONF)/ipe/trust.d
 	sed 's,/usr/sbin/,$(PREFIX)/sbin/,; s,/etc/ipe,$(SYSCONF)/ipe,' init/iped.service \
 		>$(DESTDIR)$(PREFIX)/lib/systemd/system/iped.service

@@ -2,6 +2,7 @@ package sign
 
 import (
 	"encoding/asn1"
+	"errors"
 	"fmt"
 	"time"
 
@@ -22,7 +23,9 @@ var (
 // attributes are a signer's signed attributes.
 type attributes struct {
 	// set is what the signature covers: the attributes encoded as a SET OF.
-	set           []byte
+	set []byte
+	// types are those of the attributes, in their order.
+	types         []asn1.ObjectIdentifier
 	messageDigest []byte
 	// signingTime is zero if there is none.
 	signingTime time.Time
@@ -30,7 +33,7 @@ type attributes struct {
 
 // readAttributes returns nil if there are none. A known attribute may occur once
 // and with one value, otherwise the message is rejected; unknown ones are ignored.
-func readAttributes(in *cryptobyte.String, contentType asn1.ObjectIdentifier) (*attributes, error) {
+func (m *message) readAttributes(in *cryptobyte.String) (*attributes, error) {
 	if !in.PeekASN1Tag(tag0) {
 		return nil, nil
 	}
@@ -43,17 +46,33 @@ func readAttributes(in *cryptobyte.String, contentType asn1.ObjectIdentifier) (*
 	element.ReadASN1(&list, tag0)
 	seen := map[string]bool{}
 	for !list.Empty() {
-		if err := a.readAttribute(&list, contentType, seen); err != nil {
+		err := a.readAttribute(&list, m.contentType, seen)
+		if err = m.tolerate(err); err != nil {
 			return nil, fmt.Errorf("signed attribute: %w", err)
 		}
 	}
 	if !seen[oidMessageDigest.String()] {
-		return nil, fmt.Errorf("signed attributes without message digest: %w", ErrRejected)
+		err := fmt.Errorf("signed attributes without message digest: %w", ErrRejected)
+		if err = m.tolerate(err); err != nil {
+			return nil, err
+		}
 	}
 	if !seen[oidContentType.String()] {
 		return nil, malformed("signed attributes without content type")
 	}
 	return a, nil
+}
+
+// tolerate keeps the first refusal of a well-formed attribute for later if m is
+// read tolerantly. Any other error it returns.
+func (m *message) tolerate(err error) error {
+	if !m.tolerant || !errors.Is(err, ErrRejected) {
+		return err
+	}
+	if m.refused == nil {
+		m.refused = err
+	}
+	return nil
 }
 
 func (a *attributes) readAttribute(in *cryptobyte.String, contentType asn1.ObjectIdentifier, seen map[string]bool) error {
@@ -63,6 +82,7 @@ func (a *attributes) readAttribute(in *cryptobyte.String, contentType asn1.Objec
 		!pair.ReadASN1(&values, tag.SET) || !pair.Empty() {
 		return malformed("not a type with a set of values")
 	}
+	a.types = append(a.types, oid)
 	for !values.Empty() {
 		var value cryptobyte.String
 		var kind tag.Tag

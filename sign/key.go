@@ -10,9 +10,10 @@ import (
 )
 
 var (
-	// ErrPassphrase: the private key is encrypted, and the passphrase is missing
-	// or wrong.
-	ErrPassphrase = errors.New("passphrase missing or wrong")
+	// ErrNoPassphrase: the private key is encrypted, and no passphrase was given.
+	ErrNoPassphrase = errors.New("private key needs a passphrase")
+	// ErrPassphrase: the private key is encrypted with another passphrase.
+	ErrPassphrase = errors.New("wrong passphrase")
 	// ErrNoKey: the text holds no private key in a form that ParseKey reads.
 	ErrNoKey = errors.New("no private key found (expected is PEM: PKCS#8, PKCS#1 or SEC 1)")
 )
@@ -22,8 +23,9 @@ var errLegacyEncryption = errors.New("encrypted in the legacy form of PEM (conve
 // ParseKey reads the first private key of a PEM text: PKCS#8, plain or encrypted
 // with a passphrase (PBES2 with PBKDF2 and AES or triple DES, as OpenSSL writes
 // it), PKCS#1 or SEC 1. Other blocks are skipped. The passphrase is ignored for
-// keys that need none. Errors wrap ErrNoKey, ErrPassphrase or ErrAlgorithm where
-// these apply.
+// keys that need none; an empty one is tried before ErrNoPassphrase is returned.
+// Errors wrap ErrNoKey, ErrNoPassphrase, ErrPassphrase or ErrAlgorithm where these
+// apply.
 func ParseKey(pemText, passphrase []byte) (crypto.Signer, error) {
 	for block, rest := pem.Decode(pemText); block != nil; block, rest = pem.Decode(rest) {
 		if !strings.HasSuffix(block.Type, "PRIVATE KEY") {
@@ -46,22 +48,30 @@ func parseKeyBlock(block *pem.Block, passphrase []byte) (crypto.Signer, error) {
 	case "PRIVATE KEY":
 		return parsePKCS8(block.Bytes)
 	case "ENCRYPTED PRIVATE KEY":
-		der, err := decryptPKCS8(block.Bytes, passphrase)
-		if err != nil {
-			return nil, err
+		key, err := parseEncryptedPKCS8(block.Bytes, passphrase)
+		if errors.Is(err, ErrPassphrase) && len(passphrase) == 0 {
+			return nil, ErrNoPassphrase
 		}
-		key, err := parsePKCS8(der)
-		if err != nil {
-			// Padding can come out right by chance under a wrong passphrase.
-			return nil, fmt.Errorf("%w: %w", ErrPassphrase, err)
-		}
-		return key, nil
+		return key, err
 	case "RSA PRIVATE KEY":
 		return x509.ParsePKCS1PrivateKey(block.Bytes)
 	case "EC PRIVATE KEY":
 		return x509.ParseECPrivateKey(block.Bytes)
 	}
 	return nil, fmt.Errorf("PEM block %q: %w", block.Type, ErrNoKey)
+}
+
+func parseEncryptedPKCS8(sealed, passphrase []byte) (crypto.Signer, error) {
+	der, err := decryptPKCS8(sealed, passphrase)
+	if err != nil {
+		return nil, err
+	}
+	key, err := parsePKCS8(der)
+	if err != nil {
+		// Padding can come out right by chance under a wrong passphrase.
+		return nil, fmt.Errorf("%w: %w", ErrPassphrase, err)
+	}
+	return key, nil
 }
 
 func parsePKCS8(der []byte) (crypto.Signer, error) {

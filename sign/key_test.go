@@ -79,6 +79,12 @@ func TestParseKeyErrors(t *testing.T) {
 		{"truncated", pem.EncodeToMemory(&pem.Block{Type: "ENCRYPTED PRIVATE KEY", Bytes: []byte{0x30}}), sign.ErrMalformed, ""},
 		{"damaged", pem.EncodeToMemory(&pem.Block{Type: "PRIVATE KEY", Bytes: []byte{0x30}}), nil, ""},
 	}
+	if _, err := sign.ParseKey(encrypted, nil); !errors.Is(err, sign.ErrNoPassphrase) || errors.Is(err, sign.ErrPassphrase) {
+		t.Errorf("no passphrase: %v, want ErrNoPassphrase alone", err)
+	}
+	if _, err := sign.ParseKey(convert(t, file, "pkcs8", "-topk8", "-passout", "pass:"), nil); err != nil {
+		t.Errorf("encrypted with the empty passphrase: %v", err)
+	}
 	for _, tt := range tests {
 		key, err := sign.ParseKey(tt.text, []byte("wrong"))
 		if key != nil || err == nil || tt.want != nil && !errors.Is(err, tt.want) || !strings.Contains(err.Error(), tt.hint) {

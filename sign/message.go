@@ -1,6 +1,7 @@
 package sign
 
 import (
+	"bytes"
 	"crypto/x509"
 	"encoding/asn1"
 	"fmt"
@@ -25,17 +26,23 @@ type message struct {
 	hasContent  bool
 	certs       []*x509.Certificate
 	signers     []*signerInfo
+	// tolerant reads on behind signed attributes that spoil a message, whose
+	// fault is then kept in refused.
+	tolerant bool
+	refused  error
 }
 
 // parse reads b in the order of its bytes, as the kernel does, so that the first
 // fault decides the error. What follows the outer SEQUENCE is not looked at.
-func parse(b []byte) (*message, error) {
+func parse(b []byte) (*message, error) { return parseInto(&message{}, b) }
+
+func parseInto(m *message, b []byte) (*message, error) {
 	if len(b) > MaxLen {
 		return nil, fmt.Errorf("%d bytes, at most %d: %w", len(b), MaxLen, ErrTooLong)
 	}
 	in, outer := cryptobyte.String(b), cryptobyte.String(nil)
 	if !in.ReadASN1(&outer, tag.SEQUENCE) {
-		return nil, malformed("outer sequence (expected is DER with definite lengths; not PEM, not streamed)")
+		return nil, noSequence(b)
 	}
 	var oid asn1.ObjectIdentifier
 	if !outer.ReadASN1ObjectIdentifier(&oid) {
@@ -49,11 +56,51 @@ func parse(b []byte) (*message, error) {
 		!explicit.ReadASN1(&data, tag.SEQUENCE) || !explicit.Empty() {
 		return nil, malformed("signed data")
 	}
-	return parseSignedData(data)
+	return m.readSignedData(data)
 }
 
-func parseSignedData(in cryptobyte.String) (*message, error) {
-	m := &message{}
+// noSequence says why b does not begin with a message.
+func noSequence(b []byte) error {
+	switch {
+	case len(b) == 0:
+		return malformed("empty file")
+	case bytes.HasPrefix(b, []byte("-----BEGIN ")):
+		return fmt.Errorf("PEM text where DER is expected: %w", ErrMalformed)
+	case b[0] == byte(tag.SEQUENCE) && announced(b) > len(b):
+		return malformed("truncated: %d bytes of %d", len(b), announced(b))
+	}
+	return malformed("outer sequence (expected is DER with definite lengths; not PEM, not streamed)")
+}
+
+// maxLengthBytes is how many bytes of a length are looked at; two hold MaxLen.
+const maxLengthBytes = 3
+
+// announced is the length that the header of a DER element gives to all of it, as
+// far as b holds that header; 0 if the length is indefinite or beyond all reason.
+func announced(b []byte) int {
+	if len(b) < 2 {
+		return 2
+	}
+	size := 2 + int(b[1])
+	if b[1] < 0x80 {
+		return size
+	}
+	n := int(b[1] & 0x7f)
+	if n == 0 || n > maxLengthBytes {
+		return 0
+	}
+	size = 2 + n
+	if len(b) < size {
+		return size
+	}
+	length := 0
+	for _, c := range b[2:size] {
+		length = length<<8 | int(c)
+	}
+	return size + length
+}
+
+func (m *message) readSignedData(in cryptobyte.String) (*message, error) {
 	for _, step := range []func(*cryptobyte.String) error{
 		m.readVersion, readDigestAlgorithms, m.readContent, m.readCertificates, readCRLs, m.readSigners,
 	} {

@@ -27,8 +27,10 @@ package sign
 import (
 	"crypto"
 	"crypto/x509"
+	"encoding/asn1"
 	"errors"
 	"math/big"
+	"time"
 )
 
 // MaxLen is the greatest length of a message in bytes. The kernel's ASN.1
@@ -66,6 +68,9 @@ type Envelope struct {
 	// SHA256 is the digest of the whole message with whatever follows it: what
 	// the kernel's records call the policy digest.
 	SHA256 [32]byte
+	// Refused is why no kernel takes the message, whoever signed it: a signed
+	// attribute that spoils it. It wraps ErrRejected, and is nil except after Inspect.
+	Refused error
 }
 
 // Signer is one signature of a message.
@@ -81,6 +86,11 @@ type Signer struct {
 	DigestAlgorithm crypto.Hash
 	// SignatureAlgorithm joins it with the kind of key.
 	SignatureAlgorithm x509.SignatureAlgorithm
+	// SignedAttributes are the types of the attributes that the signature covers
+	// together with the content, in their order; nil if there are none.
+	SignedAttributes []asn1.ObjectIdentifier
+	// SigningTime is what the signed attributes say; zero if they say nothing.
+	SigningTime time.Time
 	// Certificate is the signer's if the message holds it, otherwise nil.
 	Certificate *x509.Certificate
 	// Anchor is the keyring's certificate that vouches for the signer; nil if

@@ -34,7 +34,7 @@ func (m *message) readSigner(in *cryptobyte.String) (*signerInfo, error) {
 	if err := s.readName(&info, m.version); err != nil {
 		return nil, err
 	}
-	if err := s.readSignature(&info, m.contentType); err != nil {
+	if err := s.readSignature(&info, m); err != nil {
 		return nil, err
 	}
 	// Unsigned attributes may hold anything, such as time stamps of third parties.
@@ -82,7 +82,7 @@ func (s *signerInfo) readIssuerAndSerial(in *cryptobyte.String) (err error) {
 	return nil
 }
 
-func (s *signerInfo) readSignature(in *cryptobyte.String, contentType asn1.ObjectIdentifier) error {
+func (s *signerInfo) readSignature(in *cryptobyte.String, m *message) error {
 	oid, err := readAlgorithm(in)
 	if err != nil {
 		return err
@@ -90,7 +90,7 @@ func (s *signerInfo) readSignature(in *cryptobyte.String, contentType asn1.Objec
 	if s.hash, err = hashOf(oid); err != nil {
 		return err
 	}
-	if s.attributes, err = readAttributes(in, contentType); err != nil {
+	if s.attributes, err = m.readAttributes(in); err != nil {
 		return err
 	}
 	if oid, err = readAlgorithm(in); err != nil {
@@ -125,11 +125,15 @@ func (s *signerInfo) over(content []byte) (*signature, error) {
 
 // export returns what callers see of the signer.
 func (s *signerInfo) export(cert *x509.Certificate) Signer {
-	return Signer{
+	exported := Signer{
 		Issuer: nameText(s.issuer), Serial: s.serial, KeyID: s.keyID,
 		DigestAlgorithm: s.hash, SignatureAlgorithm: signatureAlgorithm(s.kind, s.hash),
 		Certificate: cert,
 	}
+	if s.attributes != nil {
+		exported.SignedAttributes, exported.SigningTime = s.attributes.types, s.attributes.signingTime
+	}
+	return exported
 }
 
 // String names the signer in errors.

@@ -49,9 +49,10 @@ func VerifyDetached(envelope, content []byte, ring *Keyring) (*Envelope, error) 
 }
 
 // Inspect takes a message apart without checking a single signature: nothing in
-// the result may be believed.
+// the result may be believed. Signed attributes that spoil a message for the kernel
+// are no error here but are told in Refused.
 func Inspect(envelope []byte) (*Envelope, error) {
-	m, err := parse(envelope)
+	m, err := parseInto(&message{tolerant: true}, envelope)
 	if err != nil {
 		return nil, fmt.Errorf("inspect envelope: %w", err)
 	}
@@ -59,7 +60,7 @@ func Inspect(envelope []byte) (*Envelope, error) {
 }
 
 func (m *message) export(envelope []byte) *Envelope {
-	e := &Envelope{Certificates: m.certs, SHA256: sha256.Sum256(envelope)}
+	e := &Envelope{Certificates: m.certs, SHA256: sha256.Sum256(envelope), Refused: m.refused}
 	if m.hasContent {
 		e.Content = m.content
 	}

@@ -11,6 +11,8 @@ import (
 	"encoding/asn1"
 	"encoding/hex"
 	"errors"
+	"fmt"
+	"strings"
 	"testing"
 	"time"
 
@@ -109,6 +111,56 @@ func TestVerifyErrors(t *testing.T) {
 			_, err := sign.Verify(tt.der, id.ring())
 			checkError(t, err, tt.want)
 		})
+	}
+}
+
+// TestInspectSaysWhy: what no kernel takes can be looked at all the same.
+func TestInspectSaysWhy(t *testing.T) {
+	t.Parallel()
+	id := identities["p256"]()
+	der := opensslSign(t, id, text, "smime", "-nodetach")
+	e, err := sign.Inspect(der)
+	if err != nil {
+		t.Fatal(err)
+	}
+	checkError(t, e.Refused, sign.ErrRejected)
+	if string(e.Content) != text || !strings.Contains(e.Refused.Error(), "S/MIME capabilities") {
+		t.Errorf("content %q, refused %v", e.Content, e.Refused)
+	}
+	if s := e.Signers[0]; len(s.SignedAttributes) != 4 || s.SigningTime.IsZero() {
+		t.Errorf("attributes %v, signing time %v; want four and a time", s.SignedAttributes, s.SigningTime)
+	}
+	_, err = sign.Verify(der, id.ring())
+	checkError(t, err, sign.ErrRejected)
+	if e, err = sign.Inspect(id.content(t, text)); err != nil || e.Refused != nil || e.Signers[0].SignedAttributes != nil {
+		t.Errorf("a message without attributes: %+v, %v", e, err)
+	}
+}
+
+// TestWhatIsNoMessage: what people hand over instead of a message is named.
+func TestWhatIsNoMessage(t *testing.T) {
+	good := identities["p256"]().content(t, text)
+	tests := []struct {
+		name string
+		der  []byte
+		want string
+	}{
+		{"empty", nil, "empty file"},
+		{"one byte", good[:1], "truncated: 1 bytes of 2"},
+		{"in the header", good[:3], "truncated: 3 bytes of 4"},
+		{"behind the header", good[:4], fmt.Sprintf("truncated: 4 bytes of %d", len(good))},
+		{"last byte", good[:len(good)-1], fmt.Sprintf("truncated: %d bytes of %d", len(good)-1, len(good))},
+		{"short form", []byte{0x30, 3, 1}, "truncated: 3 bytes of 5"},
+		{"length beyond reason", []byte{0x30, 0x84, 255, 255, 255, 255}, "expected is DER"},
+		{"PEM", []byte("-----BEGIN PKCS7-----\n"), "PEM text where DER is expected"},
+		{"text", []byte(text), "expected is DER"},
+	}
+	for _, tt := range tests {
+		_, err := sign.Inspect(tt.der)
+		checkError(t, err, sign.ErrMalformed)
+		if err != nil && !strings.Contains(err.Error(), tt.want) {
+			t.Errorf("%s: %v, want %q", tt.name, err, tt.want)
+		}
 	}
 }
 

@@ -4,6 +4,7 @@ import (
 	"context"
 	"flag"
 	"fmt"
+	"log/slog"
 	"os"
 	"os/signal"
 	"testing"
@@ -72,5 +73,5 @@ func serveWithoutKernel(socket, state, trusted string) error {
 	if err != nil {
 		return err
 	}
-	return controlrpc.Serve(ctx, l, c)
+	return controlrpc.Serve(ctx, l, c, slog.New(slog.DiscardHandler))
 }

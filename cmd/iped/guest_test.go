@@ -19,10 +19,21 @@ import (
 // maxIdle bounds the memory of an idle iped, which lives on small machines.
 const maxIdle = 30 << 10 // KiB
 
+// treeDir is where iped serves its control tree.
+const treeDir = "/run/tree"
+
+// node demands what a file of the tree reads.
+func node(t *testing.T, name, want string) {
+	t.Helper()
+	if got, err := os.ReadFile(treeDir + "/" + name); err != nil || string(got) != want {
+		t.Errorf("%s reads %q, %v, want %q", name, got, err, want)
+	}
+}
+
 // iped starts the installed daemon and waits until it answers.
 func iped(t *testing.T) *exec.Cmd {
 	t.Helper()
-	cmd := exec.Command("/bin/iped", "--trust", "/etc/ipe/trust", "--state", "/run/state", "--socket", "/run/iped.sock")
+	cmd := exec.Command("/bin/iped", "--trust", "/etc/ipe/trust", "--state", "/run/state", "--socket", "/run/iped.sock", "--fs", treeDir)
 	cmd.Stdout, cmd.Stderr = os.Stdout, os.Stderr
 	if err := cmd.Start(); err != nil {
 		t.Fatal(err)
@@ -99,6 +110,8 @@ func TestInstalledLifeCycle(t *testing.T) {
 		t.Errorf("active: %+v", s)
 	}
 	ipe(t, "policy", "update", "/site-1.1.0.p7b")
+	node(t, "policies/site/active", "1")
+	node(t, "policies/site/version", "1.1.0")
 	refused(t, "ESTALE", "policy", "update", "/site-1.0.0.p7b")
 	refused(t, "EPERM", "policy", "delete", "site")
 	t.Log(ipe(t, "status"))
@@ -108,9 +121,18 @@ func TestInstalledLifeCycle(t *testing.T) {
 		t.Fatal(err)
 	}
 	denied(t, "killed")
+	if _, err := os.ReadFile(treeDir + "/enforce"); !errors.Is(err, unix.ENOTCONN) {
+		t.Errorf("the tree of a killed iped: %v, want ENOTCONN", err)
+	}
 	generation := statusAfterRestart(t)
 	idle(t)
+	node(t, "enforce", "1")
+	if err := os.WriteFile(treeDir+"/success_audit", []byte("y"), 0); err != nil {
+		t.Error(err)
+	}
 	ipe(t, "mode", "permissive")
+	node(t, "enforce", "0")
+	node(t, "success_audit", "1")
 	if _, err := unix.Mmap(-1, 0, 4096, unix.PROT_READ|unix.PROT_EXEC, unix.MAP_PRIVATE|unix.MAP_ANON); err != nil {
 		t.Errorf("permissive: %v", err)
 	}

@@ -23,12 +23,12 @@ import (
 const gcPercent = 50
 
 func main() {
-	os.Exit(run(os.Args[1:], os.Stdout, os.Stderr))
+	os.Exit(run(os.Args[1:], os.Geteuid(), os.Stdout, os.Stderr))
 }
 
 // run is main with its surroundings as parameters. Exit codes are 0 after a stop
 // that was asked for, 1 after a failure and 2 for a wrong command line.
-func run(args []string, stdout, stderr io.Writer) int {
+func run(args []string, uid int, stdout, stderr io.Writer) int {
 	cfg, err := parseFlags(args, stderr)
 	switch {
 	case errors.Is(err, flag.ErrHelp):
@@ -39,6 +39,9 @@ func run(args []string, stdout, stderr io.Writer) int {
 	case cfg.version:
 		fmt.Fprintf(stdout, "iped %s\n", controlrpc.BuildVersion())
 		return 0
+	case uid != 0:
+		fmt.Fprintf(stderr, "iped: error: iped needs root\niped: hint: start it with systemctl start iped\n")
+		return 1
 	}
 	debug.SetGCPercent(gcPercent)
 	ctx, stop := signal.NotifyContext(context.Background(), syscall.SIGTERM, syscall.SIGINT)

@@ -87,7 +87,7 @@ func operate(ctx context.Context, c *control.Control, l *controlrpc.Listener, fi
 	notify(log, daemon.SdNotifyReady+"\nSTATUS="+status.Summary)
 
 	served := make(chan error, 1)
-	go func() { served <- controlrpc.Serve(ctx, l, c) }()
+	go func() { served <- controlrpc.Serve(ctx, l, c, log) }()
 	err := firstEnd(ctx, served, events)
 	notify(log, daemon.SdNotifyStopping)
 	cancel()

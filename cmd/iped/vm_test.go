@@ -28,7 +28,7 @@ func TestDaemonOnKernels(t *testing.T) {
 	deployment(t, files)
 	for _, k := range vmtest.Kernels(t) {
 		t.Run(k.Name, func(t *testing.T) {
-			vmtest.RunPackage(t, testvm.Config{Kernel: k, Files: files, Modules: []string{"dm-verity"}}, "-test.run=^TestInstalled")
+			vmtest.RunPackage(t, testvm.Config{Kernel: k, Files: files, Modules: []string{"dm-verity", "fuse"}}, "-test.run=^TestInstalled")
 		})
 	}
 }

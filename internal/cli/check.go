@@ -31,7 +31,8 @@ func (a *app) check() *cobra.Command {
 		Long: "Check parses policy texts as the kernel does. FILE - is standard input.\n\n" +
 			"With --json each file gives one line\n" +
 			`  {"file","valid","errno","name","version","line","column","message"}` + "\n" +
-			"where errno is the kernel's symbol, EBADMSG, EINVAL or ERANGE, or empty.\n\n" +
+			"where errno is the kernel's symbol, EBADMSG, EINVAL or ERANGE, or empty; or that of what\n" +
+			"keeps a file from being read.\n\n" +
 			"Exit status 0 only if every file is valid.",
 		RunE: func(_ *cobra.Command, args []string) error { return a.runCheck(args) },
 	}
@@ -66,7 +67,7 @@ func (a *app) checkFile(file string) (ok bool, err error) {
 		a.diagnose(file, text, err)
 		return false, nil
 	}
-	a.warn(file, p)
+	a.warn(file, text, p)
 	return true, a.result(nil, "%s: ok: %s %s, %s\n", file, printable(p.Name), p.Version, count(len(p.Rules), "rule"))
 }
 
@@ -99,7 +100,7 @@ func (a *app) diagnose(file string, text []byte, err error) {
 		src, marks := caret(lineOf(text, se.Line), se.Col, len(se.Token))
 		fmt.Fprintf(a.stderr, "    %s\n    %s\n", src, a.paint(a.stderr, green, marks))
 	}
-	if looksSigned(text) {
+	if looksSigned(text) && file != "-" {
 		fmt.Fprintf(a.stderr, "ipe: %s %s holds a signed policy: ipe policy show %s\n", a.paint(a.stderr, bold, "hint:"), file, file)
 	}
 }
@@ -111,19 +112,25 @@ func bare(se *policy.SyntaxError) string {
 	return e.Error()
 }
 
-// looksSigned reports whether text starts like a DER sequence of some length.
+// looksSigned reports whether text starts like a DER sequence of some length, or
+// holds one as PEM.
 func looksSigned(text []byte) bool {
-	return bytes.HasPrefix(text, []byte{0x30, 0x82}) || bytes.HasPrefix(text, []byte{0x30, 0x80})
+	return bytes.HasPrefix(text, []byte{0x30, 0x82}) || bytes.HasPrefix(text, []byte{0x30, 0x80}) || isPEM(text)
 }
 
-// lineOf returns the n-th line, from 1. LF, CR and CRLF each end a line.
-func lineOf(text []byte, n int) string {
+// lines splits text. LF, CR and CRLF each end a line.
+func lines(text []byte) []string {
 	s := strings.ReplaceAll(string(text), "\r\n", "\n")
-	lines := strings.Split(strings.ReplaceAll(s, "\r", "\n"), "\n")
-	if n < 1 || n > len(lines) {
+	return strings.Split(strings.ReplaceAll(s, "\r", "\n"), "\n")
+}
+
+// lineOf returns the n-th line, from 1.
+func lineOf(text []byte, n int) string {
+	all := lines(text)
+	if n < 1 || n > len(all) {
 		return ""
 	}
-	return lines[n-1]
+	return all[n-1]
 }
 
 // maxBefore and maxAfter bound the bytes shown of a line before the marked token
@@ -160,7 +167,11 @@ func blank(s string) string {
 }
 
 // warn prints what is legal and probably not meant.
-func (a *app) warn(file string, p *policy.Policy) {
+func (a *app) warn(file string, text []byte, p *policy.Policy) {
+	if n := bytes.IndexByte(text, 0); n >= 0 && n+1 < len(text) {
+		fmt.Fprintf(a.stderr, "%s:%d: %s a NUL byte ends the policy here; %s behind it counted for nothing\n",
+			file, len(lines(text[:n])), a.paint(a.stderr, yellow, "warning:"), count(len(text)-n-1, "byte"))
+	}
 	for _, w := range policy.Lint(p) {
 		place := file
 		if w.Line > 0 {

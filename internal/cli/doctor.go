@@ -2,6 +2,7 @@ package cli
 
 import (
 	"fmt"
+	"os"
 	"strings"
 
 	"github.com/spf13/cobra"
@@ -21,13 +22,19 @@ func (a *app) doctor() *cobra.Command {
 		Use: "doctor", Short: "Say what this kernel can do, and what to change to get more", Args: none,
 		Long: "Doctor probes the running kernel, feature by feature, and changes nothing. It needs no\n" +
 			"daemon, and root only for a few probes.\n\n" +
-			"Exit status 1 if something stands against enforcing here.",
-		RunE: func(*cobra.Command, []string) error { return a.runDoctor(kernelabi.Probe()) },
+			"Exit status 1 if something stands against enforcing here; for root, who can look everywhere,\n" +
+			"also if the list of security modules cannot be read.",
+		RunE: func(*cobra.Command, []string) error { return a.runDoctor(kernelabi.Probe(), os.Geteuid() == 0) },
 	}
 }
 
-func (a *app) runDoctor(r kernelabi.Report) error {
+// runDoctor judges as iped would. Whoever is not root could not look everywhere,
+// and what it could not see does not count.
+func (a *app) runDoctor(r kernelabi.Report, isRoot bool) error {
 	err := r.Err()
+	if isRoot {
+		err = r.Usable()
+	}
 	if a.json {
 		if perr := a.printJSON(diagnosis{Report: r, Ready: err == nil}); perr != nil {
 			return perr
@@ -80,8 +87,11 @@ func (a *app) featureText(b *strings.Builder, f kernelabi.Feature) {
 
 // doctorVerdict is the last line: can this machine enforce?
 func (a *app) doctorVerdict(r kernelabi.Report, ready bool) string {
-	if !ready {
+	if r.Err() != nil {
 		return a.paint(a.stdout, red, "this kernel cannot enforce as it was booted: see the fixes above")
+	}
+	if !ready {
+		return a.paint(a.stdout, red, "iped would refuse to start: see the fixes above")
 	}
 	for _, f := range r.Features {
 		if f.Kind == kernelabi.Engine && f.State == kernelabi.Unknown {

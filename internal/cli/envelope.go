@@ -1,6 +1,7 @@
 package cli
 
 import (
+	"bytes"
 	"crypto/sha256"
 	"encoding/hex"
 	"fmt"
@@ -26,6 +27,8 @@ type envelopeSigner struct {
 	KeyID     string `json:"key_id"`
 	Subject   string `json:"subject"`
 	Algorithm string `json:"algorithm"`
+	// SignedAttributes are covered by the signature together with the content.
+	SignedAttributes []string `json:"signed_attributes"`
 	// Anchor is the trusted certificate that vouches for it; empty without --trust.
 	Anchor string `json:"anchor"`
 }
@@ -122,7 +125,8 @@ func describe(file string, raw []byte, e *sign.Envelope) envelopeInfo {
 		info.Name, info.Version = p.Name, p.Version.String()
 	}
 	for _, s := range e.Signers {
-		es := envelopeSigner{Issuer: s.Issuer, KeyID: hex.EncodeToString(s.KeyID), Algorithm: s.SignatureAlgorithm.String()}
+		es := envelopeSigner{Issuer: s.Issuer, KeyID: hex.EncodeToString(s.KeyID), Algorithm: s.SignatureAlgorithm.String(),
+			SignedAttributes: attributeNames(s)}
 		if s.Serial != nil {
 			es.Serial = s.Serial.Text(16)
 		}
@@ -143,6 +147,9 @@ func (i envelopeInfo) text() string {
 	fmt.Fprintf(&b, "  message  %d bytes, sha256:%s\n", i.Size, i.SHA256)
 	for _, s := range i.Signers {
 		fmt.Fprintf(&b, "  signer   %s, %s\n", printable(s.name()), s.Algorithm)
+		if len(s.SignedAttributes) > 0 {
+			fmt.Fprintf(&b, "  signs    besides the content: %s\n", strings.Join(s.SignedAttributes, ", "))
+		}
 		if s.Anchor != "" {
 			fmt.Fprintf(&b, "  trusted  by %s\n", printable(s.Anchor))
 		}
@@ -185,16 +192,28 @@ func (a *app) runShow(file string, textOnly bool) error {
 	}
 	info := describe(file, raw, e)
 	info.Policy = string(e.Content)
-	if _, err := policy.Parse(e.Content); err != nil {
-		info.Errno, info.Message = controlrpc.Symbol(err), oneLine(err.Error())
+	refused := e.Refused
+	if _, err := policy.Parse(e.Content); err != nil && refused == nil {
+		refused = fmt.Errorf("not a valid policy: %w", err)
+	}
+	if refused != nil {
+		info.Errno, info.Message = controlrpc.Symbol(refused), oneLine(refused.Error())
 	}
 	return a.result(info, "%s: %s\n%s\n%s", file, info.title(), info.text(), printableLines(info.Policy))
 }
 
-// unsignedHint says which file an error is about, and whether that is a text where
-// a signed policy belongs.
+// isPEM reports whether raw is PEM with a message in it.
+func isPEM(raw []byte) bool {
+	return bytes.HasPrefix(raw, []byte("-----BEGIN PKCS7-----")) || bytes.HasPrefix(raw, []byte("-----BEGIN CMS-----"))
+}
+
+// unsignedHint says which file an error is about, and whether that is a text or
+// PEM where a signed policy belongs.
 func unsignedHint(file string, raw []byte, err error) error {
 	err = fmt.Errorf("%s: %w", file, err)
+	if isPEM(raw) {
+		return hinted(err, "a kernel takes DER: openssl cms -cmsout -inform PEM -in %s -outform DER -out NEW.p7b", file)
+	}
 	if _, perr := policy.Parse(raw); perr == nil {
 		return hinted(err, "%s is an unsigned policy text: ipe policy sign --key KEY --cert CERT %s", file, file)
 	}
@@ -203,7 +222,7 @@ func unsignedHint(file string, raw []byte, err error) error {
 
 func (i envelopeInfo) title() string {
 	if i.Errno != "" {
-		return "not a valid policy: " + i.Message + " [" + i.Errno + "]"
+		return "no kernel takes this: " + i.Message + " [" + i.Errno + "]"
 	}
 	return printable(i.Name) + " " + i.Version + " (signature not checked)"
 }

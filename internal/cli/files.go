@@ -8,6 +8,8 @@ import (
 	"os"
 	"path/filepath"
 
+	"golang.org/x/sys/unix"
+
 	"github.com/ipe-linux/ipe/internal/atomicfile"
 )
 
@@ -15,7 +17,8 @@ import (
 // and texts with many comments may be larger.
 const maxInput = 16 << 20
 
-// read returns the content of a file, or of standard input for "-".
+// read returns the content of a file, or of standard input for "-", which is its
+// name in errors, too. One that is larger than maxInput gives EFBIG.
 func (a *app) read(name string) ([]byte, error) {
 	r := a.stdin
 	if name != "-" {
@@ -27,11 +30,15 @@ func (a *app) read(name string) ([]byte, error) {
 		r = f
 	}
 	b, err := io.ReadAll(io.LimitReader(r, maxInput+1))
+	var pe *fs.PathError
+	if errors.As(err, &pe) {
+		err = pe.Err
+	}
 	if err != nil {
-		return nil, err // the system's own says what was read
+		return nil, fmt.Errorf("read %s: %w", name, err)
 	}
 	if len(b) > maxInput {
-		return nil, fmt.Errorf("read %s: larger than %d bytes", name, maxInput)
+		return nil, fmt.Errorf("read %s: %w (more than %d bytes)", name, unix.EFBIG, maxInput)
 	}
 	return b, nil
 }

@@ -23,8 +23,11 @@ func (a *app) format() *cobra.Command {
 			"With --check nothing is printed but the names of files that are not in that form;\n" +
 			"the exit status is then 1.",
 		RunE: func(cmd *cobra.Command, args []string) error {
-			if f.write && (f.check || f.diff) {
+			switch {
+			case f.write && (f.check || f.diff):
 				return usage(cmd, "-w goes with neither --check nor --diff")
+			case a.json:
+				return usage(cmd, "the result is a text, there is no --json; policy check has one")
 			}
 			return a.runFormat(args, f)
 		},
@@ -38,20 +41,11 @@ func (a *app) format() *cobra.Command {
 func (a *app) runFormat(files []string, f formatFlags) error {
 	refused := false
 	for _, file := range files {
-		src, err := a.read(file)
+		ok, err := a.formatFile(file, f)
 		if err != nil {
 			return err
 		}
-		out, err := policy.Format(src)
-		if err != nil {
-			a.diagnose(file, src, err)
-			refused = true
-			continue
-		}
-		if err := a.formatted(file, src, out, f); err != nil {
-			return err
-		}
-		refused = refused || f.check && !bytes.Equal(src, out)
+		refused = refused || !ok
 	}
 	if refused {
 		return errSaid
@@ -59,15 +53,32 @@ func (a *app) runFormat(files []string, f formatFlags) error {
 	return nil
 }
 
-// formatted does with one result what the flags ask for.
+// formatFile formats one file and reports what stands against it; err is only
+// about printing the result.
+func (a *app) formatFile(file string, f formatFlags) (ok bool, err error) {
+	src, err := a.read(file)
+	var out []byte
+	if err == nil {
+		out, err = policy.Format(src)
+	}
+	inPlace := f.write && file != "-"
+	if err == nil && inPlace && !bytes.Equal(src, out) {
+		err = rewrite(file, out)
+	}
+	if err != nil {
+		a.diagnose(file, src, err)
+		return false, nil
+	}
+	if inPlace {
+		return true, nil
+	}
+	return !f.check || bytes.Equal(src, out), a.formatted(file, src, out, f)
+}
+
+// formatted prints of one result what the flags ask for.
 func (a *app) formatted(file string, src, out []byte, f formatFlags) error {
 	same := bytes.Equal(src, out)
 	switch {
-	case f.write && file != "-":
-		if same {
-			return nil
-		}
-		return rewrite(file, out)
 	case f.diff:
 		return a.emit(diff.Diff(file, src, file+" (formatted)", out))
 	case f.check:

@@ -3,6 +3,7 @@ package cli
 import (
 	"bytes"
 	"crypto"
+	"crypto/rsa"
 	_ "crypto/sha256" // the hashes that --hash names
 	_ "crypto/sha512"
 	"crypto/x509"
@@ -10,6 +11,7 @@ import (
 	"fmt"
 	"maps"
 	"slices"
+	"time"
 
 	"github.com/spf13/cobra"
 
@@ -46,7 +48,7 @@ func (a *app) sign() *cobra.Command {
 		Long: "Sign checks the policy text FILE and writes it as a signed message (PKCS#7), by default to\n" +
 			"FILE.p7b. The result loads into iped and into a kernel that has IPE.\n\n" +
 			"The passphrase of an encrypted key is read from --passphrase-file, else from the\n" +
-			"environment variable " + passphraseEnv + ".",
+			"environment variable " + passphraseEnv + ", else asked for if standard input is a terminal.",
 		Example: "  ipe policy sign --key signer.key --cert signer.pem site.pol",
 		RunE:    func(cmd *cobra.Command, args []string) error { return a.runSign(cmd, args[0], f) },
 	}
@@ -85,6 +87,7 @@ func (a *app) runSign(cmd *cobra.Command, file string, f signFlags) error {
 	if err != nil {
 		return err
 	}
+	a.warnOfSigner(f.cert, cert, time.Now())
 	envelope, err := sign.Content(text, cert, key, sign.Options{Hash: hash})
 	if err != nil {
 		return signHint(err)
@@ -97,7 +100,7 @@ func (a *app) runSign(cmd *cobra.Command, file string, f signFlags) error {
 func (a *app) signable(file string, text []byte, force bool) (*policy.Policy, error) {
 	p, err := policy.Parse(text)
 	if err == nil {
-		a.warn(file, p)
+		a.warn(file, text, p)
 		return p, nil
 	}
 	a.diagnose(file, text, err)
@@ -120,18 +123,34 @@ func (a *app) signer(f signFlags) (*x509.Certificate, crypto.Signer, error) {
 	if raw, err = a.read(f.key); err != nil {
 		return nil, nil, err
 	}
-	pass, err := a.passphrase(f.passphraseFile)
-	if err != nil {
-		return nil, nil, err
-	}
-	key, err := sign.ParseKey(raw, pass)
-	if errors.Is(err, sign.ErrPassphrase) {
-		return nil, nil, hinted(fmt.Errorf("%s: %w", f.key, err), "give the passphrase with --passphrase-file or in %s", passphraseEnv)
-	}
+	key, err := a.privateKey(f, raw)
 	if err != nil {
 		return nil, nil, fmt.Errorf("%s: %w", f.key, err)
 	}
 	return certs[0], key, nil
+}
+
+// privateKey parses the key, and asks for its passphrase if it needs one that was
+// not given and somebody is there to ask.
+func (a *app) privateKey(f signFlags, pemText []byte) (crypto.Signer, error) {
+	pass, err := a.passphrase(f.passphraseFile)
+	if err != nil {
+		return nil, err
+	}
+	key, err := sign.ParseKey(pemText, pass)
+	if errors.Is(err, sign.ErrNoPassphrase) && f.passphraseFile == "" && isTerminal(a.stdin) {
+		if pass, err = askSecret("passphrase of " + printable(f.key) + ": "); err != nil {
+			return nil, err
+		}
+		key, err = sign.ParseKey(pemText, pass)
+	}
+	switch {
+	case errors.Is(err, sign.ErrNoPassphrase):
+		return nil, hinted(err, "give it with --passphrase-file or in %s", passphraseEnv)
+	case errors.Is(err, sign.ErrPassphrase):
+		return nil, hinted(err, "spaces and line ends count, except one newline at the end of --passphrase-file")
+	}
+	return key, err
 }
 
 func (a *app) passphrase(file string) ([]byte, error) {
@@ -140,6 +159,27 @@ func (a *app) passphrase(file string) ([]byte, error) {
 	}
 	b, err := a.read(file)
 	return bytes.TrimSuffix(bytes.TrimSuffix(b, []byte("\n")), []byte("\r")), err
+}
+
+// minRSABits is the length of RSA keys below which nobody should sign any longer
+// (NIST SP 800-131A).
+const minRSABits = 2048
+
+// warnOfSigner says what kernels do not mind about a certificate and people do.
+func (a *app) warnOfSigner(file string, cert *x509.Certificate, now time.Time) {
+	warn := func(format string, args ...any) {
+		fmt.Fprintf(a.stderr, "%s: %s %s\n", file, a.paint(a.stderr, yellow, "warning:"), fmt.Sprintf(format, args...))
+	}
+	day := func(t time.Time) string { return t.UTC().Format(time.RFC3339) }
+	switch {
+	case now.After(cert.NotAfter):
+		warn("the certificate expired on %s; neither iped nor a kernel looks at that", day(cert.NotAfter))
+	case now.Before(cert.NotBefore):
+		warn("the certificate is not valid before %s; neither iped nor a kernel looks at that", day(cert.NotBefore))
+	}
+	if k, ok := cert.PublicKey.(*rsa.PublicKey); ok && k.N.BitLen() < minRSABits {
+		warn("the RSA key has %d bits; fewer than %d are weak", k.N.BitLen(), minRSABits)
+	}
 }
 
 // signHint attaches what usually helps.

@@ -41,7 +41,7 @@ func blobs(t *testing.T) testvm.Files {
 	if err != nil {
 		t.Fatal(err)
 	}
-	files := vmtest.HostBinary(t, "sh", "cat", "find", "sort", "mkdir", "rm", "mv", "ln", "cmp")
+	files := vmtest.HostBinary(t, "sh", "cat", "find", "sort", "mkdir", "rm", "mv", "ln", "cmp", "sleep")
 	files["/blobs/cert.pem"] = testvm.File{Data: pem}
 	add := func(name string, data []byte) { files["/blobs/"+name] = testvm.File{Data: data} }
 	for _, p := range []struct{ file, name, version string }{

@@ -10,7 +10,10 @@ import (
 	"net"
 	"net/http"
 	"net/url"
+	"strings"
 	"time"
+
+	"github.com/ipe-linux/ipe/internal/control"
 )
 
 // maxAnswer bounds what a client reads of an answer, the event stream excepted.
@@ -53,16 +56,25 @@ func (c *Client) Load(ctx context.Context, envelope []byte) (i Info, err error) 
 
 // Update replaces the named policy by a newer one.
 func (c *Client) Update(ctx context.Context, name string, envelope []byte) (i Info, err error) {
+	if err := checkName(name); err != nil {
+		return i, err
+	}
 	return i, c.call(ctx, "PUT", policyPath(name, ""), envelope, &i)
 }
 
 // Activate makes the named policy the active one.
 func (c *Client) Activate(ctx context.Context, name string) (i Info, err error) {
+	if err := checkName(name); err != nil {
+		return i, err
+	}
 	return i, c.call(ctx, "POST", policyPath(name, "/activate"), nil, &i)
 }
 
 // Delete forgets the named policy.
 func (c *Client) Delete(ctx context.Context, name string) error {
+	if err := checkName(name); err != nil {
+		return err
+	}
 	return c.call(ctx, "DELETE", policyPath(name, ""), nil, &struct{}{})
 }
 
@@ -106,7 +118,24 @@ func (c *Client) Events(ctx context.Context, follow bool, fn func(Record) error)
 	}
 }
 
-func policyPath(name, tail string) string { return "/policies/" + url.PathEscape(name) + tail }
+// policyPath escapes a name as one element of a path. Dots alone would be taken
+// for a way through the tree.
+func policyPath(name, tail string) string {
+	element := url.PathEscape(name)
+	if strings.Trim(name, ".") == "" {
+		element = strings.Repeat("%2E", len(name))
+	}
+	return "/policies/" + element + tail
+}
+
+// checkName refuses names that no path has room for, as the daemon would: to
+// package http a lone slash, however escaped, is the end of a path.
+func checkName(name string) error {
+	if name != "" && name != "/" {
+		return nil
+	}
+	return &Error{Errno: Symbol(control.ErrNotFound), Message: fmt.Sprintf("policy %q: %v", name, control.ErrNotFound), Fix: hint(control.ErrNotFound)}
+}
 
 // call makes one request and decodes the answer into out.
 func (c *Client) call(ctx context.Context, method, path string, body []byte, out any) error {

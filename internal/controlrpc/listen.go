@@ -11,9 +11,10 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// maxGuests bounds the connections of peers other than root, so that they cannot
-// keep root out.
-const maxGuests = 32
+// maxGuests bounds the connections of all peers other than root together, so that
+// they cannot keep root out, and maxPerGuest those of one user, so that it cannot
+// keep other users out.
+const maxGuests, maxPerGuest = 32, 8
 
 // ErrInUse says that another daemon listens on the socket.
 var ErrInUse = errors.New("another iped is running")
@@ -24,8 +25,11 @@ type Listener struct {
 	path string
 	lock *os.File
 
-	mu     sync.Mutex
-	guests int
+	mu sync.Mutex
+	// guests counts the connections of each uid but root's, all those of them. A
+	// peer that the kernel does not name counts under root's number, which no guest has.
+	guests map[uint32]int
+	all    int
 }
 
 // Listen makes the socket, connectable by everybody, in a directory that it
@@ -44,7 +48,7 @@ func Listen(path string) (*Listener, error) {
 		lock.Close()
 		return nil, fmt.Errorf("listen: %w", err)
 	}
-	return &Listener{UnixListener: l, path: path, lock: lock}, nil
+	return &Listener{UnixListener: l, path: path, lock: lock, guests: map[uint32]int{}}, nil
 }
 
 // bind replaces whatever socket is there. The lock is held, so it is stale.
@@ -83,8 +87,8 @@ func lockFile(path string) (*os.File, error) {
 	return f, nil
 }
 
-// Accept waits for a peer. Peers other than root beyond maxGuests are turned
-// away without an answer.
+// Accept waits for a peer. Peers other than root beyond maxGuests and maxPerGuest
+// are turned away without an answer.
 func (l *Listener) Accept() (net.Conn, error) {
 	for {
 		c, err := l.AcceptUnix()
@@ -110,12 +114,23 @@ func (l *Listener) admit(c *conn) bool {
 	}
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	if l.guests >= maxGuests {
+	if l.all >= maxGuests || l.guests[c.peer.uid] >= maxPerGuest {
 		return false
 	}
-	l.guests++
+	l.guests[c.peer.uid]++
+	l.all++
 	c.guest = true
 	return true
+}
+
+// dismiss makes room for another guest.
+func (l *Listener) dismiss(uid uint32) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	l.all--
+	if l.guests[uid]--; l.guests[uid] == 0 {
+		delete(l.guests, uid)
+	}
 }
 
 // conn is a connection that knows its peer.
@@ -131,9 +146,7 @@ type conn struct {
 func (c *conn) Close() error {
 	c.once.Do(func() {
 		if c.guest {
-			c.l.mu.Lock()
-			c.l.guests--
-			c.l.mu.Unlock()
+			c.l.dismiss(c.peer.uid)
 		}
 	})
 	return c.UnixConn.Close()

@@ -6,7 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
-	"log"
+	"log/slog"
 	"net"
 	"net/http"
 	"sync"
@@ -42,17 +42,18 @@ const (
 )
 
 // Serve answers on l until ctx ends, then lets running requests finish for a
-// few seconds. It closes l.
-func Serve(ctx context.Context, l *Listener, c Control) error {
+// few seconds. It closes l. What is wrong with this program, not with a request, is
+// logged to log.
+func Serve(ctx context.Context, l *Listener, c Control, log *slog.Logger) error {
 	srv := &http.Server{
-		Handler:           handler(c),
+		Handler:           survive(handler(c), log),
 		ConnContext:       withPeer,
 		ReadHeaderTimeout: headerTimeout,
 		ReadTimeout:       readTimeout,
 		WriteTimeout:      writeTimeout,
 		IdleTimeout:       idleTimeout,
 		MaxHeaderBytes:    maxHeader,
-		ErrorLog:          log.New(io.Discard, "", 0), // what goes wrong is the peer's affair, and is told to it
+		ErrorLog:          slog.NewLogLogger(log.Handler(), slog.LevelError),
 		BaseContext:       func(net.Listener) context.Context { return ctx },
 	}
 	done := make(chan error, 1)

@@ -4,6 +4,7 @@ import (
 	"bufio"
 	"context"
 	"fmt"
+	"log/slog"
 	"net/http"
 	"os"
 	"os/exec"
@@ -55,7 +56,9 @@ func TestPeerThatIsGone(t *testing.T) {
 	}
 	ctx, cancel := context.WithCancel(context.Background())
 	done := make(chan error)
-	go func() { done <- controlrpc.Serve(ctx, l, control.New(control.Config{Engine: controltest.NewEngine()})) }()
+	go func() {
+		done <- controlrpc.Serve(ctx, l, control.New(control.Config{Engine: controltest.NewEngine()}), slog.New(slog.DiscardHandler))
+	}()
 	if got := deletePolicy(t, f); got != http.StatusForbidden {
 		t.Errorf("status %d, want %d", got, http.StatusForbidden)
 	}

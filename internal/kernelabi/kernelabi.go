@@ -82,6 +82,18 @@ func (r Report) Err() error {
 	return errors.Join(errs...)
 }
 
+// Usable is Err, and also an [UnsupportedError] if it is not known whether the
+// kernel would call BPF programs at all: an engine must not take that on trust.
+func (r Report) Usable() error {
+	if err := r.Err(); err != nil {
+		return err
+	}
+	if f, ok := r.Feature(LSMList); ok && f.State == Unknown {
+		return &UnsupportedError{Feature: f.Name, Min: f.Min, Detail: f.Detail, Fix: f.Fix}
+	}
+	return nil
+}
+
 // UnsupportedError says that this kernel, as configured or booted, lacks a feature.
 type UnsupportedError struct {
 	// Feature is the name of the probe.

@@ -170,6 +170,25 @@ func TestErrCarriesFix(t *testing.T) {
 	}
 }
 
+// TestUsable: what nobody was allowed to see is no error to whoever asks, and one
+// to an engine if it is the list of security modules.
+func TestUsable(t *testing.T) {
+	files := full(t)
+	if err := probe(t, files, nil).Usable(); err != nil {
+		t.Errorf("full machine: %v", err)
+	}
+	delete(files, "sys/kernel/security/lsm")
+	r := probe(t, files, nil)
+	var unsupported *kernelabi.UnsupportedError
+	if err := r.Usable(); r.Err() != nil || !errors.As(err, &unsupported) || unsupported.Feature != kernelabi.LSMList || unsupported.Hint() == "" {
+		t.Errorf("no list: Err() = %v, Usable() = %v; want nil and %s with a fix", r.Err(), err, kernelabi.LSMList)
+	}
+	files["sys/kernel/security/lsm"] = "yama"
+	if err := probe(t, files, nil).Usable(); err == nil {
+		t.Error("bpf is not in the list, Usable() = nil")
+	}
+}
+
 func TestParseVersion(t *testing.T) {
 	tests := []struct {
 		in   string

@@ -11,6 +11,7 @@ import (
 	"os"
 	"path/filepath"
 	"strings"
+	"syscall"
 
 	"golang.org/x/sys/unix"
 
@@ -85,6 +86,9 @@ func (s *Store) takeLock() (err error) {
 	if !info.IsDir() {
 		return fmt.Errorf("not a directory: %w", unix.ENOTDIR)
 	}
+	if owner, own := ownerOf(info), os.Geteuid(); owner != own {
+		return fmt.Errorf("directory belongs to uid %d and must belong to uid %d (run: chown -R %d %s): %w", owner, own, own, s.dir, fs.ErrPermission)
+	}
 	if info.Mode()&othersMayWrite != 0 {
 		return fmt.Errorf("directory may be written by others (run: chmod go-w %s): %w", s.dir, fs.ErrPermission)
 	}
@@ -93,6 +97,15 @@ func (s *Store) takeLock() (err error) {
 		return fmt.Errorf("%w (stop the daemon that has it open, or talk to it instead)", ErrLocked)
 	}
 	return err
+}
+
+// ownerOf is the uid of whoever could give the directory any permissions; -1 if the
+// system does not say.
+func ownerOf(info fs.FileInfo) int {
+	if st, ok := info.Sys().(*syscall.Stat_t); ok {
+		return int(st.Uid)
+	}
+	return -1
 }
 
 // settle makes durable what can be seen: a process that died between rename and

@@ -202,6 +202,24 @@ func TestLock(t *testing.T) {
 	open(t, dir)
 }
 
+// TestOwner: whoever owns the directory could change it between two starts, so it
+// must be whoever runs.
+func TestOwner(t *testing.T) {
+	dir := "/" // root's, and so another's unless root runs this
+	if os.Geteuid() == 0 {
+		dir = t.TempDir()
+		ok(t, os.Chown(dir, 65534, 65534))
+	}
+	_, err := store.Open(dir)
+	if !errors.Is(err, fs.ErrPermission) || !strings.Contains(err.Error(), "must belong to uid") {
+		t.Errorf("a directory of another user: %v, want ErrPermission", err)
+	}
+	if os.Geteuid() == 0 {
+		ok(t, os.Chown(dir, 0, 0))
+		open(t, dir)
+	}
+}
+
 func TestNoGarbage(t *testing.T) {
 	dir := t.TempDir()
 	s := open(t, dir)

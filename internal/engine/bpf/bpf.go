@@ -69,7 +69,7 @@ func Open(o Options) (*Engine, error) {
 	defer releaseTypes()
 	mountSecurityfs()
 	report := kernelabi.Probe()
-	if err := usable(report); err != nil {
+	if err := report.Usable(); err != nil {
 		return nil, fmt.Errorf("open bpf engine: %w", err)
 	}
 	e := &Engine{log: o.Log, root: o.PinDir, maps: map[string]*ebpf.Map{}, links: map[string]link.Link{}}
@@ -195,18 +195,6 @@ func mountSecurityfs() {
 	if unix.Statfs(dir, &st) == nil && st.Type != unix.SECURITYFS_MAGIC {
 		_ = unix.Mount("securityfs", dir, "securityfs", unix.MS_NOSUID|unix.MS_NODEV|unix.MS_NOEXEC, "")
 	}
-}
-
-// usable refuses a kernel that lacks something, and one that does not let itself
-// be asked whether it will call the programs at all.
-func usable(r kernelabi.Report) error {
-	if err := r.Err(); err != nil {
-		return err
-	}
-	if f, ok := r.Feature(kernelabi.LSMList); ok && f.State == kernelabi.Unknown {
-		return &kernelabi.UnsupportedError{Feature: f.Name, Min: f.Min, Detail: f.Detail, Fix: f.Fix}
-	}
-	return nil
 }
 
 // releaseTypes gives back the memory of the kernel's BTF, tens of megabytes that
