@@ -73,12 +73,40 @@ func mountAll(t *testing.T) {
 			linkUserKeyring(t)
 			openVolume(t, "volume", os.Getenv("ROOT_HASH"), "/signed", "--root-hash-signature=/images/roothash.p7s")
 		}
+		sealVolume(t)
 		tool(t, "mount", "-o", "loop", "/images/files.img", "/files")
 		tool(t, "fsverity", "enable", "/files/sealed")
 		trustFileSignatures(t)
 		tool(t, "fsverity", "enable", "/files/signed", "--signature=/images/digest.p7s")
 		mountOverlays(t)
 	})
+}
+
+// bothHash is the root hash of the volume at /both.
+var bothHash string
+
+// sealVolume makes a dm-verity volume of a file system that holds an fs-verity file:
+// what has both facts.
+func sealVolume(t *testing.T) {
+	t.Helper()
+	data, err := os.ReadFile("/images/files.img")
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := os.WriteFile("/images/both.img", data, 0o600); err != nil {
+		t.Fatal(err)
+	}
+	if err := os.MkdirAll("/both", 0o755); err != nil {
+		t.Fatal(err)
+	}
+	tool(t, "mount", "-o", "loop", "/images/both.img", "/both")
+	tool(t, "fsverity", "enable", "/both/sealed")
+	if err := unix.Unmount("/both", 0); err != nil {
+		t.Fatal(err)
+	}
+	_, rest, _ := strings.Cut(tool(t, "veritysetup", "format", "/images/both.img", "/images/both.hash"), "Root hash:")
+	bothHash = strings.Fields(rest)[0]
+	openVolume(t, "both", bothHash, "/both")
 }
 
 // mountOverlays puts an overlay over each file system that gives facts, and one over
@@ -204,6 +232,15 @@ func rootHash(t *testing.T, variable string) digest.Digest {
 	return digest.New("sha256", sum)
 }
 
+func bothDigest(t *testing.T) digest.Digest {
+	t.Helper()
+	d, err := digest.Parse("sha256:" + bothHash)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return d
+}
+
 func subjects(t *testing.T, e *bpf.Engine) []subject {
 	t.Helper()
 	mountAll(t)
@@ -213,6 +250,7 @@ func subjects(t *testing.T, e *bpf.Engine) []subject {
 	if err := os.WriteFile("/probe", []byte("#!/no-such-interpreter\n"), 0o755); err != nil {
 		t.Fatal(err)
 	}
+	both := bothDigest(t)
 	list := []subject{
 		{name: "initramfs", path: "/probe", facts: eval.Evidence{BootVerified: true}},
 		{name: "tmpfs", path: "/tmp/probe"},
@@ -220,6 +258,8 @@ func subjects(t *testing.T, e *bpf.Engine) []subject {
 		{name: "volume", path: "/volume/probe", facts: eval.Evidence{RootHash: rootHash(t, "ROOT_HASH")}},
 		{name: "other volume", path: "/other/probe", facts: eval.Evidence{RootHash: rootHash(t, "OTHER_HASH")}},
 		{name: "plain file", path: "/files/plain"},
+		{name: "sealed file on a volume", path: "/both/sealed", facts: eval.Evidence{RootHash: both, FileDigest: measure(t, "/both/sealed")}},
+		{name: "plain file on that volume", path: "/both/plain", facts: eval.Evidence{RootHash: both}},
 		{name: "sealed file", path: "/files/sealed", facts: eval.Evidence{FileDigest: measure(t, "/files/sealed")}},
 		{name: "file with a signature", path: "/files/signed", facts: eval.Evidence{FileDigest: measure(t, "/files/signed"), FileDigestSigned: signaturesWork()}},
 	}
@@ -275,6 +315,8 @@ func policies(t *testing.T) [][]string {
 		{"DEFAULT action=ALLOW", "op=EXECUTE boot_verified=FALSE action=DENY"},
 		{"DEFAULT action=DENY", "op=EXECUTE dmverity_roothash=" + other.String() + " action=DENY", "op=EXECUTE dmverity_roothash=" + root.String() + " dmverity_signature=FALSE action=ALLOW"},
 		{"DEFAULT action=ALLOW", "DEFAULT op=EXECUTE action=DENY", "op=EXECUTE dmverity_roothash=" + root.String() + " fsverity_digest=" + sealed.String() + " action=ALLOW"},
+		{"DEFAULT action=DENY", "op=EXECUTE dmverity_roothash=" + bothDigest(t).String() + " fsverity_digest=" + sealed.String() + " action=ALLOW"},
+		{"DEFAULT action=ALLOW", "op=EXECUTE fsverity_digest=" + sealed.String() + " dmverity_roothash=" + bothDigest(t).String() + " action=DENY", "op=EXECUTE fsverity_digest=" + sealed.String() + " action=ALLOW"},
 		{"DEFAULT action=DENY", "op=EXECUTE dmverity_roothash=SHA256:" + os.Getenv("ROOT_HASH") + " action=ALLOW", "op=KMODULE action=ALLOW"},
 		{"DEFAULT action=DENY", "op=EXECUTE boot_verified=TRUE boot_verified=FALSE action=ALLOW"},
 	}
