@@ -65,7 +65,7 @@ func serveWithoutKernel(socket, state, trusted string) error {
 		return err
 	}
 	defer st.Close()
-	c := control.New(control.Config{Store: st, Keyring: ring, Engine: controltest.NewEngine()})
+	c := control.New(control.Config{Store: st, Verifier: control.Certificates(ring), Engine: controltest.NewEngine()})
 	if err := c.Start(); err != nil {
 		return err
 	}

@@ -48,7 +48,7 @@ func serve(ctx context.Context, cfg config, open opener, log *slog.Logger) error
 		return err
 	}
 	defer eng.Close()
-	c := control.New(control.Config{Store: st, Keyring: ring, Engine: eng, Log: log, Boot: boot, Problems: skipped})
+	c := control.New(control.Config{Store: st, Verifier: control.Certificates(ring), Engine: eng, Log: log, Boot: boot, Problems: skipped})
 	files, err := mountTree(cfg.fs, c, log)
 	if err != nil {
 		return err

@@ -1,7 +1,7 @@
 // Package control is the life cycle of policies on one machine: new, update,
 // activate, delete, enforce and success_audit, with the order of checks and the
 // errno of the kernel's own interface (security/ipe/fs.c, policy_fs.c), on top of
-// a store, a keyring and an engine.
+// a store, a verifier and an engine.
 //
 // It adds three things to what the kernel does. Signed policies, the choice of
 // the active one and the mode survive reboots. So does the lowest acceptable
@@ -34,14 +34,13 @@ import (
 
 	"github.com/ipe-linux/ipe/internal/engine"
 	"github.com/ipe-linux/ipe/policy"
-	"github.com/ipe-linux/ipe/sign"
 )
 
 // Config is what a Control works with.
 type Config struct {
-	Store   Store
-	Keyring *sign.Keyring
-	Engine  engine.Engine
+	Store    Store
+	Verifier Verifier
+	Engine   engine.Engine
 	// Log receives one line a decision, change or problem; nil discards them.
 	Log *slog.Logger
 	// Boot is the text of the unsigned policy that is active from Start on while
@@ -55,11 +54,11 @@ type Config struct {
 // Control is the state machine. Its methods may be called concurrently; those
 // that change something run one after the other.
 type Control struct {
-	store Store
-	ring  *sign.Keyring
-	eng   engine.Engine
-	log   *slog.Logger
-	boot  []byte
+	store    Store
+	verifier Verifier
+	eng      engine.Engine
+	log      *slog.Logger
+	boot     []byte
 	// bootPolicy is boot parsed, nil if there is none or it is invalid.
 	bootPolicy *deployed
 
@@ -106,7 +105,7 @@ func New(cfg Config) *Control {
 		log = slog.New(slog.DiscardHandler)
 	}
 	c := &Control{
-		store: cfg.Store, ring: cfg.Keyring, eng: cfg.Engine, log: log, boot: cfg.Boot,
+		store: cfg.Store, verifier: cfg.Verifier, eng: cfg.Engine, log: log, boot: cfg.Boot,
 		policies: map[string]*deployed{}, places: map[string]uint64{}, problems: map[string]string{},
 		mode:   engine.Mode{Enforce: true},
 		events: newRecorder(log),
@@ -131,26 +130,15 @@ var bootID = sha256.Sum256(nil)
 
 // open verifies and parses a message.
 func (c *Control) open(envelope []byte) (*deployed, error) {
-	e, err := sign.Verify(envelope, c.ring)
+	v, err := c.verifier.Verify(envelope)
 	if err != nil {
 		return nil, err
 	}
-	p, err := policy.Parse(e.Content)
+	p, err := policy.Parse(v.Content)
 	if err != nil {
 		return nil, fmt.Errorf("parse policy: %w", err)
 	}
-	return &deployed{name: p.Name, policy: p, envelope: envelope, id: e.SHA256, signers: signerNames(e)}, nil
-}
-
-// signerNames returns the subjects of the certificates that vouch for e.
-func signerNames(e *sign.Envelope) []string {
-	var names []string
-	for _, s := range e.Signers {
-		if s.Anchor != nil {
-			names = append(names, s.Anchor.Subject.String())
-		}
-	}
-	return names
+	return &deployed{name: p.Name, policy: p, envelope: envelope, id: v.SHA256, signers: v.By}, nil
 }
 
 // lookup returns the policy of that name.

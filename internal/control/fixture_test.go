@@ -44,7 +44,7 @@ func (m *machine) start() (*control.Control, error) {
 	if m.wrap != nil {
 		s = m.wrap(s)
 	}
-	c := control.New(control.Config{Store: s, Keyring: m.signer.Keyring(), Engine: m.engine, Boot: []byte(m.boot)})
+	c := control.New(control.Config{Store: s, Verifier: control.Certificates(m.signer.Keyring()), Engine: m.engine, Boot: []byte(m.boot)})
 	return c, c.Start()
 }
 

@@ -41,7 +41,7 @@ func TestStatusDuringChange(t *testing.T) {
 	var c *control.Control
 	var seen []string
 	eng := &peeking{Engine: m.engine, look: func(string) {}}
-	c = control.New(control.Config{Store: m.store, Keyring: m.signer.Keyring(), Engine: eng})
+	c = control.New(control.Config{Store: m.store, Verifier: control.Certificates(m.signer.Keyring()), Engine: eng})
 	if err := c.Start(); err != nil {
 		t.Fatal(err)
 	}

@@ -19,7 +19,7 @@ type Info struct {
 	Boot bool `json:"boot"`
 	// SHA256 is that of the signed message, in hex; of nothing for a boot policy.
 	SHA256 string `json:"sha256"`
-	// Signers are the subjects of the trusted certificates that vouch for it.
+	// Signers are those who vouch for it: the subjects of trusted certificates.
 	Signers []string `json:"signers"`
 	Rules   int      `json:"rules"`
 	// Error says why the policy cannot be used; empty if it can.
@@ -51,8 +51,10 @@ type Status struct {
 	// slow follower of Events did not get.
 	Recorded uint64 `json:"recorded"`
 	Missed   uint64 `json:"missed"`
-	// Anchors is the number of trusted certificates.
+	// Anchors is the number of trusted certificates; Trust has it, too.
 	Anchors int `json:"anchors"`
+	// Trust says who may sign policies.
+	Trust Trust `json:"trust"`
 }
 
 func (d *deployed) digest() string { return "sha256:" + hex.EncodeToString(d.id[:]) }
@@ -113,7 +115,8 @@ func (c *Control) Status() Status {
 	st, err := c.eng.State()
 	active, mode := c.current()
 	s := Status{Engine: c.eng.Name(), Mode: mode, Kernel: st, Capabilities: c.eng.Capabilities(),
-		Anchors: len(c.ring.Certificates()), Problems: []string{}}
+		Trust: c.verifier.Trust(), Problems: []string{}}
+	s.Anchors = s.Trust.Certificates
 	if active != nil {
 		i := c.infoOf(active)
 		s.Active = &i

@@ -79,7 +79,7 @@ func TestSummary(t *testing.T) {
 			tt.wrong.Engine = m.engine
 			state := tt.wrong.state
 			tt.wrong.state = nil
-			c := control.New(control.Config{Store: m.store, Keyring: m.signer.Keyring(), Engine: &tt.wrong, Boot: []byte(tt.boot)})
+			c := control.New(control.Config{Store: m.store, Verifier: control.Certificates(m.signer.Keyring()), Engine: &tt.wrong, Boot: []byte(tt.boot)})
 			if err := errors.Join(c.Start(), c.SetMode(tt.mode)); err != nil {
 				t.Fatal(err)
 			}
@@ -96,7 +96,7 @@ func TestSummaryOfUnreadableState(t *testing.T) {
 	m := newMachine(t)
 	m.started()
 	eng := &wrong{Engine: m.engine, stateErr: errors.New("map is gone")}
-	c := control.New(control.Config{Store: m.store, Keyring: m.signer.Keyring(), Engine: eng})
+	c := control.New(control.Config{Store: m.store, Verifier: control.Certificates(m.signer.Keyring()), Engine: eng})
 	if err := c.Start(); err != nil {
 		t.Fatal(err)
 	}
@@ -108,7 +108,7 @@ func TestEvents(t *testing.T) {
 	m.boot = text("site", "1.0.0") + "DEFAULT op=KMODULE action=ALLOW\n"
 	m.started()
 	var log bytes.Buffer
-	c := control.New(control.Config{Store: m.store, Keyring: m.signer.Keyring(), Engine: m.engine, Boot: []byte(m.boot),
+	c := control.New(control.Config{Store: m.store, Verifier: control.Certificates(m.signer.Keyring()), Engine: m.engine, Boot: []byte(m.boot),
 		Log: slog.New(slog.NewTextHandler(&log, nil))})
 	if err := c.Start(); err != nil {
 		t.Fatal(err)

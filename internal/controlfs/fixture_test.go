@@ -37,7 +37,7 @@ func newControl(tb testing.TB, ring *sign.Keyring, boot string) *control.Control
 		tb.Fatal(err)
 	}
 	tb.Cleanup(func() { st.Close() })
-	c := control.New(control.Config{Store: st, Keyring: ring, Engine: controltest.NewEngine(), Boot: []byte(boot)})
+	c := control.New(control.Config{Store: st, Verifier: control.Certificates(ring), Engine: controltest.NewEngine(), Boot: []byte(boot)})
 	if err := c.Start(); err != nil {
 		tb.Fatal(err)
 	}

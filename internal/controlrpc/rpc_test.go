@@ -91,7 +91,7 @@ func serve(t *testing.T) *fixture {
 		t.Fatal(err)
 	}
 	f := &fixture{socket: filepath.Join(dir, "run", "iped.sock"), signer: controltest.NewSigner(t, "signer"), engine: controltest.NewEngine()}
-	c := control.New(control.Config{Store: st, Keyring: f.signer.Keyring(), Engine: f.engine})
+	c := control.New(control.Config{Store: st, Verifier: control.Certificates(f.signer.Keyring()), Engine: f.engine})
 	if err := c.Start(); err != nil {
 		t.Fatal(err)
 	}

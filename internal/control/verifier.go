@@ -1,0 +1,58 @@
+package control
+
+import "github.com/ipe-linux/ipe/sign"
+
+// Verifier decides whose policies are taken.
+type Verifier interface {
+	// Verify returns what a message contains and who vouches for it. Errors wrap one
+	// of the sentinels of package sign, or are those of the system.
+	Verify(message []byte) (Verified, error)
+	// Trust describes whom it trusts.
+	Trust() Trust
+}
+
+// Verified is a message that somebody trusted has signed.
+type Verified struct {
+	*sign.Envelope
+	// By names who vouches for it, for people to read.
+	By []string
+}
+
+// Trust says who may sign policies.
+type Trust struct {
+	// Kind is TrustCertificates or another word for where the trust comes from.
+	Kind string `json:"kind"`
+	// Certificates is the number of certificates that iped was given.
+	Certificates int `json:"certificates"`
+}
+
+// TrustCertificates is the kind of trust in certificates that iped was given.
+const TrustCertificates = "certificates"
+
+// Certificates is a Verifier that trusts a keyring.
+func Certificates(ring *sign.Keyring) Verifier { return certificates{ring} }
+
+type certificates struct{ ring *sign.Keyring }
+
+func (c certificates) Verify(message []byte) (Verified, error) {
+	e, err := sign.Verify(message, c.ring)
+	if err != nil {
+		return Verified{}, err
+	}
+	return Verified{Envelope: e, By: anchorsOf(e)}, nil
+}
+
+func (c certificates) Trust() Trust {
+	return Trust{Kind: TrustCertificates, Certificates: len(c.ring.Certificates())}
+}
+
+// anchorsOf returns the subjects of the certificates that vouch for e.
+func anchorsOf(e *sign.Envelope) []string {
+	var names []string
+	for _, s := range e.Signers {
+		if s.Anchor != nil {
+			names = append(names, s.Anchor.Subject.String())
+		}
+	}
+	return names
+}
