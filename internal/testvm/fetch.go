@@ -2,81 +2,108 @@ package testvm
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"os"
 	"os/exec"
 	"path/filepath"
+	"slices"
 	"strings"
 )
 
-// fetch downloads and unpacks the package that the series' metapackage depends on
-// and makes it the one in use. The caller holds the lock of the series. Nothing
+// fetch downloads and unpacks the packages that the series' metapackage leads to
+// and makes them the kernel in use. The caller holds the lock of the series. Nothing
 // is installed on the host; a crash leaves no half-unpacked kernel in use.
 func fetch(ctx context.Context, cache, name string) (Kernel, error) {
-	pkg, version, err := resolve(ctx, metapackages[name])
+	k, err := fetchSeries(ctx, cache, name)
 	if err != nil {
 		return Kernel{}, fmt.Errorf("fetch kernel %s: %w (scripts/setup prepares the machine)", name, err)
 	}
-	dir := pkg + "_" + version
+	return k, nil
+}
+
+func fetchSeries(ctx context.Context, cache, name string) (Kernel, error) {
+	from := origins[name]
+	a, err := openArchive(ctx, cache, from.suite)
+	if err != nil {
+		return Kernel{}, err
+	}
+	packages, err := a.resolve(ctx, from.meta)
+	if err != nil {
+		return Kernel{}, err
+	}
+	dir := packages[0].name + "_" + packages[0].version
 	if _, err := open(cache, name, dir); err != nil {
-		if err := unpack(ctx, pkg+"="+version, filepath.Join(cache, dir)); err != nil {
-			return Kernel{}, fmt.Errorf("fetch kernel %s: %w", name, err)
+		if err := a.unpack(ctx, packages, filepath.Join(cache, dir)); err != nil {
+			return Kernel{}, err
 		}
 	}
 	k, err := open(cache, name, dir)
 	if err != nil {
 		return Kernel{}, err
 	}
-	if err := relink(dir, filepath.Join(cache, name)); err != nil {
-		return Kernel{}, fmt.Errorf("fetch kernel %s: %w", name, err)
-	}
-	return k, nil
+	return k, relink(dir, filepath.Join(cache, name))
 }
 
-// resolve finds the image package, and its version, that a metapackage asks for.
-func resolve(ctx context.Context, meta string) (pkg, version string, err error) {
-	out, err := output(ctx, "", "apt-cache", "show", "--no-all-versions", meta)
+// resolve finds the image package that a metapackage asks for, and all packages of
+// the same kernel that this one needs: newer ones are in several parts.
+func (a archive) resolve(ctx context.Context, meta string) ([]dependency, error) {
+	description, err := a.show(ctx, meta)
 	if err != nil {
-		return "", "", err
+		return nil, err
 	}
-	return parseDepends(out)
-}
-
-// parseDepends reads "Depends: linux-image-X (= V)" from a package description.
-func parseDepends(description string) (pkg, version string, err error) {
-	for line := range strings.Lines(description) {
-		list, ok := strings.CutPrefix(line, "Depends:")
-		if !ok {
-			continue
+	image, err := imageOf(exactDepends(description))
+	if err != nil {
+		return nil, fmt.Errorf("resolve %s: %w", meta, err)
+	}
+	all := []dependency{image}
+	for i := 0; i < len(all); i++ {
+		description, err := a.show(ctx, all[i].name)
+		if err != nil {
+			return nil, err
 		}
-		for dep := range strings.SplitSeq(list, ",") {
-			f := strings.Fields(strings.NewReplacer("(", " ", ")", " ").Replace(dep))
-			if len(f) == 3 && f[1] == "=" && strings.HasPrefix(f[0], "linux-image-") {
-				return f[0], f[2], nil
+		for _, d := range exactDepends(description) {
+			if !slices.Contains(all, d) {
+				all = append(all, d)
 			}
 		}
 	}
-	return "", "", fmt.Errorf("resolve metapackage: it depends on no exact image package")
+	return all, nil
 }
 
-// unpack downloads one package and unpacks it as dst, which appears whole or not at all.
-func unpack(ctx context.Context, pkg, dst string) error {
+// imageOf picks the kernel image among a metapackage's dependencies.
+func imageOf(needs []dependency) (dependency, error) {
+	for _, d := range needs {
+		if strings.HasPrefix(d.name, "linux-image-") {
+			return d, nil
+		}
+	}
+	return dependency{}, errors.New("it depends on no exact image package")
+}
+
+// unpack downloads packages and unpacks them as dst, which appears whole or not at all.
+func (a archive) unpack(ctx context.Context, packages []dependency, dst string) error {
 	tmp, err := os.MkdirTemp(filepath.Dir(dst), ".unpack-")
 	if err != nil {
 		return err
 	}
 	defer os.RemoveAll(tmp)
-	// The download user of apt may not enter the cache; run as root, apt would warn.
-	if _, err := output(ctx, tmp, "apt-get", "-q", "-o", "APT::Sandbox::User=root", "download", pkg); err != nil {
+	args := []string{"download"}
+	for _, p := range packages {
+		args = append(args, p.name+"="+p.version)
+	}
+	if _, err := a.run(ctx, tmp, "apt-get", args...); err != nil {
 		return err
 	}
 	debs, err := filepath.Glob(filepath.Join(tmp, "*.deb"))
-	if err != nil || len(debs) != 1 {
-		return fmt.Errorf("download %s: %d packages came", pkg, len(debs))
+	if err != nil || len(debs) != len(packages) {
+		return fmt.Errorf("download %v: %d packages came", packages, len(debs))
 	}
 	root := filepath.Join(tmp, "root")
-	if _, err := output(ctx, tmp, "dpkg-deb", "-x", debs[0], root); err != nil {
-		return err
+	for _, deb := range debs {
+		if _, err := output(ctx, tmp, "dpkg-deb", "-x", deb, root); err != nil {
+			return err
+		}
 	}
 	if err := os.RemoveAll(dst); err != nil {
 		return err

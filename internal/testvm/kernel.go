@@ -8,11 +8,12 @@ import (
 	"os"
 	"path/filepath"
 	"slices"
+	"strings"
 )
 
 // Kernel is an unpacked kernel package.
 type Kernel struct {
-	// Name is the series, "6.1" or "6.12".
+	// Name is the series: "6.1", "6.12" or "newest".
 	Name string
 	// Release is what uname -r prints in the guest.
 	Release string
@@ -23,27 +24,70 @@ type Kernel struct {
 }
 
 // Image is the host path of the bootable kernel image.
-func (k Kernel) Image() string { return filepath.Join(k.Dir, "boot", "vmlinuz-"+k.Release) }
+func (k Kernel) Image() string {
+	return k.part(filepath.Join("boot", "vmlinuz-"+k.Release), "vmlinuz")
+}
 
 // Config is the host path of the kernel's build configuration.
-func (k Kernel) Config() string { return filepath.Join(k.Dir, "boot", "config-"+k.Release) }
+func (k Kernel) Config() string {
+	return k.part(filepath.Join("boot", "config-"+k.Release), "config")
+}
+
+// HasIPE tells whether the kernel was built with IPE of its own.
+func (k Kernel) HasIPE() (bool, error) {
+	config, err := os.ReadFile(k.Config())
+	if err != nil {
+		return false, fmt.Errorf("read configuration of kernel %s: %w", k.Name, err)
+	}
+	return slices.Contains(strings.Split(string(config), "\n"), "CONFIG_SECURITY_IPE=y"), nil
+}
+
+// part is where a file is: in /boot, or with the modules, as newer packages have it.
+func (k Kernel) part(inBoot, withModules string) string {
+	if file := filepath.Join(k.Dir, inBoot); exists(file) {
+		return file
+	}
+	return filepath.Join(k.moduleDir(), withModules)
+}
 
 // moduleDir is the host directory of the kernel's modules.
-func (k Kernel) moduleDir() string { return filepath.Join(k.Dir, "lib", "modules", k.Release) }
+func (k Kernel) moduleDir() string { return filepath.Join(moduleRoot(k.Dir), k.Release) }
+
+// moduleRoot is the directory of all modules in an unpacked package.
+func moduleRoot(dir string) string {
+	if old := filepath.Join(dir, "lib", "modules"); exists(old) {
+		return old
+	}
+	return filepath.Join(dir, "usr", "lib", "modules")
+}
+
+func exists(file string) bool {
+	_, err := os.Stat(file)
+	return err == nil
+}
 
 // ErrUnknownKernel means that no kernel series of that name is tested.
 var ErrUnknownKernel = errors.New("no such kernel series")
 
-// metapackages depend on the newest package of their series. No version is ever
-// pinned, because archives drop old ones.
-var metapackages = map[string]string{
-	"6.1":  "linux-image-cloud-amd64",
-	"6.12": "linux-image-6.12-cloud-amd64",
+// origin is where a series comes from.
+type origin struct {
+	// meta depends on the newest package of the series.
+	meta string
+	// suite is where it is, if not among the machine's own suites.
+	suite string
+}
+
+// origins names no version, because archives drop old ones.
+var origins = map[string]origin{
+	"6.1":    {meta: "linux-image-cloud-amd64"},
+	"6.12":   {meta: "linux-image-6.12-cloud-amd64"},
+	"newest": {meta: "linux-image-cloud-amd64", suite: "trixie-backports"},
 }
 
 // KernelNames lists the series that everything is tested on, oldest first: the
-// oldest kernel supported, which has no IPE, and one that has IPE itself.
-func KernelNames() []string { return []string{"6.1", "6.12"} }
+// oldest kernel supported, which has no IPE; one that has IPE itself; and the
+// newest that Debian builds for a release.
+func KernelNames() []string { return []string{"6.1", "6.12", "newest"} }
 
 // Kernels gives every kernel of KernelNames, from the cache or else from the
 // Debian archive.
@@ -107,7 +151,7 @@ func cached(cache, name string) (Kernel, error) {
 // open checks that an unpacked package holds one kernel.
 func open(cache, name, dir string) (Kernel, error) {
 	k := Kernel{Name: name, Package: dir, Dir: filepath.Join(cache, dir)}
-	releases, err := os.ReadDir(filepath.Join(k.Dir, "lib", "modules"))
+	releases, err := os.ReadDir(moduleRoot(k.Dir))
 	if err != nil {
 		return Kernel{}, fmt.Errorf("open kernel %s: %w", name, err)
 	}

@@ -163,7 +163,10 @@ func overlays(t *testing.T) []subject {
 }
 
 // signaturesWork: this guest's kernel takes root-hash signatures of the test key.
-func signaturesWork() bool { return os.Getenv("KERNEL_NAME") == "6.12" }
+func signaturesWork() bool {
+	name := os.Getenv("KERNEL_NAME") // not set where there is no firmware to vouch for the key
+	return name != "" && name != "6.1"
+}
 
 // linkUserKeyring lets the kernel find the key that veritysetup puts there.
 func linkUserKeyring(t *testing.T) {

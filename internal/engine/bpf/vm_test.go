@@ -18,15 +18,15 @@ import (
 
 func TestEngineOnKernels(t *testing.T) {
 	images := makeImages(t)
-	for _, k := range vmtest.Kernels(t) {
+	for _, k := range vmtest.Kernels(t)[:2] { // the newest has facts elsewhere
 		t.Run(k.Name, func(t *testing.T) {
 			files := images.files(t)
 			vmtest.RunPackage(t, testvm.Config{
 				Kernel:  k,
 				Modules: []string{"dm-verity", "loop", "squashfs", "overlay"},
 				Files:   files,
-				// 6.12 takes root-hash signatures from the key that the firmware vouches for.
-				UEFI: k.Name == "6.12",
+				// Newer ones take root-hash signatures from the key that the firmware vouches for.
+				UEFI: k.Name != "6.1",
 				Env:  []string{"ROOT_HASH=" + images.root, "OTHER_HASH=" + images.other, "KERNEL_NAME=" + k.Name},
 			}, "-test.run=^TestEngine")
 		})

@@ -36,7 +36,7 @@ func fetch(ctx context.Context, update bool) error {
 		if err != nil {
 			return err
 		}
-		fmt.Printf("kernel %-5s %s\n", k.Name, k.Dir)
+		fmt.Printf("kernel %-6s %s\n", k.Name, k.Dir)
 	}
 	return nil
 }

@@ -38,7 +38,7 @@ func Kernels(t *testing.T) []testvm.Kernel {
 	return kernels
 }
 
-// Kernel gives one kernel by name, "6.1" or "6.12".
+// Kernel gives one kernel by the name of its series.
 func Kernel(t *testing.T, name string) testvm.Kernel {
 	t.Helper()
 	k, err := testvm.FindKernel(t.Context(), name)
