@@ -42,8 +42,9 @@ var table = map[string]row{
 	"internal/testvm/vmtest":       {3, "internal/testvm", ""},
 	"internal/testvm/oracle":       {3, "", "only tests: the kernel's own parser against ours"},
 	"internal/cmd/genlayout":       {4, "digest policy eval internal/ruletab", ""},
+	"internal/engine/proof":        {4, "policy eval internal/engine", "engines never see each other; this is what they share"},
 	"internal/control":             {4, "digest policy eval sign internal/store internal/engine", "it drives the interface, never a concrete engine"},
-	"internal/engine/bpf":          {4, "digest policy eval internal/engine internal/ruletab internal/kernelabi", ""},
+	"internal/engine/bpf":          {5, "digest policy eval internal/engine internal/engine/proof internal/ruletab internal/kernelabi", ""},
 	"internal/control/controltest": {5, "digest policy eval sign internal/control internal/engine", ""},
 
 	"internal/demo/row":       {0, "", "what guest and host tell each other"},
