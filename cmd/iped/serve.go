@@ -4,7 +4,6 @@ import (
 	"context"
 	"fmt"
 	"log/slog"
-	"os"
 	"runtime/debug"
 
 	"github.com/coreos/go-systemd/v22/daemon"
@@ -48,24 +47,15 @@ func serve(ctx context.Context, cfg config, open opener, log *slog.Logger) error
 		return err
 	}
 	defer eng.Close()
-	c := control.New(control.Config{Store: st, Verifier: control.Certificates(ring), Engine: eng, Log: log, Boot: boot, Problems: skipped})
+	mode, wrong := bootMode(eng.Name())
+	c := control.New(control.Config{Store: st, Verifier: control.Certificates(ring), Engine: eng, Log: log, Boot: boot, Mode: mode,
+		Problems: append(skipped, wrong...)})
 	files, err := mountTree(cfg.fs, c, log)
 	if err != nil {
 		return err
 	}
 	defer files.close()
 	return operate(ctx, c, l, files, eng, log)
-}
-
-func readBoot(name string) ([]byte, error) {
-	if name == "" {
-		return nil, nil
-	}
-	text, err := os.ReadFile(name)
-	if err != nil {
-		return nil, fmt.Errorf("read boot policy: %w", err)
-	}
-	return text, nil
 }
 
 // operate starts the life cycle, answers on l and waits for the end.

@@ -46,6 +46,8 @@ type Config struct {
 	// Boot is the text of the unsigned policy that is active from Start on while
 	// the store has none that is; nil for none.
 	Boot []byte
+	// Mode is what the kernel was booted with; it overrules the stored mode.
+	Mode BootMode
 	// Problems are what the caller found wrong and could do without; Status shows
 	// them.
 	Problems []error
@@ -61,6 +63,7 @@ type Control struct {
 	boot     []byte
 	// bootPolicy is boot parsed, nil if there is none or it is invalid.
 	bootPolicy *deployed
+	bootMode   BootMode
 
 	// change serialises the methods that change something. It is held while the
 	// engine works, mu never is, so that reading does not wait for the engine.
@@ -105,7 +108,7 @@ func New(cfg Config) *Control {
 		log = slog.New(slog.DiscardHandler)
 	}
 	c := &Control{
-		store: cfg.Store, verifier: cfg.Verifier, eng: cfg.Engine, log: log, boot: cfg.Boot,
+		store: cfg.Store, verifier: cfg.Verifier, eng: cfg.Engine, log: log, boot: cfg.Boot, bootMode: cfg.Mode,
 		policies: map[string]*deployed{}, places: map[string]uint64{}, problems: map[string]string{},
 		mode:   engine.Mode{Enforce: true},
 		events: newRecorder(log),

@@ -20,6 +20,7 @@ type machine struct {
 	signer *controltest.Signer
 	store  *store.Store
 	boot   string
+	mode   control.BootMode
 	// wrap puts something between control and store.
 	wrap func(control.Store) control.Store
 }
@@ -44,7 +45,7 @@ func (m *machine) start() (*control.Control, error) {
 	if m.wrap != nil {
 		s = m.wrap(s)
 	}
-	c := control.New(control.Config{Store: s, Verifier: control.Certificates(m.signer.Keyring()), Engine: m.engine, Boot: []byte(m.boot)})
+	c := control.New(control.Config{Store: s, Verifier: control.Certificates(m.signer.Keyring()), Engine: m.engine, Boot: []byte(m.boot), Mode: m.mode})
 	return c, c.Start()
 }
 

@@ -200,43 +200,44 @@ func (c *Control) delete(name string) error {
 	return nil
 }
 
-// SetMode changes enforce and success_audit. A mode that is set already is no
-// error. After an error the old one holds.
-func (c *Control) SetMode(m engine.Mode) error {
-	return c.changeMode(func(engine.Mode) engine.Mode { return m })
-}
-
-// SetEnforce changes enforce alone; see SetMode.
-func (c *Control) SetEnforce(on bool) error {
-	return c.changeMode(func(m engine.Mode) engine.Mode { m.Enforce = on; return m })
-}
-
-// SetSuccessAudit changes success_audit alone; see SetMode.
-func (c *Control) SetSuccessAudit(on bool) error {
-	return c.changeMode(func(m engine.Mode) engine.Mode { m.SuccessAudit = on; return m })
-}
-
-func (c *Control) changeMode(to func(engine.Mode) engine.Mode) error {
+// ChangeMode changes enforce, success_audit or both, and returns the mode that then
+// holds. What is set already is no error. After an error the old mode holds.
+func (c *Control) ChangeMode(ch ModeChange) (engine.Mode, error) {
 	c.change.Lock()
 	defer c.change.Unlock()
 	_, old := c.current()
-	m := to(old)
+	m, stored := ch.of(old), c.store.Mode()
+	next := c.bootMode.stored(stored, ch)
+	if m != old {
+		if err := c.eng.SetMode(m); err != nil {
+			return old, fmt.Errorf("set mode: engine: %w", err)
+		}
+	}
+	if next != stored {
+		if err := c.store.SetMode(next); err != nil {
+			return old, fmt.Errorf("set mode: %w", errors.Join(err, c.undoMode(m, old)))
+		}
+	}
+	if m != old {
+		c.modeBecame(m, old)
+	}
+	return m, nil
+}
+
+func (c *Control) undoMode(m, old engine.Mode) error {
 	if m == old {
 		return nil
 	}
-	if err := c.eng.SetMode(m); err != nil {
-		return fmt.Errorf("set mode: engine: %w", err)
-	}
-	if err := c.store.SetMode(toStore(m)); err != nil {
-		return fmt.Errorf("set mode: %w", errors.Join(err, c.eng.SetMode(old)))
-	}
+	return c.eng.SetMode(old)
+}
+
+func (c *Control) modeBecame(m, old engine.Mode) {
 	c.mu.Lock()
 	c.mode = m
 	delete(c.problems, problemMode)
 	c.mu.Unlock()
 	c.log.Info("mode changed", "enforcing", m.Enforce, "old_enforcing", old.Enforce, "success_audit", m.SuccessAudit)
 	c.prove()
-	return nil
 }
 
 // Mode returns the mode that was asked for; Status has the kernel's.

@@ -68,17 +68,6 @@ func (c *Control) readBoot() error {
 	return nil
 }
 
-func (c *Control) startMode() error {
-	mode := fromStore(c.store.Mode())
-	c.mu.Lock()
-	c.mode = mode
-	c.mu.Unlock()
-	if err := c.eng.SetMode(mode); err != nil {
-		return c.problem(problemMode, err)
-	}
-	return nil
-}
-
 // startPolicy adopts or activates what is to decide. A boot policy is never
 // adopted: all of them have the same ID, so the engine may hold an earlier text.
 func (c *Control) startPolicy() error {

@@ -4,7 +4,6 @@ import (
 	"errors"
 	"fmt"
 
-	"github.com/ipe-linux/ipe/internal/engine"
 	"github.com/ipe-linux/ipe/internal/store"
 	"github.com/ipe-linux/ipe/policy"
 )
@@ -103,12 +102,4 @@ func (c *Control) reopen(item store.Item) *deployed {
 		d.policy = p
 	}
 	return d
-}
-
-func toStore(m engine.Mode) store.Mode {
-	return store.Mode{Enforce: m.Enforce, SuccessAudit: m.SuccessAudit}
-}
-
-func fromStore(m store.Mode) engine.Mode {
-	return engine.Mode{Enforce: m.Enforce, SuccessAudit: m.SuccessAudit}
 }

@@ -54,17 +54,13 @@ type (
 	Record = control.Record
 	// Mode is how decisions take effect.
 	Mode = engine.Mode
+	// ModeChange says what to change.
+	ModeChange = control.ModeChange
 	// KernelState is what the engine read back from the kernel.
 	KernelState = engine.State
 	// SelfTest is the outcome of a self-test.
 	SelfTest = engine.SelfTest
 )
-
-// ModeChange says what to change; nil leaves a switch as it is.
-type ModeChange struct {
-	Enforce      *bool `json:"enforce,omitempty"`
-	SuccessAudit *bool `json:"success_audit,omitempty"`
-}
 
 // Error is a refusal as it travels.
 type Error struct {

@@ -9,7 +9,6 @@ import (
 	"log/slog"
 	"net"
 	"net/http"
-	"sync"
 	"time"
 
 	"github.com/ipe-linux/ipe/internal/control"
@@ -25,7 +24,7 @@ type Control interface {
 	List() []control.Info
 	Get(name string) (info control.Info, envelope, text []byte, err error)
 	Mode() engine.Mode
-	SetMode(m engine.Mode) error
+	ChangeMode(ch control.ModeChange) (engine.Mode, error)
 	Status() control.Status
 	Events(ctx context.Context, follow bool, fn func(control.Record) error) error
 }
@@ -74,8 +73,6 @@ func Serve(ctx context.Context, l *Listener, c Control, log *slog.Logger) error 
 // server holds the handlers.
 type server struct {
 	c Control
-	// modeChange is held from reading the mode to writing it.
-	modeChange sync.Mutex
 }
 
 func handler(c Control) http.Handler {
@@ -190,16 +187,7 @@ func (s *server) setMode(r *http.Request) (any, error) {
 	if err != nil {
 		return nil, err
 	}
-	s.modeChange.Lock()
-	defer s.modeChange.Unlock()
-	m := s.c.Mode()
-	if change.Enforce != nil {
-		m.Enforce = *change.Enforce
-	}
-	if change.SuccessAudit != nil {
-		m.SuccessAudit = *change.SuccessAudit
-	}
-	return m, s.c.SetMode(m)
+	return s.c.ChangeMode(change)
 }
 
 // events streams decisions, one JSON object a line.

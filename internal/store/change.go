@@ -84,10 +84,16 @@ func (s *Store) SetActive(name string) error {
 	}, nil)
 }
 
-// SetMode changes the mode.
+// SetMode changes the mode. What identifies a boot is printable ASCII without blanks,
+// of 64 bytes at most.
 func (s *Store) SetMode(m Mode) error {
 	s.mu.Lock()
 	defer s.mu.Unlock()
+	for _, boot := range []string{m.EnforceSince, m.SuccessAuditSince} {
+		if boot != "" && !isBoot(boot) {
+			return fmt.Errorf("set mode: boot %.80q: %w", boot, errLine)
+		}
+	}
 	next := s.index.clone()
 	next.mode = m
 	if err := s.commit(next); err != nil {

@@ -67,7 +67,7 @@ func damages() []damage {
 		{"index missing", remove("index"), "index", store.ErrCorrupt},
 		{"index too long", rewrite("index", func([]byte) []byte { return make([]byte, 5<<20) }), "index", store.ErrCorrupt},
 		{"index of another program", rewrite("index", func([]byte) []byte { return []byte("hello\n") }), "index", store.ErrCorrupt},
-		{"newer format", rewrite("index", resum("ipe-store 1", "ipe-store 2")), "index", store.ErrFormat},
+		{"newer format", rewrite("index", resum("ipe-store 1", "ipe-store 3")), "index", store.ErrFormat},
 		{"unknown line", rewrite("index", resum("mode", "more")), "index", store.ErrCorrupt},
 		{"mode of odd spelling", rewrite("index", resum("enforce=1", "enforce=2")), "index", store.ErrCorrupt},
 		{"leading zero", rewrite("index", resum("1.5.0", "01.5.0")), "index", store.ErrCorrupt},

@@ -16,8 +16,9 @@ import (
 
 // format is the number of the form in which an index is written:
 //
-//	ipe-store 1
+//	ipe-store 2
 //	mode enforce=1 success_audit=0
+//	since enforce BOOT
 //	floor HEXNAME 1.0.0
 //	policy HEXNAME 1.0.0 SHA256
 //	active HEXNAME
@@ -25,7 +26,9 @@ import (
 //
 // Floors and policies are sorted by name, of which the bytes are in hex; the sum
 // is over all that stands before its line. There is one way to write a state.
-const format = 1
+//
+// Format 1 knows no line "since"; it is read, and written where none is needed.
+const format = 2
 
 // maxIndex bounds the index in bytes: all names and numbers at their longest
 // are less than this.
@@ -59,10 +62,29 @@ func (x index) clone() index {
 	return x
 }
 
-// encode writes the index in the newest format.
+// What a line "since" is about.
+const (
+	sinceEnforce = "enforce"
+	sinceAudit   = "success_audit"
+)
+
+// format is the lowest that can hold x, so that an older program can read it.
+func (x index) format() int {
+	if x.mode.EnforceSince == "" && x.mode.SuccessAuditSince == "" {
+		return 1
+	}
+	return format
+}
+
+// encode writes the index.
 func (x index) encode() []byte {
 	var b bytes.Buffer
-	fmt.Fprintf(&b, "%s%d\nmode enforce=%d success_audit=%d\n", magic, format, bit(x.mode.Enforce), bit(x.mode.SuccessAudit))
+	fmt.Fprintf(&b, "%s%d\nmode enforce=%d success_audit=%d\n", magic, x.format(), bit(x.mode.Enforce), bit(x.mode.SuccessAudit))
+	for _, s := range []struct{ what, boot string }{{sinceEnforce, x.mode.EnforceSince}, {sinceAudit, x.mode.SuccessAuditSince}} {
+		if s.boot != "" {
+			fmt.Fprintf(&b, "since %s %s\n", s.what, s.boot)
+		}
+	}
 	for _, name := range slices.Sorted(maps.Keys(x.floors)) {
 		fmt.Fprintf(&b, "floor %x %v\n", name, x.floors[name])
 	}
@@ -95,8 +117,8 @@ func parseIndex(b []byte) (index, error) {
 	if !ok || !isIndex {
 		return index{}, fmt.Errorf("first line is not %q with a number: %w", magic, ErrCorrupt)
 	}
-	if number != strconv.Itoa(format) {
-		return index{}, fmt.Errorf("format %q, this program knows %d: %w", number, format, ErrFormat)
+	if number != "1" && number != strconv.Itoa(format) {
+		return index{}, fmt.Errorf("format %q, this program knows 1 to %d: %w", number, format, ErrFormat)
 	}
 	body, err := checkSum(string(b))
 	if err != nil {
@@ -138,6 +160,8 @@ func (x *index) parseLine(word []string) (err error) {
 	case len(word) == 3 && word[0] == "mode":
 		x.mode = Mode{Enforce: word[1] == "enforce=1", SuccessAudit: word[2] == "success_audit=1"}
 		return nil
+	case len(word) == 3 && word[0] == "since":
+		return x.parseSince(word[1], word[2])
 	case len(word) == 3 && word[0] == "floor":
 		return x.parseFloor(word[1], word[2])
 	case len(word) == 4 && word[0] == "policy":
@@ -147,6 +171,29 @@ func (x *index) parseLine(word []string) (err error) {
 		return err
 	}
 	return errLine
+}
+
+func (x *index) parseSince(what, boot string) error {
+	if !isBoot(boot) {
+		return errLine
+	}
+	switch what {
+	case sinceEnforce:
+		x.mode.EnforceSince = boot
+	case sinceAudit:
+		x.mode.SuccessAuditSince = boot
+	default:
+		return errLine
+	}
+	return nil
+}
+
+// maxBoot is the greatest length of what identifies a boot, in bytes.
+const maxBoot = 64
+
+// isBoot reports whether a text can stand for a boot in an index.
+func isBoot(text string) bool {
+	return text != "" && len(text) <= maxBoot && !strings.ContainsFunc(text, func(r rune) bool { return r <= ' ' || r > '~' })
 }
 
 func (x *index) parseFloor(nameText, versionText string) error {

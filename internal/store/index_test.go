@@ -43,6 +43,30 @@ func TestFormat1(t *testing.T) {
 	}
 }
 
+// TestFormat2 has what format 1 cannot hold.
+func TestFormat2(t *testing.T) {
+	golden, err := os.ReadFile("testdata/index-2")
+	if err != nil {
+		t.Fatal(err)
+	}
+	want := sample()
+	want.mode.EnforceSince = "0b6cb8b8-3f5e-4a7d-9d5c-2d4a3c1f7e11"
+	got, err := parseIndex(golden)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if diff := cmp.Diff(want, got, cmp.AllowUnexported(index{}, record{})); diff != "" {
+		t.Error(diff)
+	}
+	if !bytes.Equal(want.encode(), golden) {
+		t.Errorf("encoded as\n%s", want.encode())
+	}
+	want.mode.SuccessAuditSince = "another"
+	if got, err := parseIndex(want.encode()); err != nil || got.mode != want.mode {
+		t.Errorf("read back: %+v, %v", got.mode, err)
+	}
+}
+
 func TestMaxFloors(t *testing.T) {
 	x := newIndex()
 	for i := range MaxFloors {
@@ -87,6 +111,7 @@ func TestMaxIndex(t *testing.T) {
 func FuzzIndex(f *testing.F) {
 	f.Add(string(sample().encode()), false)
 	f.Add("ipe-store 1\nmode enforce=0 success_audit=0\n", true)
+	f.Add("ipe-store 2\nmode enforce=0 success_audit=0\nsince enforce x\nsince success_audit y\n", true)
 	f.Fuzz(func(t *testing.T, text string, fix bool) {
 		if fix {
 			text += sumLine([]byte(text))

@@ -66,6 +66,9 @@ type Item struct {
 type Mode struct {
 	Enforce      bool
 	SuccessAudit bool
+	// EnforceSince and SuccessAuditSince identify the boot of the machine in which
+	// each was last chosen; empty if that is not known.
+	EnforceSince, SuccessAuditSince string
 }
 
 // Store is an open store. Its methods may be called concurrently. A method that

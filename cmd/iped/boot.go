@@ -1,0 +1,52 @@
+package main
+
+import (
+	"fmt"
+	"os"
+	"strings"
+
+	"github.com/ipe-linux/ipe/internal/bootparam"
+	"github.com/ipe-linux/ipe/internal/control"
+)
+
+func readBoot(name string) ([]byte, error) {
+	if name == "" {
+		return nil, nil
+	}
+	text, err := os.ReadFile(name)
+	if err != nil {
+		return nil, fmt.Errorf("read boot policy: %w", err)
+	}
+	return text, nil
+}
+
+// Where the kernel tells how it was booted.
+const (
+	commandLine = "/proc/cmdline"
+	bootID      = "/proc/sys/kernel/random/boot_id"
+)
+
+// bootMode reads the parameters that the kernel's IPE has on the kernel's command
+// line. An engine that drives that one leaves them to the kernel.
+func bootMode(engine string) (m control.BootMode, problems []error) {
+	if engine == engineSecurityfs {
+		return m, nil
+	}
+	line, err := os.ReadFile(commandLine)
+	if err != nil {
+		return m, []error{fmt.Errorf("kernel's command line: %w", err)}
+	}
+	id, err := os.ReadFile(bootID)
+	if err != nil {
+		return m, []error{fmt.Errorf("number of this boot: %w", err)}
+	}
+	m.ID = strings.TrimSpace(string(id))
+	for name, to := range map[string]**bool{"ipe.enforce": &m.Enforce, "ipe.success_audit": &m.SuccessAudit} {
+		value, wrong := bootparam.Bool(string(line), name)
+		*to = value
+		for _, err := range wrong {
+			problems = append(problems, fmt.Errorf("kernel's command line: %w", err))
+		}
+	}
+	return m, problems
+}
