@@ -1,12 +1,15 @@
 package main
 
 import (
+	"errors"
 	"fmt"
+	"log/slog"
 	"os"
 	"strings"
 
 	"github.com/ipe-linux/ipe/internal/bootparam"
 	"github.com/ipe-linux/ipe/internal/control"
+	"github.com/ipe-linux/ipe/internal/policydir"
 )
 
 func readBoot(name string) ([]byte, error) {
@@ -18,6 +21,18 @@ func readBoot(name string) ([]byte, error) {
 		return nil, fmt.Errorf("read boot policy: %w", err)
 	}
 	return text, nil
+}
+
+// begin starts the life cycle, with the policies that came with the machine. Each
+// problem is logged, and shown by ipe status, which must be reachable then.
+func begin(c *control.Control, found []policydir.File, log *slog.Logger) {
+	err := c.Start()
+	for _, f := range found {
+		err = errors.Join(err, c.Deploy(f.Path, f.Data))
+	}
+	if err != nil {
+		log.Error("started with problems")
+	}
 }
 
 // Where the kernel tells how it was booted.

@@ -4,8 +4,10 @@ import (
 	"flag"
 	"fmt"
 	"io"
+	"strings"
 
 	"github.com/ipe-linux/ipe/internal/controlrpc"
+	"github.com/ipe-linux/ipe/internal/policydir"
 )
 
 // Engines that --engine names.
@@ -22,12 +24,13 @@ type config struct {
 	state      string
 	socket     string
 	bootPolicy string
+	policyDirs []string
 	fs         string
 	version    bool
 }
 
 func parseFlags(args []string, stderr io.Writer) (config, error) {
-	var c config
+	c := config{policyDirs: policydir.Default()}
 	fs := flag.NewFlagSet("iped", flag.ContinueOnError)
 	fs.SetOutput(io.Discard)
 	fs.StringVar(&c.engine, "engine", engineAuto, "what enforces: `auto|bpf|securityfs`")
@@ -38,6 +41,15 @@ func parseFlags(args []string, stderr io.Writer) (config, error) {
 	fs.StringVar(&c.state, "state", "/var/lib/ipe", "`directory` of deployed policies and version floors")
 	fs.StringVar(&c.socket, "socket", controlrpc.DefaultSocket, "`path` of the Unix socket for ipe(1)")
 	fs.StringVar(&c.bootPolicy, "boot-policy", "", "`file` with the policy text that is active while none is deployed and active")
+	var given []string
+	fs.Func("policy-dir", "`directory` whose files *.p7b are deployed at start; may be repeated, and then replaces "+
+		strings.Join(c.policyDirs, ", ")+"; empty for none", func(p string) error {
+		if p != "" {
+			given = append(given, p)
+		}
+		c.policyDirs = given
+		return nil
+	})
 	fs.StringVar(&c.fs, "fs", "", "`directory` to mount the control tree on, as the kernel's /sys/kernel/security/ipe; not mounted by default")
 	fs.BoolVar(&c.version, "version", false, "print the version and exit")
 	fs.Usage = func() {

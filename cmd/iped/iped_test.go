@@ -21,13 +21,18 @@ import (
 	"github.com/ipe-linux/ipe/internal/control/controltest"
 	"github.com/ipe-linux/ipe/internal/controlrpc"
 	"github.com/ipe-linux/ipe/internal/engine"
+	"github.com/ipe-linux/ipe/internal/policydir"
 	"github.com/ipe-linux/ipe/internal/store"
 )
 
 func TestFlags(t *testing.T) {
-	def := config{engine: "auto", state: "/var/lib/ipe", socket: controlrpc.DefaultSocket}
+	def := config{engine: "auto", state: "/var/lib/ipe", socket: controlrpc.DefaultSocket, policyDirs: policydir.Default()}
 	trusting := def
 	trusting.trust = []string{"a", "b"}
+	found := def
+	found.policyDirs = []string{"a", "b"}
+	none := def
+	none.policyDirs = nil
 	tests := []struct {
 		args []string
 		want config
@@ -35,6 +40,8 @@ func TestFlags(t *testing.T) {
 	}{
 		{nil, def, ""},
 		{[]string{"--trust", "a", "--trust=b"}, trusting, ""},
+		{[]string{"--policy-dir", "a", "--policy-dir=b"}, found, ""},
+		{[]string{"--policy-dir="}, none, ""},
 		{[]string{"--engine", "fanotify"}, config{}, "not one of auto, bpf, securityfs"},
 		{[]string{"start"}, config{}, "takes no arguments"},
 		{[]string{"--frob"}, config{}, "not defined: -frob"},

@@ -5,14 +5,17 @@ import (
 	"fmt"
 	"log/slog"
 	"runtime/debug"
+	"slices"
 
 	"github.com/coreos/go-systemd/v22/daemon"
 
 	"github.com/ipe-linux/ipe/internal/control"
 	"github.com/ipe-linux/ipe/internal/controlrpc"
 	"github.com/ipe-linux/ipe/internal/engine"
+	"github.com/ipe-linux/ipe/internal/policydir"
 	"github.com/ipe-linux/ipe/internal/store"
 	"github.com/ipe-linux/ipe/internal/trust"
+	"github.com/ipe-linux/ipe/sign"
 )
 
 // opener makes the engine that the flag names.
@@ -48,24 +51,22 @@ func serve(ctx context.Context, cfg config, open opener, log *slog.Logger) error
 	}
 	defer eng.Close()
 	mode, wrong := bootMode(eng.Name())
+	found, unreadable := policydir.Read(cfg.policyDirs, sign.MaxLen)
 	c := control.New(control.Config{Store: st, Verifier: control.Certificates(ring), Engine: eng, Log: log, Boot: boot, Mode: mode,
-		Problems: append(skipped, wrong...)})
+		Problems: slices.Concat(skipped, wrong, unreadable)})
 	files, err := mountTree(cfg.fs, c, log)
 	if err != nil {
 		return err
 	}
 	defer files.close()
+	begin(c, found, log)
 	return operate(ctx, c, l, files, eng, log)
 }
 
-// operate starts the life cycle, answers on l and waits for the end.
+// operate answers on l and waits for the end.
 func operate(ctx context.Context, c *control.Control, l *controlrpc.Listener, files *tree, eng engine.Engine, log *slog.Logger) error {
 	ctx, cancel := context.WithCancel(ctx)
 	defer cancel()
-	if err := c.Start(); err != nil {
-		// Each problem is logged, and shown by ipe status, which must be reachable now.
-		log.Error("started with problems")
-	}
 	files.serve()
 	// After Start, which learns whose decisions the engine kept while iped was away.
 	events := make(chan error, 1)

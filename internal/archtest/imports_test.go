@@ -23,6 +23,7 @@ var table = map[string]row{
 	"sign":                 {0, "", "bytes are bytes: a message is verified before anybody parses it"},
 	"internal/atomicfile":  {0, "", ""},
 	"internal/bootparam":   {0, "", "it reads a line of text; what the words mean is for others"},
+	"internal/policydir":   {0, "", "it finds files; what is in them is for others"},
 	"internal/kernelabi":   {0, "", "probes look at the kernel and know nothing of policies"},
 	"internal/archtest":    {0, "", ""},
 	"internal/testvm/wire": {0, "", "the guest's init is small: it shares nothing but this with the host"},
@@ -58,7 +59,7 @@ var table = map[string]row{
 	"internal/cli": {7, "digest policy eval sign internal/atomicfile internal/control internal/controlrpc internal/engine internal/kernelabi internal/ruletab internal/trust",
 		"control and engine for the values that controlrpc carries; it never makes one"},
 	"cmd/ipe":  {8, "internal/cli", "flag wiring is internal/cli's; this is the process around it"},
-	"cmd/iped": {8, "sign internal/bootparam internal/control internal/controlfs internal/controlrpc internal/engine internal/engine/bpf internal/kernelabi internal/store internal/trust", "the one place that names engines"},
+	"cmd/iped": {8, "sign internal/bootparam internal/control internal/controlfs internal/controlrpc internal/engine internal/engine/bpf internal/kernelabi internal/policydir internal/store internal/trust", "the one place that names engines"},
 }
 
 // maxLevel is the depth of the tree, maxSiblings its width. What gathers for a

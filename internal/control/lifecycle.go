@@ -18,6 +18,10 @@ const maxName = 255
 func (c *Control) Load(envelope []byte) (Info, error) {
 	c.change.Lock()
 	defer c.change.Unlock()
+	return c.logLoad(envelope)
+}
+
+func (c *Control) logLoad(envelope []byte) (Info, error) {
 	d, err := c.load(envelope)
 	if err != nil {
 		c.log.Warn("policy refused", "errno", Symbol(err), "error", err)
