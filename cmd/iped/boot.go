@@ -3,6 +3,7 @@ package main
 import (
 	"errors"
 	"fmt"
+	"io"
 	"log/slog"
 	"os"
 	"strings"
@@ -12,11 +13,17 @@ import (
 	"github.com/ipe-linux/ipe/internal/policydir"
 )
 
+// readBoot reads as much of the boot policy as shows whether it is too long.
 func readBoot(name string) ([]byte, error) {
 	if name == "" {
 		return nil, nil
 	}
-	text, err := os.ReadFile(name)
+	f, err := os.Open(name)
+	if err != nil {
+		return nil, fmt.Errorf("read boot policy: %w", err)
+	}
+	defer f.Close()
+	text, err := io.ReadAll(io.LimitReader(f, control.MaxBoot))
 	if err != nil {
 		return nil, fmt.Errorf("read boot policy: %w", err)
 	}

@@ -30,10 +30,12 @@ func node(t *testing.T, name, want string) {
 	}
 }
 
-// iped starts the installed daemon and waits until it answers.
-func iped(t *testing.T) *exec.Cmd {
+// iped starts the installed daemon, with more flags than the usual ones, and waits
+// until it answers.
+func iped(t *testing.T, flags ...string) *exec.Cmd {
 	t.Helper()
-	cmd := exec.Command("/bin/iped", "--trust", "/etc/ipe/trust", "--state", "/run/state", "--socket", "/run/iped.sock", "--fs", treeDir)
+	cmd := exec.Command("/bin/iped", append([]string{"--trust", "/etc/ipe/trust", "--state", "/run/state", "--socket", "/run/iped.sock",
+		"--fs", treeDir}, flags...)...)
 	cmd.Stdout, cmd.Stderr = os.Stdout, os.Stderr
 	if err := cmd.Start(); err != nil {
 		t.Fatal(err)
@@ -72,8 +74,14 @@ type status struct {
 		Adopted    bool   `json:"adopted"`
 	} `json:"kernel"`
 	Active *struct {
+		Name    string `json:"name"`
 		Version string `json:"version"`
 	} `json:"active"`
+	Mode struct {
+		Enforce      bool `json:"enforce"`
+		SuccessAudit bool `json:"success_audit"`
+	} `json:"mode"`
+	Problems []string `json:"problems"`
 }
 
 func statusNow(t *testing.T) status {

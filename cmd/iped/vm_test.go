@@ -33,6 +33,24 @@ func TestDaemonOnKernels(t *testing.T) {
 	}
 }
 
+// TestDaemonAtBoot: what a machine brings along, command line, policies in directories
+// and a boot policy.
+func TestDaemonAtBoot(t *testing.T) {
+	files := programs(t)
+	deployment(t, files)
+	files["/etc/ipe/site.p7b"] = files["/site-1.0.0.p7b"]
+	files["/usr/lib/ipe/site.p7b"] = files["/site-1.1.0.p7b"]
+	files["/usr/lib/ipe/broken.p7b"] = testvm.File{Data: []byte("no message")}
+	files["/slash.pol"] = testvm.File{Data: []byte(policyText("a/b", "0.0.1"))}
+	files["/site.pol"] = testvm.File{Data: []byte(policyText("site", "0.0.1") + "\x00and more")}
+	for _, k := range vmtest.Kernels(t) {
+		t.Run(k.Name, func(t *testing.T) {
+			vmtest.RunPackage(t, testvm.Config{Kernel: k, Files: files, Modules: []string{"fuse"},
+				Append: []string{"ipe.enforce=0", "ipe.success-audit", "ipe.enforce=maybe", "--", "ipe.enforce=1"}}, "-test.run=^TestBooted")
+		})
+	}
+}
+
 // TestDaemonRefusesKernel: where the programs would never be called, iped says so
 // and what to add.
 func TestDaemonRefusesKernel(t *testing.T) {
@@ -89,12 +107,16 @@ func deployment(t *testing.T, files testvm.Files) {
 		t.Fatal(err)
 	}
 	files["/etc/ipe/trust/owner.der"] = testvm.File{Data: der}
-	for _, v := range []string{"1.0.0", "1.1.0"} {
-		text := "policy_name=site policy_version=" + v + "\nDEFAULT action=DENY\nop=EXECUTE boot_verified=TRUE action=ALLOW\n"
-		signed, err := sign.Content([]byte(text), cert, key, sign.Options{})
+	for _, p := range []struct{ name, version string }{{"site", "1.0.0"}, {"site", "1.1.0"}, {"other", "2.0.0"}} {
+		signed, err := sign.Content([]byte(policyText(p.name, p.version)), cert, key, sign.Options{})
 		if err != nil {
 			t.Fatal(err)
 		}
-		files["/site-"+v+".p7b"] = testvm.File{Data: signed}
+		files["/"+p.name+"-"+p.version+".p7b"] = testvm.File{Data: signed}
 	}
+}
+
+// policyText trusts the initramfs alone.
+func policyText(name, version string) string {
+	return "policy_name=" + name + " policy_version=" + version + "\nDEFAULT action=DENY\nop=EXECUTE boot_verified=TRUE action=ALLOW\n"
 }

@@ -5,6 +5,8 @@ import (
 	"errors"
 	"fmt"
 
+	"golang.org/x/sys/unix"
+
 	"github.com/ipe-linux/ipe/policy"
 	"github.com/ipe-linux/ipe/sign"
 )
@@ -45,21 +47,33 @@ func (c *Control) Start() error {
 	return errors.Join(errs...)
 }
 
-// readBoot parses the boot policy. If a stored policy has its name, that is what
-// the name means in requests; the boot policy decides all the same where no stored
-// one does.
+// MaxBoot is what the text of a boot policy must stay below, in bytes: the kernel
+// copies its own, which is compiled in, into one allocation.
+const MaxBoot = 4 << 20
+
+// readBoot parses the boot policy, which ends at the first NUL if there is one. If a
+// stored policy has its name, that is what the name means in requests; the boot policy
+// decides all the same where no stored one does.
+//
+// So does one whose name cannot be that of a directory. A kernel takes its control
+// tree down then; here the policy is missing there and in requests, and whatever
+// replaces it can still be deployed.
 func (c *Control) readBoot() error {
+	c.boot, _, _ = bytes.Cut(c.boot, []byte{0})
 	if len(c.boot) == 0 {
 		return nil
 	}
-	p, err := policy.Parse(c.boot)
-	if err == nil {
-		err = checkName(p.Name)
+	if len(c.boot) >= MaxBoot {
+		return c.problem(problemBoot, fmt.Errorf("%d bytes or more: %w", MaxBoot, unix.ENOMEM))
 	}
+	p, err := policy.Parse(c.boot)
 	if err != nil {
 		return c.problem(problemBoot, err)
 	}
 	c.bootPolicy = &deployed{name: p.Name, policy: p, id: bootID, boot: true}
+	if err := checkName(p.Name); err != nil {
+		return c.problem(problemBoot, fmt.Errorf("%w; the policy can be in force, but not be shown", err))
+	}
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	if _, taken := c.policies[p.Name]; !taken {
