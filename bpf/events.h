@@ -4,7 +4,6 @@
 
 #define COMM_SIZE 16
 #define DEVICE_SIZE 32
-#define NAME_SIZE 64
 
 struct event_digest {
 	__u8 alg[IPE_ALG_SIZE];
@@ -13,6 +12,7 @@ struct event_digest {
 	__u8 pad[7];
 };
 
+/* What is walked or read of the file's path follows, up to the record's end. */
 struct event {
 	__u64 boot_ns;
 	__u64 generation;
@@ -25,13 +25,15 @@ struct event {
 	__u8 hook;
 	__u8 enforcing;
 	__u8 has_file;
-	__u8 pad[4];
+	__u8 path_kind;
+	__u8 pad[3];
 	__u8 comm[COMM_SIZE];
 	__u8 device[DEVICE_SIZE];
-	__u8 name[NAME_SIZE];
 	struct event_digest root;
 	struct event_digest file;
 };
+
+#include "path.h"
 
 static __always_inline void copy_digest(struct event_digest *to, const struct table_key *from)
 {
@@ -57,27 +59,16 @@ static __noinline void describe_file(struct event *e, __u64 addr)
 	if (!e)
 		return;
 	__builtin_memset(e->device, 0, sizeof(e->device));
-	__builtin_memset(e->name, 0, sizeof(e->name));
 	e->has_file = !!file;
 	e->ino = 0;
 	if (!file)
 		return;
 	e->ino = BPF_CORE_READ(file, f_inode, i_ino);
 	bpf_probe_read_kernel_str(e->device, sizeof(e->device), &BPF_CORE_READ(file, f_inode, i_sb)->s_id);
-	bpf_probe_read_kernel_str(e->name, sizeof(e->name), BPF_CORE_READ(file, f_path.dentry, d_name.name));
 }
 
-static __noinline void record(const struct decision *d, const struct facts *f, __u64 file, __u32 where)
+static __always_inline void describe(struct event *e, const struct decision *d, const struct facts *f, __u32 where)
 {
-	struct event *e;
-
-	if (!d || !f)
-		return;
-	e = bpf_ringbuf_reserve(&ipe_events, sizeof(*e), 0);
-	if (!e) {
-		count_lost();
-		return;
-	}
 	e->boot_ns = bpf_ktime_get_boot_ns();
 	e->generation = d->generation;
 	e->tgid = bpf_get_current_pid_tgid() >> 32;
@@ -91,6 +82,45 @@ static __noinline void record(const struct decision *d, const struct facts *f, _
 	bpf_get_current_comm(e->comm, sizeof(e->comm));
 	copy_digest(&e->root, &f->root);
 	copy_digest(&e->file, &f->file);
-	describe_file(e, file);
-	bpf_ringbuf_submit(e, 0);
+}
+
+/*
+ * Write a record with the path behind it. False if the path changed meanwhile; then
+ * there is none, unless this was the last try.
+ */
+__noinline int try_record(const struct decision *d, const struct facts *f, __u32 where, __u32 last)
+{
+	struct path_writer w = {};
+	struct event *e;
+	bool stable;
+
+	if (!d || !f)
+		return true;
+	measure_path(&w.walk, (struct file *)d->file);
+	bpf_ringbuf_reserve_dynptr(&ipe_events, sizeof(*e) + w.walk.room, 0, &w.record);
+	e = bpf_dynptr_data(&w.record, 0, sizeof(*e));
+	if (!e) {
+		bpf_ringbuf_discard_dynptr(&w.record, 0);
+		count_lost();
+		return true;
+	}
+	stable = write_path(&w, (struct file *)d->file);
+	if (!stable && !last) {
+		bpf_ringbuf_discard_dynptr(&w.record, 0);
+		return false;
+	}
+	e->path_kind = stable ? w.walk.kind : PATH_UNSTABLE;
+	describe(e, d, f, where);
+	describe_file(e, d->file);
+	bpf_ringbuf_submit_dynptr(&w.record, 0);
+	return true;
+}
+
+static __always_inline void record(const struct decision *d, const struct facts *f, __u32 where)
+{
+	int i;
+
+	for (i = 1; i <= PATH_TRIES; i++)
+		if (try_record(d, f, where, i == PATH_TRIES))
+			return;
 }

@@ -25,7 +25,7 @@ char LICENSE[] SEC("license") = "Dual BSD/GPL";
  */
 static __always_inline int judge(struct file *file, struct inode *inode, __u8 op, __u8 hook)
 {
-	struct decision d = {};
+	struct decision d = { .file = (__u64)file };
 	struct facts f = {};
 	struct control *c;
 	__u32 zero = 0, enforce;
@@ -40,7 +40,7 @@ static __always_inline int judge(struct file *file, struct inode *inode, __u8 op
 	enforce = c->enforce;
 	if (deny || c->success_audit) {
 		gather(&f, NEED_ALL, file, inode);
-		record(&d, &f, (__u64)file, op | (__u32)hook << 8 | (enforce ? 1U << 16 : 0));
+		record(&d, &f, op | (__u32)hook << 8 | (enforce ? 1U << 16 : 0));
 	}
 	return deny && enforce ? -EACCES : 0;
 }

@@ -42,6 +42,9 @@ enum bpf_map_type {
 #define BPF_F_NO_PREALLOC (1U << 0)
 #define BPF_F_RDONLY_PROG (1U << 7)
 #define BPF_ANY 0
+struct bpf_dynptr {
+	__u64 opaque[2];
+} __attribute__((aligned(8)));
 
 #pragma clang attribute push(__attribute__((preserve_access_index)), apply_to = record)
 
@@ -88,18 +91,40 @@ struct inode {
 	struct super_block *i_sb;
 	unsigned long i_ino;
 	struct fsverity_info *i_verity_info;
+	void *i_private;
 };
 
 struct vfsmount {
+	struct dentry *mnt_root;
 	struct super_block *mnt_sb;
 };
 
+struct mount {
+	struct mount *mnt_parent;
+	struct dentry *mnt_mountpoint;
+	struct vfsmount mnt;
+};
+
 struct qstr {
+	__u64 hash_len;
 	const unsigned char *name;
 };
 
+struct hlist_bl_node {
+	struct hlist_bl_node **pprev;
+};
+
+struct dentry_operations {
+	void *d_dname;
+};
+
 struct dentry {
+	struct hlist_bl_node d_hash;
+	struct dentry *d_parent;
 	struct qstr d_name;
+	const struct dentry_operations *d_op;
+	struct super_block *d_sb;
+	void *d_fsdata;
 };
 
 struct path {
@@ -115,6 +140,31 @@ struct file {
 
 struct linux_binprm {
 	struct file *file;
+};
+
+struct fs_struct {
+	struct path root;
+};
+
+struct task_struct {
+	struct fs_struct *fs;
+};
+
+struct proc_ns_operations {
+	const char *name;
+};
+
+struct ns_common {
+	const struct proc_ns_operations *ops;
+};
+
+/* from 6.9 on */
+struct stashed_operations {
+	void *put_data;
+};
+
+struct dma_buf {
+	const char *name;
 };
 
 struct vm_area_struct {

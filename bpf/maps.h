@@ -2,8 +2,8 @@
 /* What the programs share with user space. All maps are pinned. */
 #pragma once
 
-/* Room for about 2,900 records; a reader that falls behind loses records, never verdicts. */
-#define IPE_RING_BYTES (1 << 20)
+/* Room for about 5,800 records, or 470 with the longest of paths; a reader that falls behind loses records, never verdicts. */
+#define IPE_RING_BYTES (1 << 21)
 
 /* An offset in struct walk that this kernel does not have. */
 #define IPE_NO_OFFSET 0xffffffffU

@@ -8,6 +8,7 @@ struct decision {
 	__u64 generation;
 	__u32 first; /* rule index * 2 + deny, or IPE_NO_MATCH */
 	__u32 fallback; /* action | scope << 8 */
+	__u64 file; /* about which it is, for the record */
 };
 
 static __always_inline bool denies(const struct decision *d)
@@ -64,8 +65,7 @@ static __always_inline void look_up_digests(void *table, struct facts *f, __u8 o
  * Decide op about a file. False if no policy is active. Tables without a header
  * for the operation, which user space never makes, deny.
  */
-static __always_inline bool decide(struct decision *d, struct facts *f, __u8 op, struct file *file,
-				   struct inode *inode)
+static __noinline bool decide(struct decision *d, struct facts *f, __u8 op, struct file *file, struct inode *inode)
 {
 	struct table_entry *header;
 	__u32 zero = 0, needs, combo;

@@ -39,7 +39,7 @@ func (a *app) printRecord(r controlrpc.Record) error {
 	}
 	file := "no file"
 	if r.Device != "" {
-		file = fmt.Sprintf("%s on %s inode %d", r.Name, r.Device, r.Inode)
+		file = fmt.Sprintf("%s on %s inode %d", r.Path, r.Device, r.Inode)
 	}
 	mode := ""
 	if !r.Enforcing {

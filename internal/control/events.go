@@ -21,8 +21,8 @@ type Record struct {
 	Enforcing bool      `json:"enforcing"`
 	PID       uint32    `json:"pid"`
 	Comm      string    `json:"comm"`
-	// Name is the last component of the path; empty without a file.
-	Name   string `json:"name"`
+	// Path is as the task's root sees it; empty without a file.
+	Path   string `json:"path"`
 	Device string `json:"dev"`
 	Inode  uint64 `json:"ino"`
 	// Rule is the statement that decided, empty if its policy is forgotten.
@@ -79,7 +79,7 @@ func (r *recorder) record(e engine.Event) {
 	r.table.Unlock()
 	rec := describe(e, p)
 	r.log.Info("decision", "action", rec.Action, "ipe_op", rec.Op, "ipe_hook", rec.Hook, "enforcing", rec.Enforcing,
-		"pid", rec.PID, "comm", rec.Comm, "name", rec.Name, "dev", rec.Device, "ino", rec.Inode,
+		"pid", rec.PID, "comm", rec.Comm, "path", rec.Path, "dev", rec.Device, "ino", rec.Inode,
 		"rule", rec.Rule, "policy_name", rec.Policy)
 	r.keep(rec)
 }
@@ -111,7 +111,7 @@ func (r *recorder) recent() []Record {
 func describe(e engine.Event, p *policy.Policy) Record {
 	rec := Record{
 		Time: e.Time, Action: e.Decision.Action.String(), Op: e.Event.Op.String(), Hook: e.Event.Hook.String(),
-		Enforcing: e.Enforcing, PID: e.PID, Comm: e.Comm, Name: e.Name, Device: e.Device, Inode: e.Inode,
+		Enforcing: e.Enforcing, PID: e.PID, Comm: e.Comm, Path: e.Path, Device: e.Device, Inode: e.Inode,
 		Generation: e.Generation,
 	}
 	if p != nil {

@@ -89,8 +89,9 @@ type Event struct {
 	Decision   eval.Decision
 	PID        uint32
 	Comm       string
-	// Name is the last component of the file's path; empty without a file.
-	Name string
+	// Path is the file's as the task's root sees it, any bytes, as in a kernel's record
+	// 1420; empty without a file.
+	Path string
 	// Device is the superblock's id ("dm-0", "tmpfs"), empty without a file.
 	Device string
 	Inode  uint64

@@ -4,6 +4,8 @@ package main
 
 import (
 	"context"
+	"path"
+	"strings"
 	"time"
 
 	"github.com/ipe-linux/ipe/eval"
@@ -30,10 +32,18 @@ func (a *agent) record(ctx context.Context, pid uint32, hook eval.Hook, name str
 // find looks once.
 func (a *agent) find(ctx context.Context, pid uint32, hook eval.Hook, name string) (rec control.Record, found bool, err error) {
 	err = a.client.Events(ctx, false, func(r control.Record) error {
-		if r.PID == pid && r.Hook == hook.String() && r.Name == name {
+		if r.PID == pid && r.Hook == hook.String() && lastName(r.Path) == name {
 			rec, found = r, true
 		}
 		return nil
 	})
 	return rec, found, err
+}
+
+// lastName is a path's last component; empty without a path.
+func lastName(p string) string {
+	if p == "" {
+		return ""
+	}
+	return path.Base(strings.TrimSuffix(p, " (deleted)"))
 }

@@ -1,7 +1,6 @@
 package bpf
 
 import (
-	"bytes"
 	"context"
 	"encoding/binary"
 	"errors"
@@ -23,7 +22,7 @@ import (
 
 // queueSize is how many records wait in memory for Events: more than the ring buffer
 // that an earlier process left full can hold.
-const queueSize = 4096
+const queueSize = 8192
 
 // readPause is the pause after a read that failed, so that a lasting failure does
 // not keep a CPU busy.
@@ -133,10 +132,11 @@ func (e *Engine) Events(ctx context.Context, fn func(engine.Event)) error {
 	}
 }
 
-// decode reads a struct event of bpf/events.h.
+// decode reads a struct event of bpf/events.h and the path behind it.
 func decode(raw []byte) (engine.Event, error) {
 	var e ipeEvent
-	if _, err := binary.Decode(raw, binary.NativeEndian, &e); err != nil {
+	n, err := binary.Decode(raw, binary.NativeEndian, &e)
+	if err != nil {
 		return engine.Event{}, fmt.Errorf("decode record: %w", err)
 	}
 	has := func(need uint32) bool { return e.Present&need != 0 }
@@ -147,10 +147,12 @@ func decode(raw []byte) (engine.Event, error) {
 		Decision:   ruletab.Decision(e.First, e.Fallback),
 		PID:        e.Tgid,
 		Comm:       text(e.Comm[:]),
-		Name:       text(e.Name[:]),
 		Device:     text(e.Device[:]),
 		Inode:      e.Ino,
 		Event:      eval.Event{Op: policy.Op(e.Op), Hook: eval.Hook(e.Hook)},
+	}
+	if e.HasFile != 0 {
+		ev.Path = spellPath(pathKind(e.PathKind), raw[n:], e.Ino)
 	}
 	ev.Event.Evidence = eval.Evidence{
 		BootVerified:     has(ruletab.NeedBoot),
@@ -164,12 +166,6 @@ func decode(raw []byte) (engine.Event, error) {
 		ev.Event.Evidence.FileDigest = digest.New(text(e.File.Alg[:]), e.File.Sum[:e.File.Len])
 	}
 	return ev, nil
-}
-
-// text is a NUL-terminated field as a string.
-func text(b []byte) string {
-	s, _, _ := bytes.Cut(b, []byte{0})
-	return string(s)
 }
 
 // wallTime converts nanoseconds since boot.

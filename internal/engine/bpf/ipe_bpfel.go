@@ -32,10 +32,10 @@ type ipeEvent struct {
 	Hook       uint8
 	Enforcing  uint8
 	HasFile    uint8
-	Pad        [4]uint8
+	PathKind   uint8
+	Pad        [3]uint8
 	Comm       [16]uint8
 	Device     [32]uint8
-	Name       [64]uint8
 	Root       struct {
 		_   structs.HostLayout
 		Alg [24]uint8

@@ -51,6 +51,14 @@ func TestReadsOnKernels(t *testing.T) {
 	}
 }
 
+func TestPathsOnKernels(t *testing.T) {
+	for _, k := range vmtest.Kernels(t) {
+		t.Run(k.Name, func(t *testing.T) {
+			vmtest.RunPackage(t, testvm.Config{Kernel: k}, "-test.run=^TestPaths")
+		})
+	}
+}
+
 // TestPeerOnKernel puts random policies to the kernel's own IPE and to ours. More of
 // them: IPE_PEER_POLICIES=3000 go test -run TestPeerOnKernel -timeout 1h .
 func TestPeerOnKernel(t *testing.T) {
