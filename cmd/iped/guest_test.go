@@ -16,8 +16,13 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// maxIdle bounds the memory of an idle iped, which lives on small machines.
-const maxIdle = 30 << 10 // KiB
+// maxIdle and maxWatchdog bound the memory of an idle iped, which lives on small
+// machines, and what the process that watches it has beside the program's file, which
+// both share.
+const (
+	maxIdle     = 30 << 10 // KiB
+	maxWatchdog = 6 << 10
+)
 
 // treeDir is where iped serves its control tree.
 const treeDir = "/run/tree"
@@ -185,27 +190,41 @@ func idle(t *testing.T) {
 	if err != nil {
 		t.Fatalf("%v\n%s", err, out)
 	}
+	rss, own := memory(t, "iped")
+	t.Logf("idle iped: %.1f MiB, of which %.1f are its own", float64(rss)/1024, float64(own)/1024)
+	if rss > maxIdle {
+		t.Errorf("idle iped has %d KiB, at most %d", rss, maxIdle)
+	}
+	rss, own = memory(t, "iped-watchdog")
+	t.Logf("its watchdog: %.1f MiB, of which %.1f are its own", float64(rss)/1024, float64(own)/1024)
+	if own > maxWatchdog {
+		t.Errorf("the watchdog has %d KiB of its own, at most %d", own, maxWatchdog)
+	}
+}
+
+// memory returns what the process of that name has in memory, and what of that no file
+// backs, in KiB.
+func memory(t *testing.T, name string) (rss, own int) {
+	t.Helper()
 	dirs, err := os.ReadDir("/proc")
 	if err != nil {
 		t.Fatal(err)
 	}
 	for _, d := range dirs {
 		text, err := os.ReadFile("/proc/" + d.Name() + "/status")
-		if err != nil || !bytes.HasPrefix(text, []byte("Name:\tiped\n")) {
+		if err != nil || !bytes.HasPrefix(text, []byte("Name:\t"+name+"\n")) {
 			continue
 		}
-		_, rest, _ := strings.Cut(string(text), "VmRSS:")
-		var kib int
-		if _, err := fmt.Sscan(rest, &kib); err != nil {
-			t.Fatal(err)
+		for key, to := range map[string]*int{"VmRSS:": &rss, "RssAnon:": &own} {
+			_, rest, _ := strings.Cut(string(text), key)
+			if _, err := fmt.Sscan(rest, to); err != nil {
+				t.Fatal(err)
+			}
 		}
-		t.Logf("idle iped: %.1f MiB", float64(kib)/1024)
-		if kib > maxIdle {
-			t.Errorf("idle iped has %d KiB, at most %d", kib, maxIdle)
-		}
-		return
+		return rss, own
 	}
-	t.Error("no process iped")
+	t.Errorf("no process %s", name)
+	return 0, 0
 }
 
 func TestRefusedKernel(t *testing.T) {

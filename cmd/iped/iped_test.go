@@ -13,6 +13,7 @@ import (
 	"path/filepath"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -171,6 +172,55 @@ func TestDaemon(t *testing.T) {
 	if !strings.Contains(log.String(), "stopped; the kernel goes on enforcing") {
 		t.Errorf("the log does not say what goes on:\n%s", log.String())
 	}
+}
+
+// TestPulse: systemd hears of a daemon that answers, and of no other.
+func TestPulse(t *testing.T) {
+	name := filepath.Join(t.TempDir(), "n")
+	systemd, err := net.ListenUnixgram("unixgram", &net.UnixAddr{Name: name, Net: "unixgram"})
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer systemd.Close()
+	t.Setenv("NOTIFY_SOCKET", name)
+	var log lockedBuffer
+	ctx, stop := context.WithCancel(t.Context())
+	defer stop()
+	ask := func() bool { t.Error("asked, though systemd does not want to know"); return true }
+	pulse(ctx, newLogger(&log), ask)
+
+	t.Setenv("WATCHDOG_USEC", "30000")
+	var alive, asked atomic.Int64
+	alive.Store(1)
+	done := make(chan struct{})
+	go func() {
+		defer close(done)
+		pulse(ctx, newLogger(&log), func() bool { asked.Add(1); return alive.Load() != 0 })
+	}()
+	for range 3 {
+		if got := heard(t, systemd); got != "WATCHDOG=1" {
+			t.Errorf("systemd was told %q", got)
+		}
+	}
+	alive.Store(0)
+	for before := asked.Load(); asked.Load() < before+2; time.Sleep(time.Millisecond) {
+	}
+	if err := systemd.SetReadDeadline(time.Now()); err != nil {
+		t.Fatal(err)
+	}
+	for b := make([]byte, 64); err == nil; {
+		_, err = systemd.Read(b) // what was sent before
+	}
+	for before := asked.Load(); asked.Load() < before+3; time.Sleep(time.Millisecond) {
+	}
+	if err := systemd.SetReadDeadline(time.Now().Add(50 * time.Millisecond)); err != nil {
+		t.Fatal(err)
+	}
+	if n, err := systemd.Read(make([]byte, 64)); err == nil {
+		t.Errorf("systemd heard %d bytes from a daemon that does not answer", n)
+	}
+	stop()
+	<-done
 }
 
 func heard(t *testing.T, c *net.UnixConn) string {

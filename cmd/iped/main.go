@@ -16,6 +16,7 @@ import (
 	"strings"
 	"syscall"
 
+	"github.com/ipe-linux/ipe/internal/controlfs"
 	"github.com/ipe-linux/ipe/internal/controlrpc"
 )
 
@@ -23,6 +24,9 @@ import (
 const gcPercent = 50
 
 func main() {
+	if os.Args[0] == controlfs.WatchdogName {
+		os.Exit(controlfs.Watchdog(os.Args[1:]))
+	}
 	os.Exit(run(os.Args[1:], os.Geteuid(), os.Stdout, os.Stderr))
 }
 

@@ -77,6 +77,8 @@ func operate(ctx context.Context, c *control.Control, l *controlrpc.Listener, fi
 		"version", controlrpc.BuildVersion())
 	notify(log, daemon.SdNotifyReady+"\nSTATUS="+status.Summary)
 
+	go pulse(ctx, log, func() bool { c.Mode(); return files.alive() })
+
 	served := make(chan error, 1)
 	go func() { served <- controlrpc.Serve(ctx, l, c, log) }()
 	err := firstEnd(ctx, served, events)
@@ -115,12 +117,5 @@ func farewell(eng engine.Engine, log *slog.Logger) {
 		log.Info("stopped; the policy stays active, permissive", "generation", st.Generation)
 	default:
 		log.Info("stopped; the kernel goes on enforcing", "generation", st.Generation, "hooks", st.Hooks)
-	}
-}
-
-// notify tells systemd, if it is there.
-func notify(log *slog.Logger, state string) {
-	if _, err := daemon.SdNotify(false, state); err != nil {
-		log.Warn("systemd cannot be told", "error", err)
 	}
 }

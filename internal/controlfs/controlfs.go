@@ -7,6 +7,11 @@
 // decided by who opened: CAP_MAC_ADMIN in the initial user namespace at that time,
 // so that a descriptor that is handed on keeps its rights.
 //
+// # A server that hangs
+//
+// What a killed server leaves is ENOTCONN to everybody. One that hangs would hang its
+// users as well, uninterruptibly in part; so a second process watches it, see Guard.
+//
 // # Differences
 //
 // FUSE leaves some: lseek(2) succeeds, where securityfs has ESPIPE; a write of no

@@ -26,7 +26,7 @@ func TestAsTheKernel(t *testing.T) {
 	t.Run("6.1", func(t *testing.T) {
 		cfg := cfg
 		cfg.Kernel = vmtest.Kernel(t, "6.1")
-		vmtest.RunPackage(t, cfg, "-test.run=^TestTranscriptOfOurs$")
+		vmtest.RunPackage(t, cfg, "-test.run=^Test(TranscriptOfOurs|Hung|Killed|WatchdogDies)$")
 	})
 }
 
