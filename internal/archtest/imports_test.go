@@ -33,7 +33,8 @@ var table = map[string]row{
 	"verity/merkle":  {1, "digest", "trees know nothing of what is kept in them, nor of policies"},
 
 	"eval":                      {2, "digest policy", "it must not see what enforces, or it could not be its oracle"},
-	"verity/fsverity":           {2, "digest verity/merkle", "it meets policies only in digests"},
+	"verity/dmverity":           {2, "digest verity/merkle", "it meets policies only in digests"},
+	"verity/fsverity":           {2, "digest verity/merkle", "as dmverity"},
 	"internal/store":            {2, "digest policy sign internal/atomicfile", ""},
 	"internal/store/storetest":  {2, "internal/atomicfile", ""},
 	"internal/testvm":           {2, "internal/testvm/wire", "the harness must not depend on what it tests"},
@@ -76,6 +77,7 @@ var gatherers = []string{"internal/cli", "cmd/iped"}
 // never are the edges that must not exist by any way round, each with its reason.
 var never = []struct{ from, to, why string }{
 	{"verity/merkle", "policy", "a digest is the same whatever rule names it"},
+	{"verity/dmverity", "policy", "as merkle"},
 	{"verity/fsverity", "policy", "as merkle"},
 	{"eval", "internal/engine", "the evaluator is the oracle of engines"},
 	{"sign", "policy", "bytes are verified before they are parsed"},

@@ -422,3 +422,48 @@ func TestAllocations(t *testing.T) {
 		}
 	}
 }
+
+// TestSlots finds every block's digest where Slot says it is.
+func TestSlots(t *testing.T) {
+	r := rand.New(rand.NewPCG(7, 3))
+	for range 50 {
+		p := randomParams(r)
+		data := randomData(r, p)
+		root, hashes := reference(t, p, data)
+		tree, err := merkle.New(p, int64(len(data)))
+		if err != nil {
+			t.Fatal(err)
+		}
+		data = append(data, make([]byte, int(tree.DataBlocks())*p.DataBlockSize-len(data))...)
+		for n := merkle.DataLevel; n < tree.Levels(); n++ {
+			offset, blocks := tree.Level(n)
+			from, size := hashes[offset:], p.HashBlockSize
+			if n == merkle.DataLevel {
+				from, size = data, p.DataBlockSize
+			}
+			for i := range blocks {
+				want := root
+				if slot := tree.Slot(n, i); slot >= 0 {
+					want = hashes[slot:][:tree.DigestSize()]
+				} else if n != tree.Levels()-1 {
+					t.Fatalf("%+v: block %d of level %d has no slot", p, i, n)
+				}
+				if got := tree.Sum(from[int(i)*size:][:size]); !bytes.Equal(got, want) {
+					t.Fatalf("%+v: block %d of level %d: %x, want %x", p, i, n, got, want)
+				}
+				if n == merkle.DataLevel {
+					continue
+				}
+				at := offset + i*int64(size) + r.Int64N(int64(size))
+				if gotN, gotI, ok := tree.Locate(at); !ok || gotN != n || gotI != i {
+					t.Fatalf("%+v: byte %d is in block %d of level %d, want %d of %d", p, at, gotI, gotN, i, n)
+				}
+			}
+		}
+		for _, at := range []int64{-1, tree.Size(), math.MinInt64, math.MaxInt64} {
+			if _, _, ok := tree.Locate(at); ok {
+				t.Errorf("%+v: byte %d is in the tree", p, at)
+			}
+		}
+	}
+}

@@ -99,3 +99,28 @@ func (t *Tree) span(n int, index int64) (offset, length int64) {
 	length = int64(t.params.HashBlockSize)
 	return (t.levels[n].first + index) * length, length
 }
+
+// Slot returns where in the tree the digest of a block lies, in bytes from the
+// tree's start; -1 for the one block whose digest is the root.
+func (t *Tree) Slot(n int, index int64) int64 {
+	if n+1 == len(t.levels) {
+		return -1
+	}
+	offset, _ := t.span(n+1, index>>t.shift)
+	return offset + (index&int64(t.fanout()-1))*int64(t.stride)
+}
+
+// Locate returns which hash block has the byte at an offset of the tree; ok is
+// false outside the tree.
+func (t *Tree) Locate(offset int64) (n int, index int64, ok bool) {
+	block := offset / int64(t.params.HashBlockSize)
+	for n, l := range t.levels {
+		if offset >= 0 && block >= l.first && block < l.first+l.blocks {
+			return n, block - l.first, true
+		}
+	}
+	return 0, 0, false
+}
+
+// Sum returns the salted digest of one block, of data or of digests.
+func (t *Tree) Sum(block []byte) []byte { return newHasher(t.params, 0).sum(nil, block) }

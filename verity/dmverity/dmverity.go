@@ -1,0 +1,187 @@
+// Package dmverity formats and verifies dm-verity volumes, whose root hashes IPE
+// policies name as dmverity_roothash.
+//
+// A volume is a data device and a hash device, which may be one and the same. The
+// hash area begins at an offset with a Superblock that holds the parameters, and
+// behind it, at the next whole hash block, lies the hash tree (package merkle).
+// Format writes both and returns the root hash; Verify names every block that is
+// not what it was; ReadSuperblock reads the parameters back. Table writes the line
+// with which device-mapper makes a device of it. EncodeFEC adds Reed-Solomon
+// parity, with which Repair, or the kernel, restores what is damaged.
+//
+//	v := dmverity.Volume{Superblock: dmverity.Default()}
+//	v.DataBlocks, v.Salt, v.UUID = size/4096, dmverity.NewSalt(), dmverity.NewUUID()
+//	root, err := dmverity.Format(ctx, data, hashes, v, merkle.Options{})
+//
+// Everything that is written is, byte for byte, what veritysetup(8) of cryptsetup
+// 2.6 writes with the same parameters. The format is that of
+// Documentation/admin-guide/device-mapper/verity.rst in the kernel's sources and of
+// cryptsetup's description of the superblock, version 1.
+//
+// Offsets are in bytes. The package opens no devices: it works on io.ReaderAt and
+// io.WriterAt, which several goroutines use at the same time.
+package dmverity
+
+import (
+	"context"
+	"encoding/hex"
+	"fmt"
+	"io"
+	"math"
+
+	"github.com/ipe-linux/ipe/digest"
+	"github.com/ipe-linux/ipe/verity/merkle"
+)
+
+// sector is the unit of device-mapper tables and of hash offsets, in bytes.
+const sector = 512
+
+// Volume is parameters with the place of the hash area.
+type Volume struct {
+	Superblock
+	// HashOffset is where the hash area begins on the hash device, in bytes: a
+	// multiple of 512, or of the hash block size if there is no superblock.
+	HashOffset int64
+	// NoSuperblock leaves the superblock out. All parameters must then be known to
+	// whoever opens the volume; there is no UUID.
+	NoSuperblock bool
+}
+
+func (v Volume) check() error {
+	if err := v.Superblock.check(); err != nil {
+		return err
+	}
+	align := int64(sector)
+	if v.NoSuperblock {
+		align = int64(v.HashBlockSize)
+	}
+	if v.HashOffset < 0 || v.HashOffset%align != 0 {
+		return fmt.Errorf("%w: hash offset %d, not a multiple of %d", ErrParams, v.HashOffset, align)
+	}
+	tree, err := v.Tree()
+	if err != nil {
+		return err
+	}
+	if v.HashOffset > math.MaxInt64-tree.Size()-merkle.MaxBlockSize-SuperblockSize {
+		return fmt.Errorf("%w: hash area at %d ends beyond all devices", ErrParams, v.HashOffset)
+	}
+	return nil
+}
+
+// DataSize returns the bytes of data that the volume covers.
+func (v Volume) DataSize() int64 { return v.DataBlocks * int64(v.DataBlockSize) }
+
+// TreeOffset returns where the hash tree begins on the hash device, in bytes.
+func (v Volume) TreeOffset() int64 {
+	if v.NoSuperblock {
+		return v.HashOffset
+	}
+	block := int64(v.HashBlockSize)
+	return (v.HashOffset + SuperblockSize + block - 1) / block * block
+}
+
+// HashEnd returns where the hash tree ends on the hash device, in bytes. Errors
+// wrap ErrParams or merkle.ErrAlgorithm.
+func (v Volume) HashEnd() (int64, error) {
+	if err := v.check(); err != nil {
+		return 0, err
+	}
+	tree, err := v.Tree()
+	if err != nil {
+		return 0, err
+	}
+	return v.TreeOffset() + tree.Size(), nil
+}
+
+// shifted is a device from an offset on.
+type shifted struct {
+	r  io.ReaderAt
+	w  io.WriterAt
+	by int64
+}
+
+func (s shifted) ReadAt(p []byte, off int64) (int, error)  { return s.r.ReadAt(p, off+s.by) }
+func (s shifted) WriteAt(p []byte, off int64) (int, error) { return s.w.WriteAt(p, off+s.by) }
+
+// Format hashes the data, writes superblock and hash tree to the hash device, and
+// returns the root hash. The superblock is written last. What lies before
+// HashOffset, and between superblock and tree, is left alone; data and hashes may
+// be one device if they do not overlap, which is for the caller to see to. Errors
+// wrap ErrParams or merkle.ErrAlgorithm, are the devices' own, or the cause of the
+// end of ctx.
+func Format(ctx context.Context, data io.ReaderAt, hashes io.WriterAt, v Volume, opts merkle.Options) (digest.Digest, error) {
+	root, err := format(ctx, data, hashes, v, opts)
+	if err != nil {
+		return digest.Digest{}, fmt.Errorf("format volume: %w", err)
+	}
+	return digest.New(v.Algorithm, root), nil
+}
+
+func format(ctx context.Context, data io.ReaderAt, hashes io.WriterAt, v Volume, opts merkle.Options) ([]byte, error) {
+	v.Superblock = v.clone()
+	if err := v.check(); err != nil {
+		return nil, err
+	}
+	tree, err := v.Tree()
+	if err != nil {
+		return nil, err
+	}
+	root, err := tree.Build(ctx, data, shifted{w: hashes, by: v.TreeOffset()}, opts)
+	if err != nil || v.NoSuperblock {
+		return root, err
+	}
+	b, err := v.MarshalBinary()
+	if err != nil {
+		return nil, err
+	}
+	if _, err := hashes.WriteAt(b, v.HashOffset); err != nil {
+		return nil, fmt.Errorf("write superblock at %d: %w", v.HashOffset, err)
+	}
+	return root, nil
+}
+
+// checkRoot wants the root hash to be one of the volume's algorithm.
+func (v Volume) checkRoot(root digest.Digest) error {
+	h, err := merkle.NewHash(v.Algorithm)
+	if err != nil {
+		return err
+	}
+	if root.Algorithm() != v.Algorithm || root.Size() != h.Size() {
+		return fmt.Errorf("%w: root hash %v for a volume of %s", ErrParams, root, v.Algorithm)
+	}
+	return nil
+}
+
+// Verify compares all data with the hash tree and the tree with the root hash.
+// Every bad block is given to report, as merkle.Tree.Verify does it; offsets of
+// hash blocks count from TreeOffset. If there was any, a *merkle.CorruptError is in
+// the error's chain.
+//
+// The superblock is not covered by the root hash: v is trusted here.
+func Verify(ctx context.Context, data, hashes io.ReaderAt, v Volume, root digest.Digest, report func(merkle.BadBlock), opts merkle.Options) error {
+	if err := verify(ctx, data, hashes, v, root, report, opts); err != nil {
+		return fmt.Errorf("verify volume: %w", err)
+	}
+	return nil
+}
+
+func verify(ctx context.Context, data, hashes io.ReaderAt, v Volume, root digest.Digest, report func(merkle.BadBlock), opts merkle.Options) error {
+	if err := v.check(); err != nil {
+		return err
+	}
+	if err := v.checkRoot(root); err != nil {
+		return err
+	}
+	tree, err := v.Tree()
+	if err != nil {
+		return err
+	}
+	return tree.Verify(ctx, data, shifted{r: hashes, by: v.TreeOffset()}, root.Bytes(), report, opts)
+}
+
+// SignedContent returns what a root hash signature covers, for the kernel and for
+// systemd's .roothash.p7s: the digest in lower-case hex digits, without the
+// algorithm and without an end of line. The signature is detached PKCS#7.
+func SignedContent(root digest.Digest) []byte {
+	return []byte(hex.EncodeToString(root.Bytes()))
+}
