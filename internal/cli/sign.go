@@ -52,15 +52,20 @@ func (a *app) sign() *cobra.Command {
 		Example: "  ipe policy sign --key signer.key --cert signer.pem site.pol",
 		RunE:    func(cmd *cobra.Command, args []string) error { return a.runSign(cmd, args[0], f) },
 	}
+	f.keyFlags(cmd)
+	cmd.Flags().StringVarP(&f.out, "output", "o", "", "where to write, - for standard output (default FILE.p7b)")
+	cmd.Flags().BoolVar(&f.force, "force", false, "sign even what no kernel accepts")
+	return cmd
+}
+
+// keyFlags are those of all commands that sign.
+func (f *signFlags) keyFlags(cmd *cobra.Command) {
 	fl := cmd.Flags()
 	fl.StringVar(&f.key, "key", "", "private key of the signer, PEM")
 	fl.StringVar(&f.cert, "cert", "", "certificate of that key, PEM or DER")
-	fl.StringVarP(&f.out, "output", "o", "", "where to write, - for standard output (default FILE.p7b)")
 	fl.StringVar(&f.hash, "hash", "sha256", "digest: sha256, sha384 or sha512")
 	fl.StringVar(&f.passphraseFile, "passphrase-file", "", "file with the key's passphrase; a final newline does not count")
-	fl.BoolVar(&f.force, "force", false, "sign even what no kernel accepts")
 	choices(cmd, "hash", slices.Sorted(maps.Keys(hashes))...)
-	return cmd
 }
 
 func (a *app) runSign(cmd *cobra.Command, file string, f signFlags) error {

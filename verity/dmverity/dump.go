@@ -16,7 +16,7 @@ func Dump(v Volume, root digest.Digest, fec *FEC) (string, error) {
 		return "", fmt.Errorf("dump: %w", err)
 	}
 	if fec != nil {
-		if err := fec.check(v); err != nil {
+		if err := fec.Check(v); err != nil {
 			return "", fmt.Errorf("dump: %w", err)
 		}
 	}

@@ -40,7 +40,9 @@ type FEC struct {
 	HashEnd int64
 }
 
-func (f FEC) check(v Volume) error {
+// Check says whether a volume can have this error correction. Errors wrap
+// ErrParams.
+func (f FEC) Check(v Volume) error {
 	if f.Roots < MinFECRoots || f.Roots > MaxFECRoots {
 		return fmt.Errorf("%w: %d FEC roots, not from %d to %d", ErrParams, f.Roots, MinFECRoots, MaxFECRoots)
 	}
@@ -107,7 +109,7 @@ func newArea(data, hashes io.ReaderAt, v Volume, f FEC) (*area, error) {
 	if err := v.check(); err != nil {
 		return nil, err
 	}
-	if err := f.check(v); err != nil {
+	if err := f.Check(v); err != nil {
 		return nil, err
 	}
 	block := int64(v.DataBlockSize)

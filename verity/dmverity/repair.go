@@ -61,9 +61,9 @@ func (m *matrix) word(i int, to *[codeLength]byte) {
 
 // CheckFEC decodes all code words and returns the number of wrong bytes in data,
 // hashes and parity, as veritysetup(8) counts them; nothing is changed. If some
-// code words have too many errors, the error wraps ErrUncorrectable.
-// A word with many more errors than parity can undo may be counted as repairable:
-// only Repair, which knows the root hash, can tell.
+// code words have too many errors, the error wraps ErrUncorrectable. A word with
+// many more errors than parity can undo may be counted as repairable: only Repair,
+// which knows the root hash, can tell.
 func CheckFEC(ctx context.Context, data, hashes, parity io.ReaderAt, v Volume, f FEC, opts merkle.Options) (wrong int64, err error) {
 	a, err := newArea(data, hashes, v, f)
 	if err != nil {

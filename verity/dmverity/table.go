@@ -54,7 +54,7 @@ func (t Table) check() error {
 	words := []string{t.DataDevice, t.HashDevice}
 	if t.FEC != nil {
 		words = append(words, t.FECDevice)
-		if err := t.FEC.check(t.Volume); err != nil {
+		if err := t.FEC.Check(t.Volume); err != nil {
 			return err
 		}
 	}

@@ -1,0 +1,168 @@
+package cli
+
+import (
+	"encoding/hex"
+	"fmt"
+	"os"
+
+	"github.com/spf13/cobra"
+
+	"github.com/ipe-linux/ipe/digest"
+	"github.com/ipe-linux/ipe/verity/dmverity"
+	"github.com/ipe-linux/ipe/verity/merkle"
+)
+
+// volumeFlags are those of dmverity format.
+type volumeFlags struct {
+	dmParams
+	rootFile string
+}
+
+func (a *app) dmFormat() *cobra.Command {
+	var f volumeFlags
+	cmd := &cobra.Command{
+		Use: "format DATA HASH", Short: "Write the hash area of a volume and print its root hash", Args: exactly(2, "DATA and HASH"),
+		Long: "Format hashes DATA and writes superblock and hash tree to HASH, which is made if there is none. DATA\n" +
+			"and HASH may be one: then the hash area must begin behind the data, at --hash-offset.",
+		Example: "  ipe dmverity format root.img root.verity --root-hash-file root.roothash",
+		RunE:    func(cmd *cobra.Command, args []string) error { return a.runDMFormat(cmd, args[0], args[1], f) },
+	}
+	f.paramFlags(cmd)
+	f.placeFlags(cmd)
+	f.fecFlags(cmd)
+	cmd.Flags().StringVar(&f.uuid, "uuid", "", "name of the volume (default random)")
+	cmd.Flags().StringVar(&f.rootFile, "root-hash-file", "", "write the root hash to this `file`, as hex")
+	return cmd
+}
+
+func (a *app) runDMFormat(cmd *cobra.Command, dataName, hashName string, f volumeFlags) (err error) {
+	data, err := os.Open(dataName)
+	if err != nil {
+		return err
+	}
+	defer data.Close()
+	v, err := f.fresh(cmd, data)
+	if err != nil {
+		return err
+	}
+	if err := f.apart(dataName, hashName, v); err != nil {
+		return usage(cmd, "%w", err)
+	}
+	hash, err := openOrMake(hashName)
+	if err != nil {
+		return err
+	}
+	defer func() { err = closing(err, hash) }()
+	bar := a.progress(v.DataSize())
+	defer bar.end()
+	root, err := dmverity.Format(cmd.Context(), data, hash, v, merkle.Options{Progress: bar.upTo()})
+	if err != nil {
+		return err
+	}
+	if err := wholePage(hash, v); err != nil {
+		return err
+	}
+	fec, err := f.encode(cmd, data, hash, v)
+	if err != nil {
+		return err
+	}
+	if err := hash.Sync(); err != nil {
+		return err
+	}
+	bar.end()
+	return a.volumeMade(hashName, f.rootFile, v, root, fec)
+}
+
+// fresh is the volume that is to be made.
+func (f *volumeFlags) fresh(cmd *cobra.Command, data *os.File) (dmverity.Volume, error) {
+	size, err := sizeOf(data)
+	if err != nil {
+		return dmverity.Volume{}, err
+	}
+	v, err := f.volume(cmd, size)
+	if err != nil {
+		return v, err
+	}
+	if f.salt == "" {
+		v.Salt = dmverity.NewSalt()
+	}
+	if v.DataSize() > size {
+		return v, usage(cmd, "--data-blocks %d: there are %d", v.DataBlocks, size/int64(v.DataBlockSize))
+	}
+	v.UUID = dmverity.NewUUID()
+	if f.uuid != "" {
+		if v.UUID, err = dmverity.ParseUUID(f.uuid); err != nil {
+			return v, usage(cmd, "--uuid: %w", err)
+		}
+	}
+	if f.noSuperblock {
+		v.UUID = dmverity.UUID{}
+	}
+	return v, nil
+}
+
+// openOrMake opens a device for reading and writing.
+func openOrMake(name string) (*os.File, error) {
+	return os.OpenFile(name, os.O_RDWR|os.O_CREATE, 0o600)
+}
+
+// apart wants hash area and parity behind the data, and parity behind the hash
+// area, where they are on one device.
+func (f *volumeFlags) apart(data, hash string, v dmverity.Volume) error {
+	one := func(a, b string) bool { return a == b || sameFile(a, b) }
+	if one(data, hash) && v.HashOffset < v.DataSize() {
+		return fmt.Errorf("DATA and HASH are one, and the hash area at %d would overwrite data, which ends at %d", v.HashOffset, v.DataSize())
+	}
+	if f.fecDevice == "" {
+		return nil
+	}
+	if one(data, f.fecDevice) && f.fecOffset < v.DataSize() {
+		return fmt.Errorf("parity at %d would overwrite data, which ends at %d", f.fecOffset, v.DataSize())
+	}
+	return dmverity.FEC{Roots: f.fecRoots, Offset: f.fecOffset, OnHashDevice: one(hash, f.fecDevice)}.Check(v)
+}
+
+// page is what veritysetup writes superblocks in.
+const page = 4096
+
+// wholePage fills up a file that ends with the superblock, so that it can become a
+// block device.
+func wholePage(hash *os.File, v dmverity.Volume) error {
+	st, err := hash.Stat()
+	if err != nil || !st.Mode().IsRegular() || v.NoSuperblock {
+		return err
+	}
+	if end := (v.HashOffset + dmverity.SuperblockSize + page - 1) / page * page; v.DataBlocks == 1 && st.Size() < end {
+		return hash.Truncate(end)
+	}
+	return nil
+}
+
+// encode adds parity, if it is wanted.
+func (f *volumeFlags) encode(cmd *cobra.Command, data, hash *os.File, v dmverity.Volume) (fec *dmverity.FEC, err error) {
+	if f.fecDevice == "" {
+		return nil, nil
+	}
+	parity, err := openOrMake(f.fecDevice)
+	if err != nil {
+		return nil, err
+	}
+	defer func() { err = closing(err, parity) }()
+	if fec, err = f.fec(hash, parity); err != nil {
+		return nil, err
+	}
+	if err := dmverity.EncodeFEC(cmd.Context(), data, hash, parity, v, *fec, merkle.Options{}); err != nil {
+		return nil, err
+	}
+	return fec, parity.Sync()
+}
+
+// volumeMade prints what was made.
+func (a *app) volumeMade(name, rootFile string, v dmverity.Volume, root digest.Digest, fec *dmverity.FEC) error {
+	if rootFile != "" {
+		if err := create(rootFile, []byte(hex.EncodeToString(root.Bytes()))); err != nil {
+			return err
+		}
+	}
+	return a.showVolume(name, v, root, fec)
+}

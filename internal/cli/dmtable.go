@@ -1,0 +1,104 @@
+package cli
+
+import (
+	"os"
+
+	"github.com/spf13/cobra"
+
+	"github.com/ipe-linux/ipe/digest"
+	"github.com/ipe-linux/ipe/verity/dmverity"
+)
+
+func (a *app) dmDump() *cobra.Command {
+	var p dmParams
+	cmd := &cobra.Command{
+		Use: "dump HASH", Short: "Print the superblock of a volume", Args: exactly(1, "HASH"),
+		RunE: func(_ *cobra.Command, args []string) error {
+			hash, err := os.Open(args[0])
+			if err != nil {
+				return err
+			}
+			defer hash.Close()
+			v, err := p.open(nil, nil, hash)
+			if err != nil {
+				return err
+			}
+			return a.showVolume(args[0], v, digest.Digest{}, nil)
+		},
+	}
+	cmd.Flags().Int64Var(&p.offset, "hash-offset", 0, "where the hash area begins on HASH, in `bytes`")
+	return cmd
+}
+
+// tableFlags are those of dmverity table.
+type tableFlags struct {
+	dmParams
+	rootFile, onCorruption, onError, key string
+	ignoreZero, once, tasklet            bool
+}
+
+// tableLine is the result of dmverity table.
+type tableLine struct {
+	Table string `json:"table"`
+}
+
+// corruption are the values of --on-corruption and the words that they stand for.
+var corruption = map[string]dmverity.OnCorruption{
+	"eio": "", "ignore": dmverity.IgnoreCorruption, "restart": dmverity.RestartOnCorruption, "panic": dmverity.PanicOnCorruption,
+}
+
+func (a *app) dmTable() *cobra.Command {
+	var f tableFlags
+	cmd := &cobra.Command{
+		Use: "table DATA HASH [ROOT-HASH]", Short: "Print the device-mapper table of a volume",
+		Long:    "Table prints the line from which dmsetup(8) makes a device of the volume.",
+		Example: "  ipe dmverity table /dev/loop0 /dev/loop1 --root-hash-file root.roothash | dmsetup create -r root",
+		RunE:    func(cmd *cobra.Command, args []string) error { return a.runDMTable(cmd, args, f) },
+	}
+	f.paramFlags(cmd)
+	f.placeFlags(cmd)
+	f.fecFlags(cmd)
+	fl := cmd.Flags()
+	fl.StringVar(&f.rootFile, "root-hash-file", "", "read the root hash from this `file`")
+	fl.StringVar(&f.onCorruption, "on-corruption", "eio", "what the kernel does about a bad block: eio, ignore, restart or panic")
+	fl.StringVar(&f.onError, "on-error", "eio", "what it does if a device cannot be read (Linux 6.12): eio, restart or panic")
+	fl.BoolVar(&f.ignoreZero, "ignore-zero-blocks", false, "do not read blocks that should be zero")
+	fl.BoolVar(&f.once, "check-at-most-once", false, "verify a data block at its first read only")
+	fl.BoolVar(&f.tasklet, "use-tasklets", false, "verify in the bottom half")
+	fl.StringVar(&f.key, "root-hash-sig-key", "", "description of the key in the user keyring that holds the signature")
+	choices(cmd, "on-corruption", "eio", "ignore", "restart", "panic")
+	choices(cmd, "on-error", "eio", "restart", "panic")
+	return cmd
+}
+
+func (a *app) runDMTable(cmd *cobra.Command, args []string, f tableFlags) (err error) {
+	if len(args) < 2 || len(args) > 3 {
+		return usage(cmd, "%s wants DATA, HASH and ROOT-HASH, got %d arguments", cmd.CommandPath(), len(args))
+	}
+	word, ok := corruption[f.onCorruption]
+	if !ok {
+		return usage(cmd, "--on-corruption %s: not eio, ignore, restart or panic", f.onCorruption)
+	}
+	onError, ok := map[string]string{"eio": "", "restart": "restart_on_error", "panic": "panic_on_error"}[f.onError]
+	if !ok {
+		return usage(cmd, "--on-error %s: not eio, restart or panic", f.onError)
+	}
+	c := &checked{}
+	defer func() { err = closing(err, c.data, c.hash, c.parity) }()
+	if err := c.open(cmd, args, verifyFlags{dmParams: f.dmParams}); err != nil {
+		return err
+	}
+	root, err := a.readRoot(cmd, c.Algorithm, args[2:], f.rootFile)
+	if err != nil {
+		return err
+	}
+	line, err := dmverity.Table{
+		Volume: c.Volume, Root: root, DataDevice: args[0], HashDevice: args[1], FEC: c.fec, FECDevice: f.fecDevice,
+		OnCorruption: word, OnIOError: onError, IgnoreZeroBlocks: f.ignoreZero, CheckAtMostOnce: f.once,
+		TryVerifyInTasklet: f.tasklet, SignatureKey: f.key,
+	}.Line()
+	if err != nil {
+		return usage(cmd, "%w", err)
+	}
+	return a.result(tableLine{line}, "%s\n", line)
+}

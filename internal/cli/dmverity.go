@@ -1,0 +1,229 @@
+package cli
+
+import (
+	"bytes"
+	"encoding/hex"
+	"errors"
+	"fmt"
+	"io"
+	"io/fs"
+	"os"
+	"strings"
+
+	"github.com/spf13/cobra"
+
+	"github.com/ipe-linux/ipe/digest"
+	"github.com/ipe-linux/ipe/verity/dmverity"
+	"github.com/ipe-linux/ipe/verity/merkle"
+)
+
+// dmverity is the group of commands about volumes.
+func (a *app) dmverity() *cobra.Command {
+	cmd := a.group("dmverity", "Format, verify and sign dm-verity volumes",
+		"These commands do what veritysetup(8) does with files and block devices, with the same options\n"+
+			"and the same bytes. They need no root but for devices.")
+	cmd.AddCommand(a.dmFormat(), a.dmVerify(), a.dmDump(), a.dmTable(), a.dmSign())
+	return cmd
+}
+
+// dmParams are the flags that describe a volume.
+type dmParams struct {
+	hash, salt, uuid string
+	hashType         int
+	data, hashBlock  int
+	blocks, offset   int64
+	noSuperblock     bool
+	fecDevice        string
+	fecOffset        int64
+	fecRoots         int
+}
+
+// placeFlags say where things are.
+func (p *dmParams) placeFlags(cmd *cobra.Command) {
+	fl := cmd.Flags()
+	fl.Int64Var(&p.offset, "hash-offset", 0, "where the hash area begins on HASH, in `bytes`")
+	fl.BoolVar(&p.noSuperblock, "no-superblock", false, "there is no superblock: parameters are those of the command line")
+}
+
+func (p *dmParams) fecFlags(cmd *cobra.Command) {
+	fl := cmd.Flags()
+	fl.StringVar(&p.fecDevice, "fec-device", "", "where the parity for error correction is; may be HASH")
+	fl.Int64Var(&p.fecOffset, "fec-offset", 0, "where it begins there, in `bytes`")
+	fl.IntVar(&p.fecRoots, "fec-roots", dmverity.DefaultFECRoots, "parity bytes of a code word, 2 to 24")
+}
+
+// paramFlags are what a superblock holds.
+func (p *dmParams) paramFlags(cmd *cobra.Command) {
+	d := dmverity.Default()
+	fl := cmd.Flags()
+	fl.StringVar(&p.hash, "hash", d.Algorithm, "hash algorithm: "+strings.Join(merkle.Algorithms(), ", "))
+	fl.IntVar(&p.hashType, "format", d.HashType, "hash type: 1, or 0 for the one of Chrome OS")
+	fl.IntVar(&p.data, "data-block-size", d.DataBlockSize, "in `bytes`, a power of two from 512 to 65536")
+	fl.IntVar(&p.hashBlock, "hash-block-size", d.HashBlockSize, "in `bytes`, a power of two from 512 to 65536")
+	fl.Int64Var(&p.blocks, "data-blocks", 0, "number of `blocks` of data (default all of DATA)")
+	fl.StringVar(&p.salt, "salt", "", "salt, `hex` digits, - for none (default random)")
+	choices(cmd, "hash", merkle.Algorithms()...)
+	choices(cmd, "format", "0", "1")
+}
+
+// volume makes a volume of the flags. The number of blocks is that of data, in
+// bytes, if it was not given.
+func (p *dmParams) volume(cmd *cobra.Command, size int64) (dmverity.Volume, error) {
+	v := dmverity.Volume{HashOffset: p.offset, NoSuperblock: p.noSuperblock, Superblock: dmverity.Superblock{
+		HashType: p.hashType, Algorithm: p.hash, DataBlockSize: p.data, HashBlockSize: p.hashBlock, DataBlocks: p.blocks,
+	}}
+	if p.blocks == 0 && p.data > 0 {
+		v.DataBlocks = size / int64(p.data)
+	}
+	if p.salt != "-" {
+		salt, err := hex.DecodeString(p.salt)
+		if err != nil {
+			return v, usage(cmd, "--salt %s: %w", p.salt, err)
+		}
+		v.Salt = salt
+	}
+	if p.blocks == 0 && size < int64(p.data) {
+		return v, fmt.Errorf("%d bytes of data are less than a block of %d", size, p.data)
+	}
+	if _, err := v.HashEnd(); err != nil {
+		return v, usage(cmd, "%w", err)
+	}
+	return v, nil
+}
+
+// open is the volume of a hash device: its superblock, or the flags.
+func (p *dmParams) open(cmd *cobra.Command, data, hash *os.File) (dmverity.Volume, error) {
+	if !p.noSuperblock {
+		v, err := dmverity.ReadSuperblock(hash, p.offset)
+		if err != nil {
+			err = fmt.Errorf("%s: %w", hash.Name(), err)
+		}
+		return v, err
+	}
+	size, err := sizeOf(data)
+	if err != nil {
+		return dmverity.Volume{}, err
+	}
+	return p.volume(cmd, size)
+}
+
+// fec returns the error correction that the flags want, nil if none.
+func (p *dmParams) fec(hash *os.File, parity *os.File) (*dmverity.FEC, error) {
+	if parity == nil {
+		return nil, nil
+	}
+	f := &dmverity.FEC{Roots: p.fecRoots, Offset: p.fecOffset}
+	same, err := sameDevice(hash, parity)
+	if err != nil {
+		return nil, err
+	}
+	if same {
+		f.OnHashDevice = true
+		return f, nil
+	}
+	f.HashEnd, err = sizeOf(hash)
+	return f, err
+}
+
+// sizeOf returns the size of a file or a block device.
+func sizeOf(f *os.File) (int64, error) {
+	st, err := f.Stat()
+	if err != nil {
+		return 0, err
+	}
+	if st.Mode().IsRegular() {
+		return st.Size(), nil
+	}
+	if st.Mode()&fs.ModeDevice == 0 || st.Mode()&fs.ModeCharDevice != 0 {
+		return 0, fmt.Errorf("%s: neither a regular file nor a block device", f.Name())
+	}
+	return f.Seek(0, io.SeekEnd)
+}
+
+func sameDevice(a, b *os.File) (bool, error) {
+	x, err := a.Stat()
+	if err != nil {
+		return false, err
+	}
+	y, err := b.Stat()
+	return err == nil && os.SameFile(x, y), err
+}
+
+// readRoot reads a root hash: hex digits, or with the algorithm before them, or
+// from a file.
+func (a *app) readRoot(cmd *cobra.Command, alg string, args []string, file string) (digest.Digest, error) {
+	if (len(args) == 1) == (file != "") {
+		return digest.Digest{}, usage(cmd, "%s wants ROOT-HASH or --root-hash-file", cmd.CommandPath())
+	}
+	var text string
+	if file != "" {
+		b, err := a.read(file)
+		if err != nil {
+			return digest.Digest{}, err
+		}
+		text = string(bytes.TrimSuffix(b, []byte("\n")))
+	} else {
+		text = args[0]
+	}
+	if !strings.Contains(text, ":") {
+		text = alg + ":" + text
+	}
+	d, err := digest.Parse(text)
+	if err != nil {
+		return digest.Digest{}, usage(cmd, "root hash: %w", err)
+	}
+	if size, ok := digest.AlgorithmSize(d.Algorithm()); ok && d.Size() != size {
+		return digest.Digest{}, usage(cmd, "root hash of %d bytes, %s has %d", d.Size(), d.Algorithm(), size)
+	}
+	return d, nil
+}
+
+// closing joins the errors of closing what was written.
+func closing(err error, files ...*os.File) error {
+	for _, f := range files {
+		if f == nil {
+			continue
+		}
+		if e := f.Close(); !errors.Is(e, os.ErrClosed) {
+			err = errors.Join(err, e)
+		}
+	}
+	return err
+}
+
+// volumeInfo is a volume as JSON.
+type volumeInfo struct {
+	UUID          string `json:"uuid"`
+	HashType      int    `json:"hash_type"`
+	Algorithm     string `json:"algorithm"`
+	DataBlocks    int64  `json:"data_blocks"`
+	DataBlockSize int    `json:"data_block_size"`
+	HashBlockSize int    `json:"hash_block_size"`
+	HashOffset    int64  `json:"hash_offset"`
+	Salt          string `json:"salt"`
+	RootHash      string `json:"roothash"`
+	FECRoots      int    `json:"fec_roots"`
+	FECSize       int64  `json:"fec_size"`
+}
+
+// showVolume prints a volume as veritysetup does.
+func (a *app) showVolume(name string, v dmverity.Volume, root digest.Digest, f *dmverity.FEC) error {
+	text, err := dmverity.Dump(v, root, f)
+	if err != nil {
+		return err
+	}
+	info := volumeInfo{
+		HashType: v.HashType, Algorithm: v.Algorithm, DataBlocks: v.DataBlocks, DataBlockSize: v.DataBlockSize,
+		HashBlockSize: v.HashBlockSize, HashOffset: v.HashOffset, Salt: hex.EncodeToString(v.Salt),
+	}
+	if !v.NoSuperblock {
+		info.UUID = v.UUID.String()
+	}
+	if !root.IsZero() {
+		info.RootHash = root.String()
+	}
+	if f != nil {
+		info.FECRoots, info.FECSize = f.Roots, f.Size(v)
+	}
+	return a.result(info, "VERITY header information for %s\n%s", name, text)
+}

@@ -1,0 +1,129 @@
+package cli
+
+import (
+	"encoding/hex"
+	"os"
+
+	"github.com/spf13/cobra"
+
+	"github.com/ipe-linux/ipe/verity/fsverity"
+	"github.com/ipe-linux/ipe/verity/merkle"
+)
+
+// fileDigest is the result of fsverity digest, for one file.
+type fileDigest struct {
+	File   string `json:"file"`
+	Digest string `json:"digest"`
+	Size   int64  `json:"size"`
+}
+
+// digestFlags are those of fsverity digest.
+type digestFlags struct {
+	fsParams
+	compact, builtin  bool
+	outTree, outDescr string
+}
+
+func (a *app) fsDigest() *cobra.Command {
+	var f digestFlags
+	cmd := &cobra.Command{
+		Use: "digest FILE...", Short: "Print the fs-verity digests of files", Args: some("at least one FILE"),
+		Long: "Digest prints for each file what the kernel measures when fs-verity is enabled with the same\n" +
+			"parameters, as \"fsverity digest\" does. In a directory, that is each regular file.",
+		Example: "  ipe fsverity digest /usr/bin/true",
+		RunE:    func(cmd *cobra.Command, args []string) error { return a.runFSDigest(cmd, args, f) },
+	}
+	f.flags(cmd)
+	fl := cmd.Flags()
+	fl.BoolVar(&f.compact, "compact", false, "print the digest alone, without algorithm and name")
+	fl.BoolVar(&f.builtin, "for-builtin-sig", false, "print what a built-in signature covers, as hex")
+	fl.StringVar(&f.outTree, "out-merkle-tree", "", "write the hash tree of the one file here")
+	fl.StringVar(&f.outDescr, "out-descriptor", "", "write the descriptor of the one file here")
+	return cmd
+}
+
+func (a *app) runFSDigest(cmd *cobra.Command, files []string, f digestFlags) error {
+	p, err := f.params(cmd)
+	if err != nil {
+		return err
+	}
+	if f.outTree != "" || f.outDescr != "" {
+		if len(files) != 1 {
+			return usage(cmd, "--out-merkle-tree and --out-descriptor are for one FILE")
+		}
+		if err := a.writeMetadata(cmd, files[0], p, f); err != nil {
+			return err
+		}
+	}
+	return a.report(cmd.Context(), files, everyFile, p, func(m measured) error {
+		text := m.digest.String()
+		switch {
+		case f.builtin:
+			b, err := fsverity.FormattedDigest(m.digest)
+			if err != nil {
+				return err
+			}
+			text = hex.EncodeToString(b)
+		case f.compact:
+			text = hex.EncodeToString(m.digest.Bytes())
+		}
+		r := fileDigest{File: m.path, Digest: m.digest.String(), Size: m.size}
+		if f.compact {
+			return a.result(r, "%s\n", text)
+		}
+		return a.result(r, "%s %s\n", text, m.path)
+	})
+}
+
+// writeMetadata writes tree and descriptor of a file.
+func (a *app) writeMetadata(cmd *cobra.Command, file string, p fsverity.Params, f digestFlags) error {
+	in, err := os.Open(file)
+	if err != nil {
+		return err
+	}
+	defer in.Close()
+	st, err := in.Stat()
+	if err != nil {
+		return err
+	}
+	for _, out := range []string{f.outTree, f.outDescr} {
+		if out != "" && sameFile(out, file) {
+			return usage(cmd, "%s: would be overwritten", file)
+		}
+	}
+	var d fsverity.Descriptor
+	build := func(out *os.File) error {
+		if out == nil {
+			d, err = fsverity.Build(cmd.Context(), in, st.Size(), nil, p, merkle.Options{})
+		} else {
+			d, err = fsverity.Build(cmd.Context(), in, st.Size(), out, p, merkle.Options{})
+		}
+		return err
+	}
+	if f.outTree == "" {
+		err = build(nil)
+	} else {
+		err = truncated(f.outTree, build)
+	}
+	if err != nil || f.outDescr == "" {
+		return err
+	}
+	b, err := d.MarshalBinary()
+	if err != nil {
+		return err
+	}
+	return create(f.outDescr, b)
+}
+
+// truncated opens a file for what is too large to be written at once.
+func truncated(name string, write func(*os.File) error) error {
+	f, err := os.Create(name)
+	if err != nil {
+		return err
+	}
+	if err := write(f); err != nil {
+		f.Close()
+		return err
+	}
+	return f.Close()
+}

@@ -1,0 +1,51 @@
+package cli
+
+import (
+	"encoding/hex"
+	"fmt"
+
+	"github.com/spf13/cobra"
+
+	"github.com/ipe-linux/ipe/verity/fsverity"
+)
+
+// fsverity is the group of commands about file digests.
+func (a *app) fsverity() *cobra.Command {
+	cmd := a.group("fsverity", "Compute fs-verity digests of files, and rules from them",
+		"These commands compute what the kernel measures when fs-verity is enabled on a file. They\n"+
+			"need neither root nor a file system that has fs-verity.")
+	cmd.AddCommand(a.fsDigest(), a.fsManifest(), a.fsRules(), a.fsVerify())
+	return cmd
+}
+
+// fsParams are the flags that choose how files are measured.
+type fsParams struct {
+	alg, salt string
+	block     int
+}
+
+func (p *fsParams) flags(cmd *cobra.Command) {
+	fl := cmd.Flags()
+	fl.StringVar(&p.alg, "hash-alg", fsverity.DefaultAlgorithm, "hash algorithm: sha256 or sha512")
+	fl.IntVar(&p.block, "block-size", fsverity.DefaultBlockSize, "block size in `bytes`")
+	fl.StringVar(&p.salt, "salt", "", "salt, `hex` digits")
+	choices(cmd, "hash-alg", "sha256", "sha512")
+}
+
+// params checks the flags.
+func (p *fsParams) params(cmd *cobra.Command) (fsverity.Params, error) {
+	salt, err := hex.DecodeString(p.salt)
+	if err != nil {
+		return fsverity.Params{}, usage(cmd, "--salt %s: %w", p.salt, err)
+	}
+	params := fsverity.Params{Algorithm: p.alg, BlockSize: p.block, Salt: salt}
+	if p.alg == "" || p.block == 0 {
+		err = fmt.Errorf("%w: no algorithm or block size", fsverity.ErrParams)
+	} else {
+		_, err = fsverity.NewWriter(params)
+	}
+	if err != nil {
+		return params, usage(cmd, "%w", err)
+	}
+	return params, nil
+}
