@@ -65,7 +65,7 @@ var kinds = [...]struct {
 	{TypePolicyLoad, "IPE_POLICY_LOAD", loadKeys.name},
 }
 
-// Record is an Access, a ConfigChange, a PolicyLoad or a Status.
+// Record is an Access, a ConfigChange, a PolicyLoad, a Status or an EmptyStatus.
 type Record interface {
 	// Type returns the number of the record's kind.
 	Type() Type
@@ -133,12 +133,18 @@ type PolicyLoad struct {
 	Errno uint16
 }
 
-// Status is a change of enforcement, type 1404. A kernel follows it with a second,
-// empty record of the type, which is no Record here.
+// Status is a change of enforcement, type 1404. A kernel follows it with an
+// EmptyStatus.
 type Status struct {
 	Enforcing, OldEnforcing bool
 	Subject                 Subject
 }
+
+// EmptyStatus is the second record of type 1404 that a kernel writes for a change of
+// enforcement, without text. Its serial is the one before that of the Status, or the
+// same where system calls are audited. Parse does not return it: other security
+// modules could write the same.
+type EmptyStatus struct{}
 
 // PolicyID is what records say of a policy.
 type PolicyID struct {
@@ -171,3 +177,6 @@ func (PolicyLoad) Type() Type { return TypePolicyLoad }
 
 // Type returns TypeStatus.
 func (Status) Type() Type { return TypeStatus }
+
+// Type returns TypeStatus.
+func (EmptyStatus) Type() Type { return TypeStatus }

@@ -1,7 +1,10 @@
 package audit
 
 import (
+	"errors"
+	"fmt"
 	"slices"
+	"strings"
 
 	"github.com/ipe-linux/ipe/eval"
 )
@@ -54,6 +57,22 @@ func GenerationOf(major, minor int) Generation {
 	return Linux6_12
 }
 
+// ErrGeneration means a name that no generation has.
+var ErrGeneration = errors.New("no such generation")
+
+// ParseGeneration is the opposite of String. An error wraps ErrGeneration and lists
+// the names.
+func ParseGeneration(name string) (Generation, error) {
+	var names []string
+	for g, f := range generations {
+		if f.name == name {
+			return Generation(g), nil
+		}
+		names = append(names, f.name)
+	}
+	return 0, fmt.Errorf("generation %q: %w, but %s", name, ErrGeneration, strings.Join(names, ", "))
+}
+
 // String returns the version of the first kernel of the generation.
 func (g Generation) String() string { return g.features().name }
 
@@ -96,10 +115,24 @@ func (g Generation) AppendKernelLog(dst []byte, h Header, r Record) []byte {
 // AppendAuditLog appends the line of auditd's log, without line end:
 // "type=IPE_ACCESS msg=audit(…): …".
 func (g Generation) AppendAuditLog(dst []byte, h Header, r Record) []byte {
+	return g.appendAuditLog(dst, h, r, r.Type().String())
+}
+
+// AppendNumberedAuditLog is AppendAuditLog as an auditd writes it that is older than
+// IPE: "type=UNKNOWN[1420] msg=audit(…): …". The tools of every auditd read it.
+func (g Generation) AppendNumberedAuditLog(dst []byte, h Header, r Record) []byte {
+	name := r.Type().String()
+	if r.Type() != TypeStatus {
+		name = fmt.Sprintf("UNKNOWN[%d]", uint16(r.Type()))
+	}
+	return g.appendAuditLog(dst, h, r, name)
+}
+
+func (g Generation) appendAuditLog(dst []byte, h Header, r Record, name string) []byte {
 	if h.Node != "" {
 		dst = append(append(append(dst, "node="...), h.Node...), ' ')
 	}
-	dst = append(append(dst, "type="...), r.Type().String()...)
+	dst = append(append(dst, "type="...), name...)
 	dst = r.append(h.append(append(dst, " msg="...)), g)
 	if h.Enriched != "" {
 		dst = append(append(dst, separator), h.Enriched...)

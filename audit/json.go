@@ -36,6 +36,8 @@ type JSON struct {
 	ConfigChange *JSONConfigChange `json:"config_change,omitempty"`
 	PolicyLoad   *JSONPolicyLoad   `json:"policy_load,omitempty"`
 	Status       *JSONStatus       `json:"status,omitempty"`
+	// Empty is an EmptyStatus.
+	Empty bool `json:"empty,omitempty"`
 }
 
 // JSONAccess is an Access. Action and Scope repeat what Rule says.
@@ -141,6 +143,8 @@ func NewJSON(h Header, r Record) JSON {
 		j.ConfigChange = &JSONConfigChange{r.Old.json(), r.New.json(), r.Subject.json()}
 	case PolicyLoad:
 		j.PolicyLoad = &JSONPolicyLoad{r.Policy.json(), r.Errno, r.Subject.json()}
+	case EmptyStatus:
+		j.Empty = true
 	case Status:
 		j.Status = &JSONStatus{r.Enforcing, r.OldEnforcing, r.Subject.json()}
 	}
@@ -202,6 +206,8 @@ func (j JSON) record() (Record, error) {
 	case j.Type == TypePolicyLoad && j.PolicyLoad != nil:
 		id, err := j.PolicyLoad.Policy.id()
 		return PolicyLoad{Policy: id, Subject: j.PolicyLoad.subject(), Errno: j.PolicyLoad.Errno}, err
+	case j.Type == TypeStatus && j.Empty && j.Status == nil:
+		return EmptyStatus{}, nil
 	case j.Type == TypeStatus && j.Status != nil:
 		return Status{j.Status.Enforcing, j.Status.OldEnforcing, j.Status.subject()}, nil
 	}

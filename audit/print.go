@@ -19,6 +19,11 @@ func (l PolicyLoad) String() string { return string(l.append(nil, Newest)) }
 // String returns the text of the record.
 func (s Status) String() string { return string(s.append(nil, Newest)) }
 
+// String returns nothing.
+func (EmptyStatus) String() string { return "" }
+
+func (EmptyStatus) append(b []byte, _ Generation) []byte { return b }
+
 func (a Access) append(b []byte, _ Generation) []byte {
 	b = append(append(b, "ipe_op="...), a.Op.String()...)
 	b = append(append(b, " ipe_hook="...), a.Hook.String()...)

@@ -26,6 +26,7 @@ type config struct {
 	bootPolicy string
 	policyDirs []string
 	fs         string
+	audit      auditConfig
 	version    bool
 }
 
@@ -51,6 +52,7 @@ func parseFlags(args []string, stderr io.Writer) (config, error) {
 		return nil
 	})
 	fs.StringVar(&c.fs, "fs", "", "`directory` to mount the control tree on, as the kernel's /sys/kernel/security/ipe; not mounted by default")
+	auditFlags(fs, &c.audit)
 	fs.BoolVar(&c.version, "version", false, "print the version and exit")
 	fs.Usage = func() {
 		fs.SetOutput(stderr)
@@ -63,6 +65,9 @@ func parseFlags(args []string, stderr io.Writer) (config, error) {
 	}
 	if fs.NArg() > 0 {
 		return c, fmt.Errorf("iped takes no arguments, got %q (see iped --help)", fs.Arg(0))
+	}
+	if err := c.audit.check(); err != nil {
+		return c, err
 	}
 	switch c.engine {
 	case engineAuto, engineBPF, engineSecurityfs:

@@ -19,6 +19,7 @@ import (
 
 	"github.com/google/go-cmp/cmp"
 
+	"github.com/ipe-linux/ipe/audit"
 	"github.com/ipe-linux/ipe/internal/control/controltest"
 	"github.com/ipe-linux/ipe/internal/controlrpc"
 	"github.com/ipe-linux/ipe/internal/engine"
@@ -27,13 +28,16 @@ import (
 )
 
 func TestFlags(t *testing.T) {
-	def := config{engine: "auto", state: "/var/lib/ipe", socket: controlrpc.DefaultSocket, policyDirs: policydir.Default()}
+	def := config{engine: "auto", state: "/var/lib/ipe", socket: controlrpc.DefaultSocket, policyDirs: policydir.Default(),
+		audit: auditConfig{sinks: []string{"journal"}, generation: audit.Newest, fileMiB: 8, files: 5}}
 	trusting := def
 	trusting.trust = []string{"a", "b"}
 	found := def
 	found.policyDirs = []string{"a", "b"}
 	none := def
 	none.policyDirs = nil
+	recorded := def
+	recorded.audit = auditConfig{sinks: []string{"file:/a", "netlink"}, generation: audit.Linux6_12, files: 2}
 	tests := []struct {
 		args []string
 		want config
@@ -43,6 +47,10 @@ func TestFlags(t *testing.T) {
 		{[]string{"--trust", "a", "--trust=b"}, trusting, ""},
 		{[]string{"--policy-dir", "a", "--policy-dir=b"}, found, ""},
 		{[]string{"--policy-dir="}, none, ""},
+		{[]string{"--audit", "file:/a", "--audit=netlink", "--audit-generation=6.12", "--audit-size", "0", "--audit-files", "2"}, recorded, ""},
+		{[]string{"--audit-generation", "6.13"}, config{}, "no such generation, but 6.12, 6.16, 6.17, 6.19"},
+		{[]string{"--audit-files", "0"}, config{}, "not between 1 and 999"},
+		{[]string{"--audit-size", "-1"}, config{}, "not between 0 and"},
 		{[]string{"--engine", "fanotify"}, config{}, "not one of auto, bpf, securityfs"},
 		{[]string{"start"}, config{}, "takes no arguments"},
 		{[]string{"--frob"}, config{}, "not defined: -frob"},
@@ -55,7 +63,7 @@ func TestFlags(t *testing.T) {
 			}
 			continue
 		}
-		if diff := cmp.Diff(tt.want, got, cmp.AllowUnexported(config{})); err != nil || diff != "" {
+		if diff := cmp.Diff(tt.want, got, cmp.AllowUnexported(config{}, auditConfig{})); err != nil || diff != "" {
 			t.Errorf("%q: %v (-want +got):\n%s", tt.args, err, diff)
 		}
 	}

@@ -40,6 +40,12 @@ func serve(ctx context.Context, cfg config, open opener, log *slog.Logger) error
 		return err
 	}
 	defer st.Close()
+	records, err := openSinks(cfg.audit, log)
+	if err != nil {
+		return err
+	}
+	defer records.close()
+	records.reopenOnHangup(ctx)
 	l, err := controlrpc.Listen(cfg.socket)
 	if err != nil {
 		return err
@@ -52,7 +58,7 @@ func serve(ctx context.Context, cfg config, open opener, log *slog.Logger) error
 	defer eng.Close()
 	mode, wrong := bootMode(eng.Name())
 	found, unreadable := policydir.Read(cfg.policyDirs, sign.MaxLen)
-	c := control.New(control.Config{Store: st, Verifier: control.Certificates(ring), Engine: eng, Log: log, Boot: boot, Mode: mode,
+	c := control.New(control.Config{Store: st, Verifier: control.Certificates(ring), Engine: eng, Log: log, Sinks: records.forControl(), Boot: boot, Mode: mode,
 		Problems: slices.Concat(skipped, wrong, unreadable)})
 	files, err := mountTree(cfg.fs, c, log)
 	if err != nil {

@@ -48,7 +48,7 @@ var table = map[string]row{
 	"internal/testvm/oracle":       {3, "", "only tests: the kernel's own parser against ours"},
 	"internal/cmd/genlayout":       {4, "digest policy eval internal/ruletab", ""},
 	"internal/engine/proof":        {4, "policy eval internal/engine", "engines never see each other; this is what they share"},
-	"internal/control":             {4, "digest policy eval sign internal/store internal/engine", "it drives the interface, never a concrete engine"},
+	"internal/control":             {4, "digest policy eval sign audit internal/store internal/engine", "it drives the interface, never a concrete engine"},
 	"internal/engine/bpf":          {5, "digest policy eval internal/engine internal/engine/proof internal/ruletab internal/kernelabi", ""},
 	"internal/control/controltest": {5, "digest policy eval sign internal/control internal/engine", ""},
 
@@ -57,12 +57,13 @@ var table = map[string]row{
 	"internal/demo":           {4, "internal/demo/row internal/demo/appliance internal/testvm", "it boots guests, because that is what it shows"},
 	"internal/demo/agent":     {6, "digest policy eval internal/control internal/controlrpc internal/demo/row", "its expectations are the evaluator's"},
 
-	"internal/controlrpc": {5, "policy eval sign internal/control internal/engine", "sign for the hints of refusals, engine for the mode that travels"},
-	"internal/controlfs":  {5, "internal/control", "files and numbers; what they do is control's"},
+	"internal/auditsink":  {5, "audit internal/control", "it takes what control records, to any place"},
+	"internal/controlrpc": {5, "policy eval sign audit internal/control internal/engine", "sign for the hints of refusals, engine for the mode that travels"},
+	"internal/controlfs":  {5, "audit internal/control", "files and numbers; what they do is control's"},
 	"internal/cli": {7, "digest policy eval sign internal/atomicfile internal/control internal/controlrpc internal/engine internal/kernelabi internal/ruletab internal/trust verity/dmverity verity/fsverity verity/merkle",
 		"control and engine for the values that controlrpc carries; it never makes one"},
 	"cmd/ipe":  {8, "internal/cli", "flag wiring is internal/cli's; this is the process around it"},
-	"cmd/iped": {8, "sign internal/bootparam internal/control internal/controlfs internal/controlrpc internal/engine internal/engine/bpf internal/kernelabi internal/policydir internal/store internal/trust", "the one place that names engines"},
+	"cmd/iped": {8, "sign audit internal/auditsink internal/bootparam internal/control internal/controlfs internal/controlrpc internal/engine internal/engine/bpf internal/kernelabi internal/policydir internal/store internal/trust", "the one place that names engines"},
 }
 
 // maxLevel is the depth of the tree, maxSiblings its width. What gathers for a

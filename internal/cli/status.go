@@ -60,6 +60,9 @@ func (a *app) statusText(st controlrpc.Status) string {
 	row("hooks", "%s", orNone(strings.Join(st.Kernel.Hooks, " ")))
 	row("trust", "%s", count(st.Anchors, "certificate"))
 	row("decisions", "%d recorded, %d lost", st.Recorded, st.Kernel.Lost)
+	for _, sink := range st.Sinks {
+		row("records", "%s: %d written, %d lost%s", sink.Name, sink.Written, sink.Lost, because(sink.Error))
+	}
 	a.selfTestText(&b, st.SelfTest)
 	for _, c := range st.Capabilities {
 		if !c.Available {
@@ -108,6 +111,13 @@ func adopted(st controlrpc.KernelState) string {
 		return ", taken over from an earlier iped"
 	}
 	return ""
+}
+
+func because(why string) string {
+	if why == "" {
+		return ""
+	}
+	return ": " + why
 }
 
 func orNone(s string) string {

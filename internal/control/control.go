@@ -41,8 +41,10 @@ type Config struct {
 	Store    Store
 	Verifier Verifier
 	Engine   engine.Engine
-	// Log receives one line a decision, change or problem; nil discards them.
+	// Log receives one line a change or problem; nil discards them.
 	Log *slog.Logger
+	// Sinks receive every decision, and every record of the kernel's IPE.
+	Sinks []Sink
 	// Boot is the text of the unsigned policy that is active from Start on while
 	// the store has none that is; nil for none.
 	Boot []byte
@@ -111,7 +113,7 @@ func New(cfg Config) *Control {
 		store: cfg.Store, verifier: cfg.Verifier, eng: cfg.Engine, log: log, boot: cfg.Boot, bootMode: cfg.Mode,
 		policies: map[string]*deployed{}, places: map[string]uint64{}, problems: map[string]string{},
 		mode:   engine.Mode{Enforce: true},
-		events: newRecorder(log),
+		events: newRecorder(cfg.Sinks),
 	}
 	for i, err := range cfg.Problems {
 		_ = c.problem(fmt.Sprintf("start %d", i+1), err) // it is the same error
@@ -119,9 +121,9 @@ func New(cfg Config) *Control {
 	return c
 }
 
-// Run passes the engine's decisions to the log and to Events until ctx ends.
+// Run passes the engine's decisions to the sinks and to Events until ctx ends.
 func (c *Control) Run(ctx context.Context) error {
-	err := c.eng.Events(ctx, c.events.record)
+	err := c.eng.Events(ctx, c.events.decided)
 	if err != nil && !errors.Is(err, context.Canceled) {
 		return fmt.Errorf("read decisions: %w", err)
 	}

@@ -29,7 +29,7 @@ func (c *Control) deploy(from string, envelope []byte) error {
 	}
 	switch old, err := c.lookup(d.name); {
 	case errors.Is(err, ErrNotFound):
-		_, err = c.logLoad(envelope)
+		_, err = c.logLoad(nobody, envelope)
 		if err != nil {
 			return err
 		}
@@ -38,9 +38,9 @@ func (c *Control) deploy(from string, envelope []byte) error {
 			"policy_version", d.policy.Version.String(), "loaded_version", old.policy.Version.String())
 		return nil
 	default:
-		if _, err := c.logUpdate(d.name, envelope); err != nil {
+		if _, err := c.logUpdate(nobody, d.name, envelope); err != nil {
 			return err
 		}
 	}
-	return c.logActivate(d.name)
+	return c.logActivate(nobody, d.name)
 }

@@ -4,6 +4,8 @@ import (
 	"errors"
 	"fmt"
 	"time"
+
+	"github.com/ipe-linux/ipe/audit"
 )
 
 // proofAge is how long a self-test may stand for "now" in a status. Each one leaves
@@ -33,7 +35,7 @@ func (c *Control) enforce(d *deployed) error {
 // switchTo makes the engine decide by d and then persists that. If the store
 // fails the engine goes back to old; without an old policy there is no way back,
 // for an engine cannot have none again.
-func (c *Control) switchTo(old, d *deployed, persist func() error) error {
+func (c *Control) switchTo(who *audit.Subject, old, d *deployed, persist func() error) error {
 	if err := c.enforce(d); err != nil {
 		return errors.Join(fmt.Errorf("engine: %w", err), c.restore(old))
 	}
@@ -42,7 +44,7 @@ func (c *Control) switchTo(old, d *deployed, persist func() error) error {
 		return nil
 	}
 	if old == nil || old.policy == nil {
-		c.became(old, d)
+		c.became(who, old, d)
 		return fmt.Errorf("policy %q decides, but only until the next start: %w", d.name, err)
 	}
 	return errors.Join(err, c.restore(old))
@@ -65,8 +67,8 @@ func (c *Control) inForce(d *deployed) bool {
 	return err == nil && st.HasPolicy && st.ID == d.id
 }
 
-// became notes the new active policy, and proves it.
-func (c *Control) became(old, d *deployed) {
+// became notes the new active policy, records it unless who is nil, and proves it.
+func (c *Control) became(who *audit.Subject, old, d *deployed) {
 	c.mu.Lock()
 	c.active = d
 	c.selfTest, c.testErr = nil, nil // they were about another policy
@@ -78,6 +80,9 @@ func (c *Control) became(old, d *deployed) {
 			"old_policy_digest", old.digest())
 	}
 	c.log.Info("policy activated", args...)
+	if who != nil {
+		c.events.changed(audit.ConfigChange{Old: old.auditID(), New: d.auditID(), Subject: *who})
+	}
 	c.prove()
 }
 

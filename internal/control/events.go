@@ -2,10 +2,10 @@ package control
 
 import (
 	"context"
-	"log/slog"
 	"sync"
 	"time"
 
+	"github.com/ipe-linux/ipe/audit"
 	"github.com/ipe-linux/ipe/eval"
 	"github.com/ipe-linux/ipe/internal/engine"
 	"github.com/ipe-linux/ipe/policy"
@@ -33,17 +33,17 @@ type Record struct {
 }
 
 const (
-	// keptRecords is how many decisions are kept in memory.
+	// keptRecords is how many decisions and other records are kept in memory.
 	keptRecords = 1000
 	// keptPolicies is how many generations a late decision may lag behind.
 	keptPolicies = 8
-	// followBuffer is how many decisions a slow follower may lag behind.
+	// followBuffer is how many of them a slow follower may lag behind.
 	followBuffer = 256
 )
 
-// recorder keeps the last decisions and passes them on.
+// recorder keeps the last decisions and records, and passes them on.
 type recorder struct {
-	log *slog.Logger
+	sinks []Sink
 
 	// table is held while the engine switches, so that a decision of the new
 	// generation waits until its policy is known.
@@ -51,15 +51,17 @@ type recorder struct {
 	policies map[uint64]*policy.Policy
 
 	mu        sync.Mutex
-	ring      []Record
+	serial    uint64
+	ring      []Entry
 	next      int
 	total     uint64
+	unnamed   uint64
 	missed    uint64
-	followers map[chan Record]struct{}
+	followers map[chan Entry]struct{}
 }
 
-func newRecorder(log *slog.Logger) *recorder {
-	return &recorder{log: log, policies: map[uint64]*policy.Policy{}, followers: map[chan Record]struct{}{}}
+func newRecorder(sinks []Sink) *recorder {
+	return &recorder{sinks: sinks, policies: map[uint64]*policy.Policy{}, followers: map[chan Entry]struct{}{}}
 }
 
 // know notes which policy a generation is. The caller holds table.
@@ -72,40 +74,49 @@ func (r *recorder) know(generation uint64, p *policy.Policy) {
 	}
 }
 
-// record is called by the engine for each decision.
-func (r *recorder) record(e engine.Event) {
+// decided is called by the engine for each decision. One by a rule of a policy that
+// is forgotten has no record, for the record would have the rule.
+func (r *recorder) decided(e engine.Event) {
 	r.table.Lock()
 	p := r.policies[e.Generation]
 	r.table.Unlock()
 	rec := describe(e, p)
-	r.log.Info("decision", "action", rec.Action, "ipe_op", rec.Op, "ipe_hook", rec.Hook, "enforcing", rec.Enforcing,
-		"pid", rec.PID, "comm", rec.Comm, "path", rec.Path, "dev", rec.Device, "ino", rec.Inode,
-		"rule", rec.Rule, "policy_name", rec.Policy)
-	r.keep(rec)
-}
-
-func (r *recorder) keep(rec Record) {
+	access, err := accessOf(e, p)
 	r.mu.Lock()
 	defer r.mu.Unlock()
+	r.total++
+	if err != nil {
+		r.unnamed++
+		r.keep(Entry{Decision: &rec})
+		return
+	}
+	r.serial++
+	r.keep(Entry{Decision: &rec, Header: audit.Header{Time: e.Time, Serial: r.serial}, Record: access})
+}
+
+// keep passes e on. The caller holds mu, so that all see the same order.
+func (r *recorder) keep(e Entry) {
 	if len(r.ring) < keptRecords {
-		r.ring = append(r.ring, rec)
+		r.ring = append(r.ring, e)
 	} else {
-		r.ring[r.next] = rec
+		r.ring[r.next] = e
 		r.next = (r.next + 1) % keptRecords
 	}
-	r.total++
+	for _, s := range r.sinks {
+		s.Put(e)
+	}
 	for ch := range r.followers {
 		select {
-		case ch <- rec:
+		case ch <- e:
 		default:
 			r.missed++
 		}
 	}
 }
 
-// recent returns the kept decisions, oldest first. The caller holds mu.
-func (r *recorder) recent() []Record {
-	return append(append([]Record{}, r.ring[r.next:]...), r.ring[:r.next]...)
+// recent returns what is kept, oldest first. The caller holds mu.
+func (r *recorder) recent() []Entry {
+	return append(append([]Entry{}, r.ring[r.next:]...), r.ring[:r.next]...)
 }
 
 func describe(e engine.Event, p *policy.Policy) Record {
@@ -137,8 +148,26 @@ func ruleText(p *policy.Policy, op policy.Op, d eval.Decision) string {
 // with each new one until ctx ends or fn returns an error. A follower that is too
 // slow misses decisions rather than delay anybody; Status counts them.
 func (c *Control) Events(ctx context.Context, follow bool, fn func(Record) error) error {
-	r := c.events
-	ch := make(chan Record, followBuffer)
+	return c.events.each(ctx, follow, func(e Entry) error {
+		if e.Decision == nil {
+			return nil
+		}
+		return fn(*e.Decision)
+	})
+}
+
+// Records is Events for the records that a kernel with IPE writes, of all types.
+func (c *Control) Records(ctx context.Context, follow bool, fn func(audit.JSON) error) error {
+	return c.events.each(ctx, follow, func(e Entry) error {
+		if e.Record == nil {
+			return nil
+		}
+		return fn(audit.NewJSON(e.Header, e.Record))
+	})
+}
+
+func (r *recorder) each(ctx context.Context, follow bool, fn func(Entry) error) error {
+	ch := make(chan Entry, followBuffer)
 	r.mu.Lock()
 	recent := r.recent()
 	if follow {
@@ -150,8 +179,8 @@ func (c *Control) Events(ctx context.Context, follow bool, fn func(Record) error
 		delete(r.followers, ch)
 		r.mu.Unlock()
 	}()
-	for _, rec := range recent {
-		if err := fn(rec); err != nil {
+	for _, e := range recent {
+		if err := fn(e); err != nil {
 			return err
 		}
 	}
@@ -159,8 +188,8 @@ func (c *Control) Events(ctx context.Context, follow bool, fn func(Record) error
 		select {
 		case <-ctx.Done():
 			return nil
-		case rec := <-ch:
-			if err := fn(rec); err != nil {
+		case e := <-ch:
+			if err := fn(e); err != nil {
 				return err
 			}
 		}

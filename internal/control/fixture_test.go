@@ -21,6 +21,7 @@ type machine struct {
 	store  *store.Store
 	boot   string
 	mode   control.BootMode
+	sinks  []control.Sink
 	// wrap puts something between control and store.
 	wrap func(control.Store) control.Store
 }
@@ -45,7 +46,7 @@ func (m *machine) start() (*control.Control, error) {
 	if m.wrap != nil {
 		s = m.wrap(s)
 	}
-	c := control.New(control.Config{Store: s, Verifier: control.Certificates(m.signer.Keyring()), Engine: m.engine, Boot: []byte(m.boot), Mode: m.mode})
+	c := control.New(control.Config{Store: s, Verifier: control.Certificates(m.signer.Keyring()), Engine: m.engine, Boot: []byte(m.boot), Mode: m.mode, Sinks: m.sinks})
 	return c, c.Start()
 }
 

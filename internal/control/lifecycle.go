@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"strings"
 
+	"github.com/ipe-linux/ipe/audit"
 	"github.com/ipe-linux/ipe/internal/engine"
 )
 
@@ -16,13 +17,12 @@ const maxName = 255
 // policy.Parse, ErrExists, ErrBadName, ErrNameTooLong, and *store.StaleError for
 // a version below the floor of its name.
 func (c *Control) Load(envelope []byte) (Info, error) {
-	c.change.Lock()
-	defer c.change.Unlock()
-	return c.logLoad(envelope)
+	return c.By(nobody).Load(envelope)
 }
 
-func (c *Control) logLoad(envelope []byte) (Info, error) {
+func (c *Control) logLoad(who audit.Subject, envelope []byte) (Info, error) {
 	d, err := c.load(envelope)
+	c.recordLoad(who, d, err)
 	if err != nil {
 		c.log.Warn("policy refused", "errno", Symbol(err), "error", err)
 		return Info{}, fmt.Errorf("load policy: %w", err)
@@ -63,14 +63,13 @@ func checkName(name string) error {
 // sign and of policy.Parse, ErrOtherName, ErrNotNewer, *store.StaleError for
 // a version below the floor, and the engine's, after which the old policy is what it was.
 func (c *Control) Update(name string, envelope []byte) (Info, error) {
-	c.change.Lock()
-	defer c.change.Unlock()
-	return c.logUpdate(name, envelope)
+	return c.By(nobody).Update(name, envelope)
 }
 
-func (c *Control) logUpdate(name string, envelope []byte) (Info, error) {
-	d, err := c.update(name, envelope)
+func (c *Control) logUpdate(who audit.Subject, name string, envelope []byte) (Info, error) {
+	d, err := c.update(who, name, envelope)
 	if err != nil {
+		c.recordLoad(who, nil, err)
 		c.log.Warn("update refused", "policy_name", name, "errno", Symbol(err), "error", err)
 		return Info{}, fmt.Errorf("update policy: %w", err)
 	}
@@ -79,7 +78,7 @@ func (c *Control) logUpdate(name string, envelope []byte) (Info, error) {
 	return c.infoOf(d), nil
 }
 
-func (c *Control) update(name string, envelope []byte) (*deployed, error) {
+func (c *Control) update(who audit.Subject, name string, envelope []byte) (*deployed, error) {
 	old, err := c.lookup(name)
 	if err != nil {
 		return nil, err
@@ -97,12 +96,12 @@ func (c *Control) update(name string, envelope []byte) (*deployed, error) {
 	if err := c.checkFloor(d); err != nil {
 		return nil, err
 	}
-	return d, c.replace(old, d)
+	return d, c.replace(who, old, d)
 }
 
 // replace puts d in the place of old. It decides if old does, or would if it
 // still verified.
-func (c *Control) replace(old, d *deployed) error {
+func (c *Control) replace(who audit.Subject, old, d *deployed) error {
 	active, _ := c.current()
 	decides := old == active || old.err != nil && c.isStoredActive(d.name)
 	persist := func() error { return c.persistUpdate(old, d, decides) }
@@ -111,13 +110,15 @@ func (c *Control) replace(old, d *deployed) error {
 			return err
 		}
 		c.put(d)
+		c.recordLoad(who, d, nil)
 		return nil
 	}
-	if err := c.switchTo(active, d, persist); err != nil {
+	if err := c.switchTo(&who, active, d, persist); err != nil {
 		return err
 	}
 	c.put(d)
-	c.became(active, d)
+	c.recordLoad(who, d, nil)
+	c.became(&who, active, d)
 	return nil
 }
 
@@ -125,20 +126,18 @@ func (c *Control) replace(old, d *deployed) error {
 // so without error. Errors: ErrNotFound, ErrUnverified, ErrOlder, and the
 // engine's, after which the previous policy stays active.
 func (c *Control) Activate(name string) error {
-	c.change.Lock()
-	defer c.change.Unlock()
-	return c.logActivate(name)
+	return c.By(nobody).Activate(name)
 }
 
-func (c *Control) logActivate(name string) error {
-	if err := c.activate(name); err != nil {
+func (c *Control) logActivate(who audit.Subject, name string) error {
+	if err := c.activate(who, name); err != nil {
 		c.log.Warn("activation refused", "policy_name", name, "errno", Symbol(err), "error", err)
 		return fmt.Errorf("activate policy: %w", err)
 	}
 	return nil
 }
 
-func (c *Control) activate(name string) error {
+func (c *Control) activate(who audit.Subject, name string) error {
 	d, err := c.lookup(name)
 	if err != nil {
 		return err
@@ -156,10 +155,10 @@ func (c *Control) activate(name string) error {
 	if err := c.checkFloor(d); err != nil {
 		return err
 	}
-	if err := c.switchTo(active, d, func() error { return c.persistActive(d) }); err != nil {
+	if err := c.switchTo(&who, active, d, func() error { return c.persistActive(d) }); err != nil {
 		return err
 	}
-	c.became(active, d)
+	c.became(&who, active, d)
 	return nil
 }
 
@@ -206,26 +205,44 @@ func (c *Control) delete(name string) error {
 
 // ChangeMode changes enforce, success_audit or both, and returns the mode that then
 // holds. What is set already is no error. After an error the old mode holds.
-func (c *Control) ChangeMode(ch ModeChange) (engine.Mode, error) {
-	c.change.Lock()
-	defer c.change.Unlock()
+func (c *Control) ChangeMode(ch ModeChange) (engine.Mode, error) { return c.By(nobody).ChangeMode(ch) }
+
+func (c *Control) changeMode(who audit.Subject, ch ModeChange) (engine.Mode, error) {
 	_, old := c.current()
-	m, stored := ch.of(old), c.store.Mode()
-	next := c.bootMode.stored(stored, ch)
-	if m != old {
-		if err := c.eng.SetMode(m); err != nil {
-			return old, fmt.Errorf("set mode: engine: %w", err)
-		}
-	}
-	if next != stored {
-		if err := c.store.SetMode(next); err != nil {
-			return old, fmt.Errorf("set mode: %w", errors.Join(err, c.undoMode(m, old)))
-		}
+	m := ch.of(old)
+	c.recordSwitch(who, m, old)
+	if err := c.setMode(ch, m, old); err != nil {
+		c.recordSwitch(who, old, m)
+		return old, fmt.Errorf("set mode: %w", err)
 	}
 	if m != old {
 		c.modeBecame(m, old)
 	}
 	return m, nil
+}
+
+func (c *Control) setMode(ch ModeChange, m, old engine.Mode) error {
+	stored := c.store.Mode()
+	next := c.bootMode.stored(stored, ch)
+	if m != old {
+		if err := c.eng.SetMode(m); err != nil {
+			return fmt.Errorf("engine: %w", err)
+		}
+	}
+	if next != stored {
+		if err := c.store.SetMode(next); err != nil {
+			return errors.Join(err, c.undoMode(m, old))
+		}
+	}
+	return nil
+}
+
+// recordSwitch records a change of enforce, before it has effect. One that then comes
+// to nothing is recorded as undone.
+func (c *Control) recordSwitch(who audit.Subject, m, old engine.Mode) {
+	if m.Enforce != old.Enforce {
+		c.events.switched(audit.Status{Enforcing: m.Enforce, OldEnforcing: old.Enforce, Subject: who})
+	}
 }
 
 func (c *Control) undoMode(m, old engine.Mode) error {

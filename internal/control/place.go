@@ -4,6 +4,8 @@ import (
 	"fmt"
 	"maps"
 	"slices"
+
+	"github.com/ipe-linux/ipe/audit"
 )
 
 // Place is where a policy is from its loading to its deletion, as the directory
@@ -17,6 +19,13 @@ type Place struct {
 	c    *Control
 	name string
 	id   uint64
+	who  audit.Subject
+}
+
+// By returns p for somebody who acts there.
+func (p Place) By(who audit.Subject) Place {
+	p.who = who
+	return p
 }
 
 // Place returns the place of the policy of that name. Errors wrap ErrNotFound.
@@ -27,7 +36,7 @@ func (c *Control) Place(name string) (Place, error) {
 	if !ok {
 		return Place{}, fmt.Errorf("policy %q: %w", name, ErrNotFound)
 	}
-	return Place{c, name, id}, nil
+	return Place{c, name, id, nobody}, nil
 }
 
 // Places returns those of all policies, sorted by name.
@@ -37,7 +46,7 @@ func (c *Control) Places() []Place {
 	c.mu.Unlock()
 	all := make([]Place, 0, len(ids))
 	for _, name := range slices.Sorted(maps.Keys(ids)) {
-		all = append(all, Place{c, name, ids[name]})
+		all = append(all, Place{c, name, ids[name], nobody})
 	}
 	return all
 }
@@ -68,16 +77,18 @@ func (p Place) Get() (info Info, envelope, text []byte, err error) {
 
 // Update replaces the policy.
 func (p Place) Update(envelope []byte) (info Info, err error) {
-	err = p.change(func() error {
-		info, err = p.c.logUpdate(p.name, envelope)
-		return err
-	})
-	return info, err
+	p.c.change.Lock()
+	defer p.c.change.Unlock()
+	if _, err := p.deployed(); err != nil {
+		p.c.recordLoad(p.who, nil, err)
+		return Info{}, err
+	}
+	return p.c.logUpdate(p.who, p.name, envelope)
 }
 
 // Activate makes the policy the active one.
 func (p Place) Activate() error {
-	return p.change(func() error { return p.c.logActivate(p.name) })
+	return p.change(func() error { return p.c.logActivate(p.who, p.name) })
 }
 
 // Delete forgets the policy; the place is gone with it.

@@ -7,6 +7,7 @@ import (
 
 	"golang.org/x/sys/unix"
 
+	"github.com/ipe-linux/ipe/audit"
 	"github.com/ipe-linux/ipe/policy"
 	"github.com/ipe-linux/ipe/sign"
 )
@@ -102,8 +103,17 @@ func (c *Control) startPolicy() error {
 	if err := c.enforce(want); err != nil {
 		return errors.Join(problem, c.problem(problemEngine, fmt.Errorf("activate policy %q: %w", want.name, err)))
 	}
-	c.became(nil, want)
+	c.became(startedBy(want), nil, want)
 	return problem
+}
+
+// startedBy is who activates d at a start. The kernel does not record that of its boot
+// policy, and has no other.
+func startedBy(d *deployed) *audit.Subject {
+	if d.boot {
+		return nil
+	}
+	return &nobody
 }
 
 func (c *Control) setActive(d *deployed) {

@@ -51,6 +51,10 @@ type Status struct {
 	// slow follower of Events did not get.
 	Recorded uint64 `json:"recorded"`
 	Missed   uint64 `json:"missed"`
+	// Unnamed counts decisions whose policy is forgotten, which thus have no record.
+	Unnamed uint64 `json:"unnamed"`
+	// Sinks are where records go.
+	Sinks []SinkStatus `json:"sinks"`
 	// Anchors is the number of trusted certificates; Trust has it, too.
 	Anchors int `json:"anchors"`
 	// Trust says who may sign policies.
@@ -131,16 +135,17 @@ func (c *Control) Status() Status {
 		s.Problems = append(s.Problems, key+": "+c.problems[key])
 	}
 	c.mu.Unlock()
-	s.Recorded, s.Missed = c.events.counts()
+	s.Recorded, s.Missed, s.Unnamed = c.events.counts()
+	s.Sinks = c.events.statuses()
 	s.Summary = v.word()
 	s.Enforcing = s.Summary == wordEnforcing
 	return s
 }
 
-func (r *recorder) counts() (total, missed uint64) {
+func (r *recorder) counts() (total, missed, unnamed uint64) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	return r.total, r.missed
+	return r.total, r.missed, r.unnamed
 }
 
 // The words of Summary.

@@ -1,10 +1,8 @@
 package control_test
 
 import (
-	"bytes"
 	"context"
 	"errors"
-	"log/slog"
 	"strings"
 	"testing"
 	"time"
@@ -107,9 +105,9 @@ func TestEvents(t *testing.T) {
 	m := newMachine(t)
 	m.boot = text("site", "1.0.0") + "DEFAULT op=KMODULE action=ALLOW\n"
 	m.started()
-	var log bytes.Buffer
+	sink := &sink{}
 	c := control.New(control.Config{Store: m.store, Verifier: control.Certificates(m.signer.Keyring()), Engine: m.engine, Boot: []byte(m.boot),
-		Log: slog.New(slog.NewTextHandler(&log, nil))})
+		Sinks: []control.Sink{sink}})
 	if err := c.Start(); err != nil {
 		t.Fatal(err)
 	}
@@ -119,7 +117,7 @@ func TestEvents(t *testing.T) {
 	ran := make(chan error)
 	go func() { ran <- c.Run(ctx) }()
 	emit := func(pid uint32, gen uint64, op policy.Op, d eval.Decision) {
-		m.engine.Emit(engine.Event{PID: pid, Generation: gen, Comm: "sh", Event: eval.Event{Op: op}, Decision: d})
+		m.engine.Emit(engine.Event{PID: pid, Generation: gen, Comm: "sh", Time: time.Unix(0, 0), Event: eval.Event{Op: op}, Decision: d})
 	}
 	emit(1, st.Generation, policy.OpExecute, eval.Decision{Action: policy.Allow, Scope: eval.ScopeRule, Rule: 0})
 	emit(2, st.Generation, policy.OpExecute, eval.Decision{Action: policy.Deny, Scope: eval.ScopeGlobal, Rule: eval.NoRule})
@@ -153,7 +151,11 @@ func TestEvents(t *testing.T) {
 	if err := <-ran; err != nil {
 		t.Errorf("Run: %v", err)
 	}
-	if !strings.Contains(log.String(), `ipe_op=EXECUTE ipe_hook=BPRM_CHECK enforcing=false pid=2 comm=sh`) {
-		t.Errorf("decision is not in the log:\n%.500s", log.String())
+	const second = `audit: type=1420 audit(0.000:2): ipe_op=EXECUTE ipe_hook=BPRM_CHECK enforcing=0 pid=2 comm="sh" path=? dev=? ino=? rule="DEFAULT action=DENY"`
+	if lines := sink.lines(); len(lines) != 1503 || lines[1] != second {
+		t.Errorf("%d records, the second is %q, want %q", len(lines), lines[1], second)
+	}
+	if s := c.Status(); s.Unnamed != 1 || s.Recorded != 1504 {
+		t.Errorf("%d of %d decisions without a record, want 1 of 1504", s.Unnamed, s.Recorded)
 	}
 }

@@ -99,15 +99,19 @@ func (h *handle) Read(_ context.Context, dest []byte, off int64) (fuse.ReadResul
 }
 
 // Write implements fs.FileWriter: one transaction, wherever it is written to.
-func (h *handle) Write(_ context.Context, data []byte, off int64) (uint32, syscall.Errno) {
+func (h *handle) Write(ctx context.Context, data []byte, off int64) (uint32, syscall.Errno) {
 	n := h.inode
-	switch {
-	case n.file.write == nil:
+	if n.file.write == nil {
 		return 0, unix.EINVAL
-	case !h.mayChange:
+	}
+	who := writer(ctx)
+	if !h.mayChange {
+		if n.file.loads {
+			n.c.By(who).RefuseLoad(control.ErrPrivilege)
+		}
 		return 0, unix.EPERM
 	}
-	if err := n.file.write(n.c, n.place, data); err != nil {
+	if err := n.file.write(n.c.By(who), n.place.By(who), data); err != nil {
 		return 0, errno(err)
 	}
 	h.mu.Lock()

@@ -10,6 +10,9 @@ import (
 
 	"github.com/hanwen/go-fuse/v2/fuse"
 	"golang.org/x/sys/unix"
+
+	"github.com/ipe-linux/ipe/audit"
+	"github.com/ipe-linux/ipe/internal/control"
 )
 
 // initialUserNS is the inode number of the initial user namespace, which is the same
@@ -22,6 +25,15 @@ const initialUserNS = 0xEFFFFFFD
 func openerMayChange(ctx context.Context) bool {
 	caller, ok := fuse.FromContext(ctx)
 	return ok && caller.Pid != 0 && inInitialUserNS(caller.Pid) && hasMACAdmin(caller.Pid)
+}
+
+// writer is who the thread acts for that is in write(2).
+func writer(ctx context.Context) audit.Subject {
+	caller, ok := fuse.FromContext(ctx)
+	if !ok {
+		return audit.Subject{AUID: audit.Unset, Session: audit.Unset}
+	}
+	return control.SubjectOf(caller.Pid)
 }
 
 func inInitialUserNS(tid uint32) bool {

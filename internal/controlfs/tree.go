@@ -15,7 +15,9 @@ type file struct {
 	name  string
 	mode  uint32
 	read  func(*control.Control, control.Place) ([]byte, error)
-	write func(*control.Control, control.Place, []byte) error
+	write func(control.Actor, control.Place, []byte) error
+	// loads: what is written is a policy, and every refusal is recorded.
+	loads bool
 }
 
 // Errors that only the tree has; all others are package control's.
@@ -41,7 +43,7 @@ func topFiles() []file {
 	return []file{
 		{name: "success_audit", mode: 0o600, read: readSuccessAudit, write: writeSuccessAudit},
 		{name: "enforce", mode: 0o600, read: readEnforce, write: writeEnforce},
-		{name: "new_policy", mode: 0o200, write: writeNewPolicy},
+		{name: "new_policy", mode: 0o200, write: writeNewPolicy, loads: true},
 	}
 }
 
@@ -53,7 +55,7 @@ func policyFiles() []file {
 		{name: "name", mode: 0o444, read: readName},
 		{name: "version", mode: 0o444, read: readVersion},
 		{name: "active", mode: 0o600, read: readActive, write: writeActive},
-		{name: "update", mode: 0o200, write: writeUpdate},
+		{name: "update", mode: 0o200, write: writeUpdate, loads: true},
 		{name: "delete", mode: 0o200, write: writeDelete},
 	}
 }
@@ -101,7 +103,7 @@ func readActive(_ *control.Control, p control.Place) ([]byte, error) {
 	return digit(info.Active), err
 }
 
-func writeSuccessAudit(c *control.Control, _ control.Place, data []byte) error {
+func writeSuccessAudit(c control.Actor, _ control.Place, data []byte) error {
 	on, err := boolean(data)
 	if err != nil {
 		return err
@@ -109,7 +111,7 @@ func writeSuccessAudit(c *control.Control, _ control.Place, data []byte) error {
 	return c.SetSuccessAudit(on)
 }
 
-func writeEnforce(c *control.Control, _ control.Place, data []byte) error {
+func writeEnforce(c control.Actor, _ control.Place, data []byte) error {
 	on, err := boolean(data)
 	if err != nil {
 		return err
@@ -117,14 +119,14 @@ func writeEnforce(c *control.Control, _ control.Place, data []byte) error {
 	return c.SetEnforce(on)
 }
 
-func writeActive(_ *control.Control, p control.Place, data []byte) error {
+func writeActive(_ control.Actor, p control.Place, data []byte) error {
 	if err := onlyTrue(data); err != nil {
 		return err
 	}
 	return p.Activate()
 }
 
-func writeDelete(_ *control.Control, p control.Place, data []byte) error {
+func writeDelete(_ control.Actor, p control.Place, data []byte) error {
 	if err := onlyTrue(data); err != nil {
 		return err
 	}
@@ -133,12 +135,12 @@ func writeDelete(_ *control.Control, p control.Place, data []byte) error {
 
 // The message is kept, and data is the next request's soon.
 
-func writeNewPolicy(c *control.Control, _ control.Place, data []byte) error {
+func writeNewPolicy(c control.Actor, _ control.Place, data []byte) error {
 	_, err := c.Load(bytes.Clone(data))
 	return err
 }
 
-func writeUpdate(_ *control.Control, p control.Place, data []byte) error {
+func writeUpdate(_ control.Actor, p control.Place, data []byte) error {
 	_, err := p.Update(bytes.Clone(data))
 	return err
 }

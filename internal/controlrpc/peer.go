@@ -12,6 +12,7 @@ import (
 
 	"golang.org/x/sys/unix"
 
+	"github.com/ipe-linux/ipe/audit"
 	"github.com/ipe-linux/ipe/internal/control"
 )
 
@@ -19,6 +20,7 @@ import (
 // looks at the credentials that a node was opened with.
 type peer struct {
 	uid       uint32
+	subject   audit.Subject
 	known     bool
 	mayChange bool
 }
@@ -43,6 +45,15 @@ func mayChange(ctx context.Context) error {
 	return nil
 }
 
+// subject is who the peer acts for.
+func subject(ctx context.Context) audit.Subject {
+	p, ok := ctx.Value(peerKey{}).(peer)
+	if !ok || !p.known {
+		return audit.Subject{AUID: audit.Unset, Session: audit.Unset}
+	}
+	return p.subject
+}
+
 // peerOf asks the kernel who connected. The uid is the authority: it is the
 // kernel's own answer about connect time. The capability is looked up by process
 // id afterwards, a number that can have been given to another process since, so
@@ -61,7 +72,7 @@ func peerOf(c *net.UnixConn) peer {
 	if err != nil || serr != nil {
 		return peer{}
 	}
-	p := peer{uid: cred.Uid, known: true}
+	p := peer{uid: cred.Uid, known: true, subject: control.SubjectOf(uint32(cred.Pid))}
 	p.mayChange = cred.Uid == 0 && !lacksCapability(cred.Pid)
 	return p
 }

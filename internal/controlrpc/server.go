@@ -11,22 +11,20 @@ import (
 	"net/http"
 	"time"
 
+	"github.com/ipe-linux/ipe/audit"
 	"github.com/ipe-linux/ipe/internal/control"
 	"github.com/ipe-linux/ipe/internal/engine"
 )
 
 // Control is what the server serves; *control.Control is one.
 type Control interface {
-	Load(envelope []byte) (control.Info, error)
-	Update(name string, envelope []byte) (control.Info, error)
-	Activate(name string) error
-	Delete(name string) error
+	By(who audit.Subject) control.Actor
 	List() []control.Info
 	Get(name string) (info control.Info, envelope, text []byte, err error)
 	Mode() engine.Mode
-	ChangeMode(ch control.ModeChange) (engine.Mode, error)
 	Status() control.Status
 	Events(ctx context.Context, follow bool, fn func(control.Record) error) error
+	Records(ctx context.Context, follow bool, fn func(audit.JSON) error) error
 }
 
 // Limits on what a peer may cost.
@@ -75,27 +73,37 @@ type server struct {
 	c Control
 }
 
+// access is who may make a request.
+type access int
+
+const (
+	anybody access = iota
+	privileged
+	// loading is privileged, and every refusal is recorded.
+	loading
+)
+
 func handler(c Control) http.Handler {
 	s := &server{c: c}
 	mux := http.NewServeMux()
 	for _, r := range []struct {
 		pattern string
-		guarded bool
+		guarded access
 		do      func(*http.Request) (any, error)
 	}{
-		{"GET /status", false, s.status},
-		{"GET /policies", false, s.list},
-		{"POST /policies", true, s.load},
-		{"GET /policies/{name}", false, s.info},
-		{"PUT /policies/{name}", true, s.update},
-		{"DELETE /policies/{name}", true, s.delete},
-		{"POST /policies/{name}/activate", true, s.activate},
-		{"GET /policies/{name}/pkcs7", false, s.pkcs7},
-		{"GET /policies/{name}/policy", false, s.text},
-		{"GET /mode", false, s.mode},
-		{"PUT /mode", true, s.setMode},
+		{"GET /status", anybody, s.status},
+		{"GET /policies", anybody, s.list},
+		{"POST /policies", loading, s.load},
+		{"GET /policies/{name}", anybody, s.info},
+		{"PUT /policies/{name}", loading, s.update},
+		{"DELETE /policies/{name}", privileged, s.delete},
+		{"POST /policies/{name}/activate", privileged, s.activate},
+		{"GET /policies/{name}/pkcs7", anybody, s.pkcs7},
+		{"GET /policies/{name}/policy", anybody, s.text},
+		{"GET /mode", anybody, s.mode},
+		{"PUT /mode", privileged, s.setMode},
 	} {
-		mux.HandleFunc(versioned(r.pattern), respond(r.guarded, r.do))
+		mux.HandleFunc(versioned(r.pattern), s.respond(r.guarded, r.do))
 	}
 	mux.HandleFunc(versioned("GET /events"), s.events)
 	mux.HandleFunc("/", unknown)
@@ -103,10 +111,13 @@ func handler(c Control) http.Handler {
 }
 
 // respond answers with JSON, or with the bytes themselves.
-func respond(guarded bool, do func(*http.Request) (any, error)) http.HandlerFunc {
+func (s *server) respond(guarded access, do func(*http.Request) (any, error)) http.HandlerFunc {
 	return func(w http.ResponseWriter, r *http.Request) {
-		if guarded {
+		if guarded != anybody {
 			if err := mayChange(r.Context()); err != nil {
+				if guarded == loading {
+					s.by(r).RefuseLoad(err)
+				}
 				fail(w, err)
 				return
 			}
@@ -125,6 +136,9 @@ func respond(guarded bool, do func(*http.Request) (any, error)) http.HandlerFunc
 		json.NewEncoder(w).Encode(v) //nolint:errcheck // as above
 	}
 }
+
+// by is control on behalf of the peer.
+func (s *server) by(r *http.Request) control.Actor { return s.c.By(subject(r.Context())) }
 
 func (s *server) status(*http.Request) (any, error) { return s.c.Status(), nil }
 func (s *server) list(*http.Request) (any, error)   { return s.c.List(), nil }
@@ -154,7 +168,7 @@ func (s *server) load(r *http.Request) (any, error) {
 	if err != nil {
 		return nil, err
 	}
-	return s.c.Load(envelope)
+	return s.by(r).Load(envelope)
 }
 
 func (s *server) update(r *http.Request) (any, error) {
@@ -162,12 +176,12 @@ func (s *server) update(r *http.Request) (any, error) {
 	if err != nil {
 		return nil, err
 	}
-	return s.c.Update(r.PathValue("name"), envelope)
+	return s.by(r).Update(r.PathValue("name"), envelope)
 }
 
 func (s *server) activate(r *http.Request) (any, error) {
 	name := r.PathValue("name")
-	if err := s.c.Activate(name); err != nil {
+	if err := s.by(r).Activate(name); err != nil {
 		return nil, err
 	}
 	info, _, _, err := s.c.Get(name)
@@ -175,7 +189,7 @@ func (s *server) activate(r *http.Request) (any, error) {
 }
 
 func (s *server) delete(r *http.Request) (any, error) {
-	return struct{}{}, s.c.Delete(r.PathValue("name"))
+	return struct{}{}, s.by(r).Delete(r.PathValue("name"))
 }
 
 func (s *server) setMode(r *http.Request) (any, error) {
@@ -187,10 +201,10 @@ func (s *server) setMode(r *http.Request) (any, error) {
 	if err != nil {
 		return nil, err
 	}
-	return s.c.ChangeMode(change)
+	return s.by(r).ChangeMode(change)
 }
 
-// events streams decisions, one JSON object a line.
+// events streams decisions, or records of all types, one JSON object a line.
 func (s *server) events(w http.ResponseWriter, r *http.Request) {
 	if err := mayChange(r.Context()); err != nil {
 		fail(w, err)
@@ -202,16 +216,21 @@ func (s *server) events(w http.ResponseWriter, r *http.Request) {
 	if err := errors.Join(out.SetReadDeadline(time.Time{}), out.Flush()); err != nil {
 		return
 	}
-	follow := r.URL.Query().Get("follow") == "1"
-	s.c.Events(r.Context(), follow, func(rec control.Record) error { //nolint:errcheck // only the peer's absence ends it
+	send := func(v any) error {
 		if err := out.SetWriteDeadline(time.Now().Add(writeTimeout)); err != nil {
 			return err
 		}
-		if err := enc.Encode(rec); err != nil {
+		if err := enc.Encode(v); err != nil {
 			return err
 		}
 		return out.Flush()
-	})
+	}
+	follow := r.URL.Query().Get("follow") == "1"
+	if r.URL.Query().Get("records") == "1" {
+		s.c.Records(r.Context(), follow, func(j audit.JSON) error { return send(j) }) //nolint:errcheck // only the peer's absence ends it
+		return
+	}
+	s.c.Events(r.Context(), follow, func(rec control.Record) error { return send(rec) }) //nolint:errcheck // as above
 }
 
 // body reads a request's body up to maxBody; a longer one is cut there, which
