@@ -4,6 +4,7 @@ GO       ?= go
 PREFIX   ?= /usr/local
 SYSCONF  ?= /etc
 FUZZTIME ?= 10m
+POLICIES ?= 3000
 TOOL      = $(GO) tool -modfile=tools/go.mod
 
 # The version is what Go takes from git, if there is one: see "build/ipe version".
@@ -22,7 +23,7 @@ GOTEST    = $(TOOL) gotestsum --format pkgname --hide-summary skipped -- -race -
 
 .NOTPARALLEL:
 .DEFAULT_GOAL := build
-.PHONY: build setup demo test vet lint generate check-generated fuzz bench install clean help
+.PHONY: build setup demo conformance test vet lint generate check-generated fuzz bench install clean help
 
 build: ## static programs in build/ (the default)
 	$(GOBUILD) -o build/ipe ./cmd/ipe
@@ -33,6 +34,10 @@ setup: ## install what tests and demonstration need (Debian 12)
 
 demo: setup ## show what is denied and what is allowed, on real kernels
 	@$(GO) run ./internal/demo
+
+conformance: setup ## compare with the kernel's own IPE, by POLICIES (3000) random policies; writes build/conformance.json
+	@mkdir -p build
+	@$(GO) run ./internal/differential --policies $(POLICIES) --json build/conformance.json
 
 test: setup vet lint check-generated ## everything, on the host and in test guests
 	@$(GOTEST) ./...

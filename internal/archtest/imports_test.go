@@ -52,6 +52,10 @@ var table = map[string]row{
 	"internal/engine/bpf":          {5, "digest policy eval internal/engine internal/engine/proof internal/ruletab internal/kernelabi", ""},
 	"internal/control/controltest": {5, "digest policy eval sign internal/control internal/engine", ""},
 
+	"internal/engine/enginetest":       {4, "audit sign", "it knows what is below it as files, records and system calls only"},
+	"internal/engine/enginetest/probe": {5, "internal/engine/enginetest", ""},
+	"internal/differential":            {5, "digest policy eval internal/engine/enginetest internal/testvm", "it boots what it compares, and never looks inside"},
+
 	"internal/demo/row":       {0, "", "what guest and host tell each other"},
 	"internal/demo/appliance": {3, "internal/demo/row internal/testvm", ""},
 	"internal/demo":           {4, "internal/demo/row internal/demo/appliance internal/testvm", "it boots guests, because that is what it shows"},
@@ -161,7 +165,7 @@ func testOnly(dir string) bool {
 // usersOfTests are packages that are no tests and use the test harness all the
 // same: the demonstration boots guests because that is what it shows. Nothing that
 // is installed imports one of these.
-var usersOfTests = []string{"internal/demo"}
+var usersOfTests = []string{"internal/demo", "internal/differential"}
 
 func isUserOfTests(dir string) bool {
 	return slices.ContainsFunc(usersOfTests, func(u string) bool { return dir == u || strings.HasPrefix(dir, u+"/") })

@@ -1,0 +1,231 @@
+//go:build linux
+
+package main
+
+import (
+	"bytes"
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"maps"
+	"os"
+	"path/filepath"
+	"time"
+
+	"github.com/ipe-linux/ipe/eval"
+	"github.com/ipe-linux/ipe/internal/engine/enginetest"
+	"github.com/ipe-linux/ipe/internal/testvm"
+)
+
+// configuration is one thing that enforces, on one kernel.
+type configuration struct {
+	// name is that of the report, kernel that of the series.
+	name, kernel string
+	// reference names the configuration that it is compared with; none for the first.
+	reference string
+	// daemon: iped enforces, not the kernel's own IPE.
+	daemon bool
+	// signed: the kernel takes root-hash signatures of the platform key.
+	signed bool
+	// silent: it writes no audit records yet, and only results are compared.
+	silent bool
+	// lacks takes away the facts that cannot be had there; nil for none. Each of them
+	// has an entry in the table of differences.
+	lacks func(subject, act string, e *eval.Evidence)
+	// unjudged are acts that are not judged there.
+	unjudged []string
+}
+
+// configurations lists all. What judges beside a kernel's own IPE is compared with
+// that; the newest kernel's own IPE is compared with that of 6.12, so that the table
+// says what a generation of kernels changed, and nothing else is left.
+func configurations() []configuration {
+	// execveat has no such flag before 6.14, and refuses.
+	unjudged := []string{"execveat check"}
+	return []configuration{
+		{name: "a", kernel: "6.12", signed: true, unjudged: unjudged},
+		{name: "b", kernel: "6.12", reference: "a", daemon: true, signed: true, silent: true, unjudged: unjudged},
+		{name: "c", kernel: "6.1", reference: "a", daemon: true, silent: true, unjudged: unjudged, lacks: lacksOldest},
+		{name: "d", kernel: "newest", reference: "a", signed: true},
+		{name: "e", kernel: "newest", reference: "d", daemon: true, signed: true, silent: true, unjudged: unjudged, lacks: lacksNewest},
+	}
+}
+
+func (c configuration) enforcer() string {
+	if c.daemon {
+		return "iped"
+	}
+	return "the kernel's IPE"
+}
+
+// outDisk is where a guest writes its transcript: a disk, as a serial line would take
+// longer than all else.
+const (
+	outDisk = "/dev/vda"
+	outSize = 1 << 30 // a sparse file
+)
+
+// treeDir is where iped serves the control tree.
+const treeDir = "/run/ipe-tree"
+
+// transcript boots the configuration and gives what the probe wrote.
+func (c configuration) transcript(ctx context.Context, r *rig) ([]enginetest.Line, testvm.Kernel, error) {
+	k, err := testvm.FindKernel(ctx, c.kernel)
+	if err != nil {
+		return nil, k, err
+	}
+	disk := filepath.Join(r.dir, "transcript-"+c.name)
+	if err := errors.Join(os.WriteFile(disk, nil, 0o600), os.Truncate(disk, outSize)); err != nil {
+		return nil, k, err
+	}
+	if !r.keep {
+		defer os.RemoveAll(disk)
+	}
+	files, err := c.files(ctx, r, k)
+	if err != nil {
+		return nil, k, err
+	}
+	cfg := testvm.Config{
+		Kernel: k, Command: []string{"/usr/bin/probe"}, Files: files, UEFI: true,
+		Modules: []string{"dm-verity", "loop", "squashfs", "overlay", "fuse", "zram num_devices=1"},
+		Disks:   []testvm.Disk{{Path: disk}},
+		Append:  []string{"audit_backlog_limit=65536"},
+		Timeout: r.timeout, Output: &prefixed{w: r.log, prefix: c.name + ": "},
+	}
+	if c.daemon && c.kernel != "6.1" { // all modules but the kernel's own IPE
+		cfg.Append = append(cfg.Append, "lsm=lockdown,landlock,yama,apparmor,tomoyo,bpf")
+	}
+	res, err := testvm.Run(ctx, cfg)
+	if err != nil {
+		return nil, k, err
+	}
+	lines, err := readDisk(disk)
+	if res.ExitCode != 0 {
+		err = errors.Join(fmt.Errorf("the probe ended with status %d:\n%s", res.ExitCode, tail(res.Output)), err)
+	}
+	return lines, k, err
+}
+
+func readDisk(name string) ([]enginetest.Line, error) {
+	f, err := os.Open(name)
+	if err != nil {
+		return nil, err
+	}
+	defer f.Close()
+	var data []byte
+	buf := make([]byte, 1<<20)
+	for {
+		n, err := f.Read(buf)
+		data = append(data, buf[:n]...)
+		if err == io.EOF || bytes.IndexByte(buf[:n], 0) >= 0 {
+			return enginetest.ReadTranscript(data)
+		}
+		if err != nil {
+			return nil, err
+		}
+	}
+}
+
+func tail(out []byte) []byte { return out[max(0, len(out)-2000):] }
+
+// files are everything in the guest.
+func (c configuration) files(ctx context.Context, r *rig, k testvm.Kernel) (testvm.Files, error) {
+	files, err := r.images.files()
+	if err != nil {
+		return nil, err
+	}
+	if err := r.kernelFiles(ctx, c.name, k, files); err != nil {
+		return nil, err
+	}
+	setup := enginetest.Config{
+		Tree: "/sys/kernel/security/ipe", Records: enginetest.Netlink, Signed: c.signed, Roots: maps.Clone(r.images.roots),
+		Out: outDisk, Seed: r.seed, First: r.first, Policies: r.policies,
+	}
+	if c.daemon {
+		setup.Tree, setup.Records = treeDir, ""
+		setup.Daemon = []string{"/usr/sbin/iped", "--trust", "/images/platform.pem", "--state", "/run/state", "--socket", "/run/iped.sock", "--fs", treeDir}
+		files["/usr/sbin/iped"] = testvm.File{Host: filepath.Join(r.dir, "iped")}
+	}
+	text, err := json.Marshal(setup)
+	if err != nil {
+		return nil, err
+	}
+	files[enginetest.SetupPath] = testvm.File{Data: text}
+	files["/usr/bin/probe"] = testvm.File{Host: filepath.Join(r.dir, "probe")}
+	return files, nil
+}
+
+// kernelFiles are what a kernel can load: its image, and a module, also compressed.
+func (r *rig) kernelFiles(ctx context.Context, configuration string, k testvm.Kernel, files testvm.Files) error {
+	module, err := k.Module(ctx, "dummy")
+	if err != nil {
+		return err
+	}
+	name := filepath.Join(r.dir, "module-"+configuration+".ko")
+	if err := os.WriteFile(name, module, 0o644); err != nil {
+		return err
+	}
+	// The kernel's decompressor knows no other check.
+	if _, err := hostTool(ctx, "xz", "--force", "--keep", "--check=crc32", "--lzma2=dict=1MiB", name); err != nil {
+		return err
+	}
+	files.Add(testvm.Files{
+		"/images/vmlinuz": {Host: k.Image()}, "/images/module.ko": {Data: module},
+		"/images/module.ko.xz": {Host: name + ".xz"}, "/images/empty": {Data: []byte{}},
+	})
+	return nil
+}
+
+// rig is what the guests of one run share.
+type rig struct {
+	dir             string
+	images          *images
+	facts           *facts
+	seed            uint64
+	first, policies int
+	timeout         time.Duration
+	log             io.Writer
+	keep            bool
+	only            string
+}
+
+// newRig builds the programs and the images.
+func newRig(ctx context.Context, dir string) (*rig, error) {
+	for name, pkg := range map[string]string{"probe": "internal/engine/enginetest/probe", "iped": "cmd/iped"} {
+		err := testvm.GoCommand(ctx, "build", "-trimpath", "-ldflags=-s -w", "-o", filepath.Join(dir, name), "github.com/ipe-linux/ipe/"+pkg)
+		if err != nil {
+			return nil, err
+		}
+	}
+	im, err := makeImages(ctx, dir)
+	if err != nil {
+		return nil, err
+	}
+	f, err := im.facts(ctx)
+	if err != nil {
+		return nil, err
+	}
+	return &rig{dir: dir, images: im, facts: f}, nil
+}
+
+// prefixed passes on whole lines, each with a prefix.
+type prefixed struct {
+	w      io.Writer
+	prefix string
+	rest   []byte
+}
+
+// Write never fails, so that the guest is not kept waiting.
+func (p *prefixed) Write(b []byte) (int, error) {
+	p.rest = append(p.rest, b...)
+	for {
+		line, rest, whole := bytes.Cut(p.rest, []byte("\n"))
+		if !whole {
+			return len(b), nil
+		}
+		p.rest = rest
+		fmt.Fprintf(p.w, "%s%s\n", p.prefix, line)
+	}
+}
