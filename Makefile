@@ -52,7 +52,7 @@ lint: ## linters for Go and C
 	clang-format-16 --dry-run -Werror $(filter-out bpf/layout.gen.h,$(wildcard bpf/*.[ch]))
 
 generate: ## BPF objects, their bindings and the C layout
-	$(GO) generate ./internal/engine/bpf
+	$(GO) generate ./internal/engine/bpf ./internal/keyring
 
 check-generated: ## that generating, in another directory, changes nothing
 	@scripts/check-generated

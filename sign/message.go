@@ -145,6 +145,9 @@ func (m *message) readContent(in *cryptobyte.String) error {
 		!info.ReadOptionalASN1(&explicit, &m.hasContent, tag0) || !info.Empty() {
 		return malformed("content")
 	}
+	if !m.contentType.Equal(oidData) && !m.contentType.Equal(oidIndirectData) {
+		return fmt.Errorf("content type %v is not pkcs7-data: %w", m.contentType, ErrUnsupportedForm)
+	}
 	if !m.hasContent {
 		return nil
 	}

@@ -16,9 +16,13 @@
 //     the whole message;
 //   - bytes behind the message's end are ignored.
 //
-// Two things are stricter than the kernel. Messages must be DER: the kernel's
-// decoder also takes indefinite lengths, which streaming signers write. And of
-// digests only SHA-256, SHA-384 and SHA-512 count.
+// Two things are stricter than the kernel. Messages must be DER, and their content an
+// octet string: the kernel's decoder also takes indefinite lengths, which streaming
+// signers write, and any string. And of digests only SHA-256, SHA-384 and SHA-512
+// count. Where both refuse, the reason differs if a signature is none that the key
+// ever made: [ErrRejected] here, EINVAL or EBADMSG in the kernel, as chance has it.
+//
+// [Detach] is for what the kernel itself verifies.
 //
 // Every refusal wraps exactly one of the sentinels below. Each stands for one
 // errno of the kernel's interface, which this package does not name.
@@ -43,9 +47,9 @@ var (
 	// ErrTooLong: the message is longer than MaxLen.
 	ErrTooLong = errors.New("message too long")
 	// ErrUnsupportedForm: well-formed, but not a SignedData of a supported
-	// version, or without signers, or with signed attributes for some signers only.
+	// version, or of other content than data, or without signers, or with signed attributes for some signers only.
 	ErrUnsupportedForm = errors.New("unsupported form of message")
-	// ErrRejected: a signature, digest, time or content type is wrong.
+	// ErrRejected: a signature, digest or time is wrong, or the content is Authenticode's.
 	ErrRejected = errors.New("signature rejected")
 	// ErrAlgorithm: a digest or public-key algorithm is not supported.
 	ErrAlgorithm = errors.New("unsupported algorithm")

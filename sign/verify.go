@@ -72,7 +72,7 @@ func (m *message) export(envelope []byte) *Envelope {
 
 func (m *message) verify(envelope []byte, ring *Keyring) (*Envelope, error) {
 	if !m.contentType.Equal(oidData) {
-		return nil, fmt.Errorf("content type %v is not pkcs7-data: %w", m.contentType, ErrRejected)
+		return nil, fmt.Errorf("content is of Authenticode: %w", ErrRejected)
 	}
 	if err := checkSelfSigned(m.certs); err != nil {
 		return nil, err

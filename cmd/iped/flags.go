@@ -35,7 +35,7 @@ func parseFlags(args []string, stderr io.Writer) (config, error) {
 	fs := flag.NewFlagSet("iped", flag.ContinueOnError)
 	fs.SetOutput(io.Discard)
 	fs.StringVar(&c.engine, "engine", engineAuto, "what enforces: `auto|bpf|securityfs`")
-	fs.Func("trust", "`path` of trusted certificates, PEM or DER: a file, or a directory of .pem, .crt, .cer and .der files; may be repeated", func(p string) error {
+	fs.Func("trust", "`path` of trusted certificates, PEM or DER: a file, or a directory of .pem, .crt, .cer and .der files; or the word kernel, for the kernel's own keyrings; may be repeated", func(p string) error {
 		c.trust = append(c.trust, p)
 		return nil
 	})

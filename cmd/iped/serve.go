@@ -14,7 +14,6 @@ import (
 	"github.com/ipe-linux/ipe/internal/engine"
 	"github.com/ipe-linux/ipe/internal/policydir"
 	"github.com/ipe-linux/ipe/internal/store"
-	"github.com/ipe-linux/ipe/internal/trust"
 	"github.com/ipe-linux/ipe/sign"
 )
 
@@ -24,12 +23,9 @@ type opener func(name string, log *slog.Logger) (engine.Engine, error)
 // serve runs the daemon until ctx ends. Everything that needs no kernel comes
 // first, so that a mistake in the configuration changes nothing.
 func serve(ctx context.Context, cfg config, open opener, log *slog.Logger) error {
-	ring, skipped, err := trust.Read(cfg.trust...)
+	whom, err := readTrust(cfg.trust, log)
 	if err != nil {
 		return err
-	}
-	if len(ring.Certificates()) == 0 {
-		log.Warn("no trusted certificate: no policy can be loaded; see --trust")
 	}
 	boot, err := readBoot(cfg.bootPolicy)
 	if err != nil {
@@ -56,10 +52,14 @@ func serve(ctx context.Context, cfg config, open opener, log *slog.Logger) error
 		return err
 	}
 	defer eng.Close()
+	verifier, err := whom.verifier()
+	if err != nil {
+		return err
+	}
 	mode, wrong := bootMode(eng.Name())
 	found, unreadable := policydir.Read(cfg.policyDirs, sign.MaxLen)
-	c := control.New(control.Config{Store: st, Verifier: control.Certificates(ring), Engine: eng, Log: log, Sinks: records.forControl(), Boot: boot, Mode: mode,
-		Problems: slices.Concat(skipped, wrong, unreadable)})
+	c := control.New(control.Config{Store: st, Verifier: verifier, Engine: eng, Log: log, Sinks: records.forControl(), Boot: boot, Mode: mode,
+		Problems: slices.Concat(whom.skipped, wrong, unreadable)})
 	files, err := mountTree(cfg.fs, c, log)
 	if err != nil {
 		return err

@@ -3,6 +3,7 @@
 package main
 
 import (
+	"bytes"
 	"crypto/ecdsa"
 	"crypto/elliptic"
 	"crypto/rand"
@@ -10,7 +11,9 @@ import (
 	"crypto/x509/pkix"
 	"math/big"
 	"os"
+	"os/exec"
 	"path/filepath"
+	"strings"
 	"testing"
 	"time"
 
@@ -49,6 +52,50 @@ func TestDaemonAtBoot(t *testing.T) {
 				Append: []string{"ipe.enforce=0", "ipe.success-audit", "ipe.enforce=maybe", "--", "ipe.enforce=1"}}, "-test.run=^TestBooted")
 		})
 	}
+}
+
+// TestDaemonTrustsKernel: policies signed by the key that the firmware vouches for.
+func TestDaemonTrustsKernel(t *testing.T) {
+	files := programs(t)
+	deployment(t, files)
+	cert, key, err := testvm.PlatformKey(t.Context(), t.TempDir())
+	if err != nil {
+		t.Fatal(err)
+	}
+	signed := opensslSign(t, cert, key, policyText("platform", "1.0.0"))
+	files["/platform-1.0.0.p7b"] = testvm.File{Data: signed}
+	files["/changed.p7b"] = testvm.File{Data: bytes.Replace(signed, []byte("DENY"), []byte("DENX"), 1)}
+	files["/stranger.p7b"] = testvm.File{Data: strangerSigns(t, policyText("platform", "1.0.0"))}
+	for _, k := range vmtest.Kernels(t) {
+		t.Run(k.Name, func(t *testing.T) {
+			vmtest.RunPackage(t, testvm.Config{Kernel: k, UEFI: true, Files: files, Modules: []string{"fuse"}}, "-test.run=^TestTrustOfKernel")
+		})
+	}
+}
+
+// strangerSigns signs with a fresh RSA key, which any kernel can check.
+func strangerSigns(t *testing.T, text string) []byte {
+	t.Helper()
+	dir := t.TempDir()
+	cert, key := filepath.Join(dir, "cert"), filepath.Join(dir, "key")
+	out, err := exec.CommandContext(t.Context(), "openssl", "req", "-x509", "-nodes", "-newkey", "rsa:2048", "-subj", "/CN=stranger",
+		"-keyout", key, "-out", cert).CombinedOutput()
+	if err != nil {
+		t.Fatalf("%v: %s", err, out)
+	}
+	return opensslSign(t, cert, key, text)
+}
+
+func opensslSign(t *testing.T, cert, key, text string) []byte {
+	t.Helper()
+	cmd := exec.CommandContext(t.Context(), "openssl", "smime", "-sign", "-signer", cert, "-inkey", key,
+		"-binary", "-noattr", "-nodetach", "-nosmimecap", "-outform", "der")
+	cmd.Stdin = strings.NewReader(text)
+	signed, err := cmd.Output()
+	if err != nil {
+		t.Fatal(err)
+	}
+	return signed
 }
 
 // TestDaemonRefusesKernel: where the programs would never be called, iped says so

@@ -8,6 +8,7 @@ import (
 
 	"github.com/spf13/cobra"
 
+	"github.com/ipe-linux/ipe/internal/control"
 	"github.com/ipe-linux/ipe/internal/controlrpc"
 )
 
@@ -58,7 +59,7 @@ func (a *app) statusText(st controlrpc.Status) string {
 	row("mode", "%s", modeText(st.Mode))
 	row("engine", "%s, generation %d%s", st.Engine, st.Kernel.Generation, adopted(st.Kernel))
 	row("hooks", "%s", orNone(strings.Join(st.Kernel.Hooks, " ")))
-	row("trust", "%s", count(st.Anchors, "certificate"))
+	row("trust", "%s", trustText(st))
 	row("decisions", "%d recorded, %d lost", st.Recorded, st.Kernel.Lost)
 	for _, sink := range st.Sinks {
 		row("records", "%s: %d written, %d lost%s", sink.Name, sink.Written, sink.Lost, because(sink.Error))
@@ -104,6 +105,16 @@ func signedBy(i *controlrpc.Info) string {
 		return "nobody, it is the boot policy"
 	}
 	return orNone(strings.Join(i.Signers, "; "))
+}
+
+func trustText(st controlrpc.Status) string {
+	if st.Trust.Kind != control.TrustKernel {
+		return count(st.Anchors, "certificate")
+	}
+	if st.Anchors == 0 {
+		return "the kernel's keyrings"
+	}
+	return "the kernel's keyrings and " + count(st.Anchors, "certificate")
 }
 
 func adopted(st controlrpc.KernelState) string {

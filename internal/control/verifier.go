@@ -20,14 +20,18 @@ type Verified struct {
 
 // Trust says who may sign policies.
 type Trust struct {
-	// Kind is TrustCertificates or another word for where the trust comes from.
+	// Kind is one of the words below, for where the trust comes from.
 	Kind string `json:"kind"`
 	// Certificates is the number of certificates that iped was given.
 	Certificates int `json:"certificates"`
 }
 
-// TrustCertificates is the kind of trust in certificates that iped was given.
-const TrustCertificates = "certificates"
+// Kinds of trust. TrustKernel is that in the kernel's own keyrings, and in the
+// certificates that iped was given as well, if there are any.
+const (
+	TrustCertificates = "certificates"
+	TrustKernel       = "kernel"
+)
 
 // Certificates is a Verifier that trusts a keyring.
 func Certificates(ring *sign.Keyring) Verifier { return certificates{ring} }

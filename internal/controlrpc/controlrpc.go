@@ -50,6 +50,8 @@ type (
 	Status = control.Status
 	// Info describes a deployed policy.
 	Info = control.Info
+	// Trust says who may sign policies.
+	Trust = control.Trust
 	// Record is a decision.
 	Record = control.Record
 	// Mode is how decisions take effect.

@@ -215,8 +215,8 @@ func TestProbeHere(t *testing.T) {
 	if _, err := kernelabi.ParseVersion(r.Release); err != nil {
 		t.Error(err)
 	}
-	if len(r.Features) != 15 {
-		t.Errorf("%d features, want 15", len(r.Features))
+	if len(r.Features) != 16 {
+		t.Errorf("%d features, want 16", len(r.Features))
 	}
 	for _, f := range r.Features {
 		t.Logf("%-30s %-8s %s", f.Name, f.State, f.Detail)

@@ -31,6 +31,20 @@ func lookBuiltinSig(s *System, k kernelBTF) finding {
 	return no("/"+requireFSSignatures+" does not exist", rebuild("CONFIG_FS_VERITY_BUILTIN_SIGNATURES=y"))
 }
 
+// lookKeyrings wants the function that lets a BPF program ask, and programs that are
+// called.
+func lookKeyrings(s *System, k kernelBTF) finding {
+	switch list := lookLSMList(s, k); {
+	case !k.present():
+		return unknown("no BTF", "")
+	case !k.hasFunc(verifySignature):
+		return no("the kernel has no "+verifySignature+" for BPF programs", rebuild("CONFIG_SYSTEM_DATA_VERIFICATION=y"))
+	case list.state != Yes:
+		return list
+	}
+	return yes("BPF programs may call " + verifySignature)
+}
+
 func lookBootVerified(*System, kernelBTF) finding {
 	return yes("a superblock of type rootfs is the initramfs; users cannot mount that type")
 }

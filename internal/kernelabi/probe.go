@@ -16,6 +16,7 @@ const (
 	PropDMVeritySigned = "dmverity_signature"
 	PropFSVerityDigest = "fsverity_digest"
 	PropFSVeritySigned = "fsverity_signature"
+	KernelKeyrings     = "kernel-keyrings"
 	KernelIPE          = "kernel-ipe"
 )
 
@@ -26,6 +27,7 @@ const (
 	setIntegrityKernel  = "6.12"
 	setIntegrityAttach  = "bpf_lsm_inode_setintegrity"
 	anyBPFLSMAttach     = "bpf_lsm_bprm_check_security"
+	verifySignature     = "bpf_verify_pkcs7_signature"
 	requireFSSignatures = "proc/sys/fs/verity/require_signatures"
 	requireDMSignatures = "sys/module/dm_verity/parameters/require_signatures"
 )
@@ -64,6 +66,7 @@ func probes() []probe {
 		{DMVerity, Aid, "3.4", "dm-verity volumes", lookDMVerity},
 		{VerityInfo, Aid, "5.4", "reading a file's fs-verity digest in any hook", lookVerityInfo},
 		{FSVerityBuiltinSig, Aid, "5.4", "signatures that the kernel itself checks when an fs-verity file is opened", lookBuiltinSig},
+		{KernelKeyrings, Aid, minKernel, "taking policies that a key of the kernel's own keyrings signed (iped --trust kernel)", lookKeyrings},
 		{PropBootVerified, Property, minKernel, "trusting what came with the initramfs", lookBootVerified},
 		{PropDMVerityHash, Property, minKernel, "trusting a volume by its root hash", lookRoothash},
 		{PropDMVeritySigned, Property, minKernel, "trusting a volume by its signed root hash", lookRoothashSig},

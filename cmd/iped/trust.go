@@ -1,0 +1,77 @@
+package main
+
+import (
+	"fmt"
+	"log/slog"
+	"slices"
+
+	"github.com/ipe-linux/ipe/internal/control"
+	"github.com/ipe-linux/ipe/internal/keyring"
+	"github.com/ipe-linux/ipe/internal/trust"
+	"github.com/ipe-linux/ipe/sign"
+)
+
+// trustKernel, as a value of --trust, means the kernel's own keyrings. A file of that
+// name is ./kernel.
+const trustKernel = "kernel"
+
+// trusted is whom the command line trusts.
+type trusted struct {
+	ring   *sign.Keyring
+	kernel bool
+	// skipped are files without a certificate.
+	skipped []error
+}
+
+// readTrust reads the certificates. Nothing needs the kernel yet.
+func readTrust(values []string, log *slog.Logger) (t trusted, err error) {
+	paths := slices.DeleteFunc(slices.Clone(values), func(v string) bool { return v == trustKernel })
+	t.kernel = len(paths) < len(values)
+	if t.ring, t.skipped, err = trust.Read(paths...); err != nil {
+		return trusted{}, err
+	}
+	if !t.kernel && len(t.ring.Certificates()) == 0 {
+		log.Warn("no trusted certificate: no policy can be loaded; see --trust")
+	}
+	return t, nil
+}
+
+// verifier is what asks them. It is used as long as iped runs.
+func (t trusted) verifier() (control.Verifier, error) {
+	certificates := control.Certificates(t.ring)
+	if !t.kernel {
+		return certificates, nil
+	}
+	k, err := keyring.Open()
+	if err != nil {
+		return nil, fmt.Errorf("trust the kernel's keyrings: %w", err)
+	}
+	return kernelVerifier{k, certificates}, nil
+}
+
+// kernelVerifier asks the certificates first, and then the kernel, whose answer counts.
+type kernelVerifier struct {
+	kernel       *keyring.Kernel
+	certificates control.Verifier
+}
+
+func (k kernelVerifier) Verify(message []byte) (control.Verified, error) {
+	v, refused := k.certificates.Verify(message)
+	if refused == nil {
+		return v, nil
+	}
+	e, ring, err := k.kernel.Verify(message)
+	switch {
+	case err == nil:
+		return control.Verified{Envelope: e, By: []string{"a key of " + string(ring)}}, nil
+	case k.certificates.Trust().Certificates > 0:
+		return control.Verified{}, fmt.Errorf("%w; nor by a certificate: %v", err, refused)
+	}
+	return control.Verified{}, err
+}
+
+func (k kernelVerifier) Trust() control.Trust {
+	t := k.certificates.Trust()
+	t.Kind = control.TrustKernel
+	return t
+}
