@@ -14,10 +14,12 @@
 //
 // # Differences
 //
-// FUSE leaves some: lseek(2) succeeds, where securityfs has ESPIPE; a write of no
-// bytes at all is answered by the kernel, with success; data that cannot be read is
-// EFAULT also to those without the capability; and writes of more than 1 MiB, which
-// no policy reaches, arrive in pieces. Owners and modes cannot be changed (EPERM).
+// FUSE leaves some, which calls_guest_test.go lists. The chief ones: lseek(2) succeeds,
+// where securityfs has ESPIPE; a write of no bytes at all is answered by the kernel,
+// with success; data that cannot be read is EFAULT also to those without the
+// capability; the pieces of writev(2) arrive as one write, and writes of more than
+// 1 MiB, which no policy reaches, in pieces. (A file that refuses to seek would refuse
+// pread(2), too, which securityfs knows.)
 package controlfs
 
 import (

@@ -134,7 +134,7 @@ func TestDeleted(t *testing.T) {
 }
 
 // withoutCapability calls fn on a thread that lacks CAP_MAC_ADMIN meanwhile.
-func withoutCapability(t *testing.T, fn func()) {
+func withoutCapability(t testing.TB, fn func()) {
 	t.Helper()
 	runtime.LockOSThread()
 	defer runtime.UnlockOSThread()

@@ -42,7 +42,8 @@ type children interface {
 type dir struct {
 	fs.Inode
 	children
-	born time.Time
+	looks *looks
+	born  time.Time
 }
 
 var (
@@ -70,7 +71,8 @@ const (
 // newTree returns the root.
 func newTree(c *control.Control) *dir {
 	born := time.Now()
-	return &dir{born: born, children: &top{policies{c, born}}}
+	looks := newLooks()
+	return &dir{born: born, looks: looks, children: &top{policies{c, looks, born}}}
 }
 
 // Nodes are made anew for each answer; those that the kernel knows are found again
@@ -80,9 +82,9 @@ func newTree(c *control.Control) *dir {
 type top struct{ policies }
 
 func (t *top) list() []child {
-	all := []child{{"policies", inoPolicies, &dir{born: t.born, children: &t.policies}}}
+	all := []child{{"policies", inoPolicies, &dir{born: t.born, looks: t.looks, children: &t.policies}}}
 	for i, f := range topFiles() {
-		all = append(all, child{f.name, inoTop + uint64(i), &inode{c: t.c, file: f, born: t.born}})
+		all = append(all, child{f.name, inoTop + uint64(i), &inode{c: t.c, file: f, looks: t.looks, born: t.born}})
 	}
 	return all
 }
@@ -101,8 +103,9 @@ func named(all []child, name string) (child, bool) {
 
 // policies has a directory for each policy.
 type policies struct {
-	c    *control.Control
-	born time.Time
+	c     *control.Control
+	looks *looks
+	born  time.Time
 }
 
 func (p *policies) list() []child {
@@ -124,7 +127,7 @@ func (p *policies) find(name string) (child, bool) {
 func (p *policies) subdirs() int { return len(p.c.Places()) }
 
 func (p *policies) child(place control.Place) child {
-	return child{place.Name(), place.ID() * inoBlock, &dir{born: p.born, children: &policy{p, place}}}
+	return child{place.Name(), place.ID() * inoBlock, &dir{born: p.born, looks: p.looks, children: &policy{p, place}}}
 }
 
 // policy has the files of one policy, until that is deleted.
@@ -139,7 +142,8 @@ func (p *policy) list() []child {
 	}
 	var all []child
 	for i, f := range policyFiles() {
-		all = append(all, child{f.name, p.place.ID()*inoBlock + 1 + uint64(i), &inode{c: p.c, place: p.place, file: f, born: p.born}})
+		n := &inode{c: p.c, place: p.place, file: f, looks: p.looks, born: p.born}
+		all = append(all, child{f.name, p.place.ID()*inoBlock + 1 + uint64(i), n})
 	}
 	return all
 }
@@ -166,6 +170,7 @@ func (d *dir) Lookup(ctx context.Context, name string, out *fuse.EntryOut) (*fs.
 		return nil, unix.ENOENT
 	}
 	c.node.attr(&out.Attr)
+	d.looks.apply(c.ino, &out.Attr)
 	return d.NewInode(ctx, c.node, fs.StableAttr{Mode: out.Mode & unix.S_IFMT, Ino: c.ino}), 0
 }
 
@@ -183,13 +188,14 @@ func (d *dir) Readdir(context.Context) (fs.DirStream, syscall.Errno) {
 // Getattr implements fs.NodeGetattrer.
 func (d *dir) Getattr(_ context.Context, _ fs.FileHandle, out *fuse.AttrOut) syscall.Errno {
 	d.attr(&out.Attr)
+	d.looks.apply(d.StableAttr().Ino, &out.Attr)
 	return 0
 }
 
 // Setattr implements fs.NodeSetattrer.
-func (d *dir) Setattr(_ context.Context, _ fs.FileHandle, in *fuse.SetAttrIn, out *fuse.AttrOut) syscall.Errno {
-	d.attr(&out.Attr)
-	return settable(in)
+func (d *dir) Setattr(ctx context.Context, h fs.FileHandle, in *fuse.SetAttrIn, out *fuse.AttrOut) syscall.Errno {
+	d.looks.change(d.StableAttr().Ino, in)
+	return d.Getattr(ctx, h, out)
 }
 
 // Users make, remove and rename nothing. The numbers are those of a file system

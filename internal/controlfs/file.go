@@ -19,6 +19,7 @@ type inode struct {
 	c     *control.Control
 	place control.Place
 	file  file
+	looks *looks
 	born  time.Time
 }
 
@@ -37,21 +38,14 @@ func (n *inode) attr(out *fuse.Attr) {
 // Getattr implements fs.NodeGetattrer.
 func (n *inode) Getattr(_ context.Context, _ fs.FileHandle, out *fuse.AttrOut) syscall.Errno {
 	n.attr(&out.Attr)
+	n.looks.apply(n.StableAttr().Ino, &out.Attr)
 	return 0
 }
 
 // Setattr implements fs.NodeSetattrer.
-func (n *inode) Setattr(_ context.Context, _ fs.FileHandle, in *fuse.SetAttrIn, out *fuse.AttrOut) syscall.Errno {
-	n.attr(&out.Attr)
-	return settable(in)
-}
-
-// settable lets pass what has no effect: shells truncate what they write to.
-func settable(in *fuse.SetAttrIn) syscall.Errno {
-	if in.Valid&(fuse.FATTR_MODE|fuse.FATTR_UID|fuse.FATTR_GID) != 0 {
-		return unix.EPERM
-	}
-	return 0
+func (n *inode) Setattr(ctx context.Context, h fs.FileHandle, in *fuse.SetAttrIn, out *fuse.AttrOut) syscall.Errno {
+	n.looks.change(n.StableAttr().Ino, in)
+	return n.Getattr(ctx, h, out)
 }
 
 // Open implements fs.NodeOpener. It fails for nobody: the kernel has tested the
@@ -78,6 +72,7 @@ var (
 	_ fs.FileReader  = (*handle)(nil)
 	_ fs.FileWriter  = (*handle)(nil)
 	_ fs.FileFsyncer = (*handle)(nil)
+	_ fs.FileLseeker = (*handle)(nil)
 )
 
 // Read implements fs.FileReader. What is there is asked for each time.
@@ -122,6 +117,12 @@ func (h *handle) Write(ctx context.Context, data []byte, off int64) (uint32, sys
 
 // Fsync implements fs.FileFsyncer. Files of securityfs have nothing to sync.
 func (*handle) Fsync(context.Context, uint32) syscall.Errno { return unix.EINVAL }
+
+// Lseek implements fs.FileLseeker. It is asked for data and holes alone; the kernel
+// does the rest by itself.
+func (*handle) Lseek(context.Context, uint64, uint32) (uint64, syscall.Errno) {
+	return 0, unix.ESPIPE
+}
 
 // position follows the file offset, which the kernel advances at a write because
 // FUSE says so, and which securityfs leaves alone: after a write through the same
