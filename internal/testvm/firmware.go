@@ -18,6 +18,8 @@ const (
 	platformCert       = "/usr/share/ovmf/PkKek-1-snakeoil.pem"
 	platformKey        = "/usr/share/ovmf/PkKek-1-snakeoil.key"
 	platformPassphrase = "snakeoil"
+
+	varsFile = "vars.fd" // a guest's own copy
 )
 
 // PlatformKey gives a certificate that a guest booted with Config.UEFI trusts
@@ -37,7 +39,7 @@ func PlatformKey(ctx context.Context, dir string) (cert, key string, err error) 
 
 // firmwareArgs gives QEMU the firmware and a private, writable copy of its variables.
 func firmwareArgs(dir string) ([]string, error) {
-	vars := filepath.Join(dir, "vars.fd")
+	vars := filepath.Join(dir, varsFile)
 	if err := copyFile(vars, firmwareVars); err != nil {
 		return nil, fmt.Errorf("prepare firmware: %w", err)
 	}

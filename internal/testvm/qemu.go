@@ -26,13 +26,11 @@ const cmdline = "console=ttyS0,115200 loglevel=7 panic=-1 oops=panic rdinit=/ini
 
 // qemuArgs is the command line of QEMU. Serial lines are the child's files 3, the
 // console, and 4, the frames.
-func qemuArgs(cfg Config, accel, initrd, dir string) ([]string, error) {
+func qemuArgs(ctx context.Context, cfg Config, accel, initrd, dir string) ([]string, error) {
 	args := []string{
 		"-nodefaults", "-no-user-config", "-no-reboot", "-display", "none",
 		"-machine", "q35", "-cpu", "max",
 		"-m", strconv.Itoa(cfg.MemoryMiB), "-smp", strconv.Itoa(cfg.CPUs),
-		"-kernel", cfg.Kernel.Image(), "-initrd", initrd,
-		"-append", strings.Join(append([]string{cmdline}, cfg.Append...), " "),
 		"-serial", "file:/dev/fd/3", "-serial", "file:/dev/fd/4",
 	}
 	if cfg.CountInstructions {
@@ -43,14 +41,20 @@ func qemuArgs(cfg Config, accel, initrd, dir string) ([]string, error) {
 	for i, d := range cfg.Disks {
 		args = append(args, diskArgs(i, d)...)
 	}
-	if !cfg.UEFI {
-		return args, nil
+	boot, err := bootArgs(ctx, cfg, initrd, dir)
+	return append(args, boot...), err
+}
+
+// bootArgs is what the machine boots, and how.
+func bootArgs(ctx context.Context, cfg Config, initrd, dir string) (args []string, err error) {
+	if cfg.MOK {
+		return mokArgs(ctx, cfg, initrd, dir)
 	}
-	firmware, err := firmwareArgs(dir)
-	if err != nil {
-		return nil, err
+	if cfg.UEFI {
+		args, err = firmwareArgs(dir)
 	}
-	return append(args, firmware...), nil
+	return append(args, "-kernel", cfg.Kernel.Image(), "-initrd", initrd,
+		"-append", strings.Join(append([]string{cmdline}, cfg.Append...), " ")), err
 }
 
 func diskArgs(i int, d Disk) []string {

@@ -29,7 +29,7 @@ func run(ctx context.Context, cfg Config, accel string) (Result, error) {
 	if err := buildInitramfs(ctx, cfg, initrd); err != nil {
 		return Result{}, fmt.Errorf("prepare guest: %w", err)
 	}
-	args, err := qemuArgs(cfg, accel, initrd, dir)
+	args, err := qemuArgs(ctx, cfg, accel, initrd, dir)
 	if err != nil {
 		return Result{}, err
 	}

@@ -57,6 +57,10 @@ type Config struct {
 	Append []string
 	// UEFI boots through firmware; the kernel then trusts PlatformKey.
 	UEFI bool
+	// MOK boots through firmware and shim, with PlatformKey enrolled as the key of the
+	// machine's owner: a kernel that has the keyring .machine counts it among its
+	// secondary trusted keys, too.
+	MOK bool
 	// Disks appear as /dev/vda, /dev/vdb and so on.
 	Disks []Disk
 	// MemoryMiB is the guest's memory; zero means 1024.

@@ -96,6 +96,25 @@ func TestCommands(t *testing.T) {
 	}
 }
 
+// TestMachineOwner: a key that the owner enrolled is among the secondary keys.
+func TestMachineOwner(t *testing.T) {
+	for _, k := range vmtest.Kernels(t) {
+		t.Run(k.Name, func(t *testing.T) {
+			res, err := testvm.Run(t.Context(), testvm.Config{
+				Kernel: k, MOK: true, Files: vmtest.HostBinary(t, "sh", "cat"), Command: []string{"cat", "/proc/keys", "/proc/cmdline"},
+				Append: []string{"quux"},
+			})
+			if err != nil {
+				t.Fatal(err)
+			}
+			// Debian's shim brings Debian's own key, too.
+			if !bytes.Contains(res.Stdout, []byte("keyring   .machine: 2\n")) || !bytes.Contains(res.Stdout, []byte(" quux")) {
+				t.Errorf("%s\n%s", res.Stdout, res.Console)
+			}
+		})
+	}
+}
+
 func TestCountedInstructionsRepeat(t *testing.T) {
 	cfg := testvm.Config{
 		Kernel: vmtest.Kernel(t, "6.1"), CountInstructions: true, Files: vmtest.HostBinary(t, "sh"),
