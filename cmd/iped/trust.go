@@ -65,7 +65,8 @@ func (k kernelVerifier) Verify(message []byte) (control.Verified, error) {
 	case err == nil:
 		return control.Verified{Envelope: e, By: []string{"a key of " + string(ring)}}, nil
 	case k.certificates.Trust().Certificates > 0:
-		return control.Verified{}, fmt.Errorf("%w; nor by a certificate: %v", err, refused)
+		// Text alone: the errno is the kernel's.
+		return control.Verified{}, fmt.Errorf("%w; nor by a certificate: %s", err, refused.Error())
 	}
 	return control.Verified{}, err
 }

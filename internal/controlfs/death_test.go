@@ -172,8 +172,8 @@ func TestWatchdogDies(t *testing.T) {
 	t.Cleanup(func() { unix.Unmount(dir, unix.MNT_DETACH) })
 	var log lockedBuffer
 	cmd := victim(t, dir, &log)
-	defer cmd.Wait()         //nolint:errcheck // it is killed
-	defer cmd.Process.Kill() //nolint:errcheck // the test's end ends it, too
+	defer cmd.Wait()
+	defer cmd.Process.Kill()
 	var dogs []int
 	eventually(t, "a watchdog", func() bool {
 		dogs = running(t, controlfs.WatchdogName)
