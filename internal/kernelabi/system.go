@@ -19,6 +19,8 @@ type System struct {
 	Root string
 	// BPF tries one harmless bpf(2) call; nil means the real one.
 	BPF func() error
+	// Keys describes the keys that the kernel's own IPE trusts; nil means to ask it.
+	Keys func() ([]string, error)
 }
 
 func (s *System) path(name string) string { return filepath.Join("/", s.Root, name) }
