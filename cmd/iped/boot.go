@@ -49,11 +49,8 @@ const (
 )
 
 // bootMode reads the parameters that the kernel's IPE has on the kernel's command
-// line. An engine that drives that one leaves them to the kernel.
-func bootMode(engine string) (m control.BootMode, problems []error) {
-	if engine == engineSecurityfs {
-		return m, nil
-	}
+// line. They rule whatever the engine is.
+func bootMode() (m control.BootMode, problems []error) {
 	line, err := os.ReadFile(commandLine)
 	if err != nil {
 		return m, []error{fmt.Errorf("kernel's command line: %w", err)}

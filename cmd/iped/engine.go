@@ -8,25 +8,56 @@ import (
 
 	"github.com/ipe-linux/ipe/internal/engine"
 	"github.com/ipe-linux/ipe/internal/engine/bpf"
+	"github.com/ipe-linux/ipe/internal/engine/securityfs"
+	"github.com/ipe-linux/ipe/internal/kernelabi"
 )
 
-// kernelIPE is there if the kernel's own IPE is among its active modules.
-const kernelIPE = "/sys/kernel/security/ipe"
+// errBootPolicy refuses an unsigned policy where the kernel is to verify.
+var errBootPolicy = errors.New("--boot-policy: the kernel's own IPE takes no unsigned policy but the one compiled into it (CONFIG_IPE_BOOT_POLICY): " +
+	"sign it and deploy it, or use --engine bpf")
 
-// errNoSecurityfs refuses the engine that is to drive the kernel's own IPE.
-var errNoSecurityfs = errors.New("--engine securityfs is not in this release; use --engine bpf, which enforces beside the kernel's own IPE")
+// opened is an engine, and why it is this one.
+type opened struct {
+	engine.Engine
+	reason string
+}
 
 // openEngine starts, or takes over, what enforces.
-func openEngine(name string, log *slog.Logger) (engine.Engine, error) {
-	if name == engineSecurityfs {
-		return nil, errNoSecurityfs
-	}
-	if _, err := os.Stat(kernelIPE); err == nil {
-		log.Warn("the kernel's own IPE is active, too: if it has a policy, both must allow", "path", kernelIPE)
-	}
-	eng, err := bpf.Open(bpf.Options{Log: log})
+func openEngine(cfg config, whom trusted, log *slog.Logger) (opened, error) {
+	securityfs.Mount()
+	choice := choose(cfg, whom)
+	log.Info("engine", "engine", choice.Engine, "reason", choice.Reason)
+	eng, err := start(choice.Engine, cfg, log)
 	if err != nil {
-		return nil, fmt.Errorf("start engine: %w", err)
+		return opened{}, fmt.Errorf("start engine: %w", err)
 	}
-	return eng, nil
+	return opened{eng, choice.Reason}, nil
+}
+
+func choose(cfg config, whom trusted) kernelabi.Choice {
+	if cfg.engine != engineAuto {
+		return kernelabi.Choice{Engine: cfg.engine, Reason: "asked for with --engine"}
+	}
+	return kernelabi.Choose(kernelabi.Wish{Certificates: whom.ring.Certificates(), BootPolicy: cfg.bootPolicy != ""})
+}
+
+func start(name string, cfg config, log *slog.Logger) (engine.Engine, error) {
+	if name == engineSecurityfs {
+		if cfg.bootPolicy != "" {
+			return nil, errBootPolicy
+		}
+		if kernelabi.BPFAttached() {
+			log.Warn("the BPF engine is attached, too: if it has a policy, both must allow")
+		}
+		return securityfs.Open(securityfs.Options{Log: log})
+	}
+	warnOfNeighbour(log)
+	return bpf.Open(bpf.Options{Log: log})
+}
+
+// warnOfNeighbour says that the kernel's own IPE is at work beside another engine.
+func warnOfNeighbour(log *slog.Logger) {
+	if _, err := os.Stat(securityfs.DefaultDir); err == nil {
+		log.Warn("the kernel's own IPE is active, too: if it has a policy, both must allow")
+	}
 }

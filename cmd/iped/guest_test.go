@@ -39,8 +39,13 @@ func node(t *testing.T, name, want string) {
 // until it answers.
 func iped(t *testing.T, flags ...string) *exec.Cmd {
 	t.Helper()
-	cmd := exec.Command("/bin/iped", append([]string{"--trust", "/etc/ipe/trust", "--state", "/run/state", "--socket", "/run/iped.sock",
-		"--fs", treeDir}, flags...)...)
+	return bare(t, append([]string{"--trust", "/etc/ipe/trust", "--state", "/run/state", "--fs", treeDir}, flags...)...)
+}
+
+// bare starts it with those flags alone.
+func bare(t *testing.T, flags ...string) *exec.Cmd {
+	t.Helper()
+	cmd := exec.Command("/bin/iped", append([]string{"--socket", "/run/iped.sock"}, flags...)...)
 	cmd.Stdout, cmd.Stderr = os.Stdout, os.Stderr
 	if err := cmd.Start(); err != nil {
 		t.Fatal(err)
@@ -63,6 +68,14 @@ func ipe(t *testing.T, args ...string) string {
 	return string(out)
 }
 
+// says demands what a command prints.
+func says(t *testing.T, want string, args ...string) {
+	t.Helper()
+	if got := ipe(t, args...); got != want {
+		t.Errorf("ipe %v says %q, want %q", args, got, want)
+	}
+}
+
 func refused(t *testing.T, errno string, args ...string) {
 	t.Helper()
 	out, err := exec.Command("/bin/ipe", append([]string{"--socket", "/run/iped.sock"}, args...)...).CombinedOutput()
@@ -74,6 +87,8 @@ func refused(t *testing.T, errno string, args ...string) {
 type status struct {
 	Summary   string `json:"summary"`
 	Enforcing bool   `json:"enforcing"`
+	Engine    string `json:"engine"`
+	Reason    string `json:"engine_reason"`
 	Kernel    struct {
 		Generation uint64 `json:"generation"`
 		Adopted    bool   `json:"adopted"`
@@ -110,23 +125,28 @@ func denied(t *testing.T, when string) {
 // restart, permissive, stop.
 func TestInstalledLifeCycle(t *testing.T) {
 	daemon := iped(t)
-	if s := statusNow(t); s.Enforcing || s.Active != nil {
-		t.Errorf("fresh: %+v", s)
+	if s := statusNow(t); s.Enforcing || s.Active != nil || s.Engine != os.Getenv("ENGINE") {
+		t.Errorf("fresh: %+v, want engine %s", s, os.Getenv("ENGINE"))
 	}
-	ipe(t, "policy", "load", "/site-1.0.0.p7b")
+	says(t, "loaded site 1.0.0, inactive\n", "policy", "load", "/site-1.0.0.p7b")
 	if s := statusNow(t); s.Enforcing {
 		t.Errorf("loaded, not active: %+v", s)
 	}
-	ipe(t, "policy", "activate", "site")
+	says(t, "active: site 1.0.0\nenforcing\n", "policy", "activate", "site")
 	denied(t, "active")
 	if s := statusNow(t); !s.Enforcing || s.Active == nil || s.Active.Version != "1.0.0" {
 		t.Errorf("active: %+v", s)
 	}
-	ipe(t, "policy", "update", "/site-1.1.0.p7b")
+	says(t, "updated site to 1.1.0, active\n", "policy", "update", "/site-1.1.0.p7b")
 	node(t, "policies/site/active", "1")
 	node(t, "policies/site/version", "1.1.0")
 	refused(t, "ESTALE", "policy", "update", "/site-1.0.0.p7b")
 	refused(t, "EPERM", "policy", "delete", "site")
+	refused(t, "EEXIST", "policy", "load", "/site-1.1.0.p7b")
+	says(t, "loaded other 2.0.0, inactive\n", "policy", "load", "/other-2.0.0.p7b")
+	says(t, "deleted other\n", "policy", "delete", "other")
+	refused(t, "ENOENT", "policy", "activate", "other")
+	t.Log(ipe(t, "policy", "list"))
 	t.Log(ipe(t, "status"))
 	t.Log(ipe(t, "doctor"))
 

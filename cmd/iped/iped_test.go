@@ -22,7 +22,6 @@ import (
 	"github.com/ipe-linux/ipe/audit"
 	"github.com/ipe-linux/ipe/internal/control/controltest"
 	"github.com/ipe-linux/ipe/internal/controlrpc"
-	"github.com/ipe-linux/ipe/internal/engine"
 	"github.com/ipe-linux/ipe/internal/policydir"
 	"github.com/ipe-linux/ipe/internal/store"
 )
@@ -71,6 +70,10 @@ func TestFlags(t *testing.T) {
 
 func TestExitCodes(t *testing.T) {
 	dir := t.TempDir()
+	pol := filepath.Join(dir, "boot.pol")
+	if err := os.WriteFile(pol, []byte("policy_name=boot policy_version=0.0.1\nDEFAULT action=DENY\n"), 0o600); err != nil {
+		t.Fatal(err)
+	}
 	tests := []struct {
 		name   string
 		args   []string
@@ -85,8 +88,10 @@ func TestExitCodes(t *testing.T) {
 		{"not root", []string{"--trust", dir + "/gone"}, 1, "iped: error: iped needs root\n"},
 		{"version for everybody", []string{"--version"}, 0, ""},
 		{"usage for everybody", []string{"x"}, 2, "iped: error: iped takes no arguments"},
-		{"engine of another release", []string{"--engine", "securityfs", "--state", dir + "/s", "--socket", dir + "/x"}, 1,
-			"use --engine bpf"},
+		{"kernel without IPE", []string{"--engine", "securityfs", "--state", dir + "/s", "--socket", dir + "/x"}, 1,
+			"kernel feature kernel-ipe: /sys/kernel/security/ipe does not exist"},
+		{"unsigned for the kernel", []string{"--engine", "securityfs", "--boot-policy", pol, "--state", dir + "/s", "--socket", dir + "/x"}, 1,
+			"CONFIG_IPE_BOOT_POLICY"},
 	}
 	for _, tt := range tests {
 		t.Run(tt.name, func(t *testing.T) {
@@ -147,7 +152,7 @@ func TestDaemon(t *testing.T) {
 	t.Setenv("NOTIFY_SOCKET", filepath.Join(dir, "n"))
 	cfg := config{engine: engineAuto, state: filepath.Join(dir, "state"), socket: filepath.Join(dir, "run", "s"), bootPolicy: boot}
 	eng := controltest.NewEngine()
-	open := func(string, *slog.Logger) (engine.Engine, error) { return eng, nil }
+	open := func(config, trusted, *slog.Logger) (opened, error) { return opened{eng, "the test has it"}, nil }
 	var log lockedBuffer
 	ctx, stop := context.WithCancel(t.Context())
 	defer stop()
@@ -159,7 +164,7 @@ func TestDaemon(t *testing.T) {
 	}
 	client := controlrpc.NewClient(cfg.socket)
 	defer client.Close()
-	if st, err := client.Status(ctx); err != nil || st.Summary != "enforcing" || st.Active == nil || !st.Active.Boot {
+	if st, err := client.Status(ctx); err != nil || st.Summary != "enforcing" || st.Active == nil || !st.Active.Boot || st.EngineReason != "the test has it" {
 		t.Errorf("status %+v, %v", st, err)
 	}
 	if err := serve(ctx, cfg, open, newLogger(&log)); !errors.Is(err, store.ErrLocked) {

@@ -18,12 +18,12 @@ import (
 )
 
 // opener makes the engine that the flag names.
-type opener func(name string, log *slog.Logger) (engine.Engine, error)
+type opener func(cfg config, whom trusted, log *slog.Logger) (opened, error)
 
 // serve runs the daemon until ctx ends. Everything that needs no kernel comes
 // first, so that a mistake in the configuration changes nothing.
 func serve(ctx context.Context, cfg config, open opener, log *slog.Logger) error {
-	whom, err := readTrust(cfg.trust, log)
+	whom, err := readTrust(cfg.trust)
 	if err != nil {
 		return err
 	}
@@ -47,26 +47,26 @@ func serve(ctx context.Context, cfg config, open opener, log *slog.Logger) error
 		return err
 	}
 	defer l.Close()
-	eng, err := open(cfg.engine, log)
+	eng, err := open(cfg, whom, log)
 	if err != nil {
 		return err
 	}
 	defer eng.Close()
-	verifier, err := whom.verifier()
+	verifier, err := whom.verifier(eng.Engine, log)
 	if err != nil {
 		return err
 	}
-	mode, wrong := bootMode(eng.Name())
+	mode, wrong := bootMode()
 	found, unreadable := policydir.Read(cfg.policyDirs, sign.MaxLen)
-	c := control.New(control.Config{Store: st, Verifier: verifier, Engine: eng, Log: log, Sinks: records.forControl(), Boot: boot, Mode: mode,
-		Problems: slices.Concat(whom.skipped, wrong, unreadable)})
+	c := control.New(control.Config{Store: st, Verifier: verifier, Engine: eng.Engine, EngineReason: eng.reason, Log: log,
+		Sinks: records.forControl(), Boot: boot, Mode: mode, Problems: slices.Concat(whom.skipped, wrong, unreadable)})
 	files, err := mountTree(cfg.fs, c, log)
 	if err != nil {
 		return err
 	}
 	defer files.close()
 	begin(c, found, log)
-	return operate(ctx, c, l, files, eng, log)
+	return operate(ctx, c, l, files, eng.Engine, log)
 }
 
 // operate answers on l and waits for the end.

@@ -1,11 +1,13 @@
 package main
 
 import (
+	"crypto/x509"
 	"fmt"
 	"log/slog"
 	"slices"
 
 	"github.com/ipe-linux/ipe/internal/control"
+	"github.com/ipe-linux/ipe/internal/engine"
 	"github.com/ipe-linux/ipe/internal/keyring"
 	"github.com/ipe-linux/ipe/internal/trust"
 	"github.com/ipe-linux/ipe/sign"
@@ -24,22 +26,34 @@ type trusted struct {
 }
 
 // readTrust reads the certificates. Nothing needs the kernel yet.
-func readTrust(values []string, log *slog.Logger) (t trusted, err error) {
+func readTrust(values []string) (t trusted, err error) {
 	paths := slices.DeleteFunc(slices.Clone(values), func(v string) bool { return v == trustKernel })
 	t.kernel = len(paths) < len(values)
 	if t.ring, t.skipped, err = trust.Read(paths...); err != nil {
 		return trusted{}, err
 	}
-	if !t.kernel && len(t.ring.Certificates()) == 0 {
-		log.Warn("no trusted certificate: no policy can be loaded; see --trust")
-	}
 	return t, nil
 }
 
-// verifier is what asks them. It is used as long as iped runs.
-func (t trusted) verifier() (control.Verifier, error) {
+// named are the certificates that alone may sign; none if the kernel's keys may, too.
+func (t trusted) named() []*x509.Certificate {
+	if t.kernel {
+		return nil
+	}
+	return t.ring.Certificates()
+}
+
+// verifier is what asks them. It is used as long as iped runs. A kernel that keeps
+// policies verifies each that it takes; named certificates count in addition then.
+func (t trusted) verifier(eng engine.Engine, log *slog.Logger) (control.Verifier, error) {
+	if _, ok := eng.(engine.Keeper); ok {
+		return control.KernelToo(sign.NewKeyring(t.named()...)), nil
+	}
 	certificates := control.Certificates(t.ring)
 	if !t.kernel {
+		if len(t.ring.Certificates()) == 0 {
+			log.Warn("no trusted certificate: no policy can be loaded; see --trust")
+		}
 		return certificates, nil
 	}
 	k, err := keyring.Open()

@@ -4,6 +4,7 @@ package main
 
 import (
 	"bytes"
+	"crypto"
 	"crypto/ecdsa"
 	"crypto/elliptic"
 	"crypto/rand"
@@ -17,6 +18,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/ipe-linux/ipe/internal/control/controltest"
 	"github.com/ipe-linux/ipe/internal/testvm"
 	"github.com/ipe-linux/ipe/internal/testvm/vmtest"
 	"github.com/ipe-linux/ipe/sign"
@@ -31,7 +33,35 @@ func TestDaemonOnKernels(t *testing.T) {
 	deployment(t, files)
 	for _, k := range vmtest.Kernels(t) {
 		t.Run(k.Name, func(t *testing.T) {
-			vmtest.RunPackage(t, testvm.Config{Kernel: k, Files: files, Modules: []string{"dm-verity", "fuse"}}, "-test.run=^TestInstalled")
+			vmtest.RunPackage(t, testvm.Config{Kernel: k, Files: files, Modules: []string{"dm-verity", "fuse"}, Env: []string{"ENGINE=bpf"}},
+				"-test.run=^TestInstalled")
+		})
+	}
+}
+
+// TestDaemonOnKernelsOwn runs them where the kernel has IPE itself and trusts the
+// signer: the same life, and what only that kernel can do.
+func TestDaemonOnKernelsOwn(t *testing.T) {
+	vmtest.RunPackage(t, testvm.Config{
+		Kernel: vmtest.Kernel(t, "6.12"), UEFI: true, Files: platformDeployment(t), Modules: []string{"dm-verity", "fuse"},
+		Env: []string{"ENGINE=securityfs"}, Timeout: 10 * time.Minute,
+	}, "-test.run=^(TestInstalled|TestOwn)")
+}
+
+// TestDaemonRebootsKernelsOwn boots three times with the same state: the last time on
+// a machine whose firmware vouches for nobody.
+func TestDaemonRebootsKernelsOwn(t *testing.T) {
+	files := platformDeployment(t)
+	disk := filepath.Join(t.TempDir(), "state.img")
+	if out, err := exec.CommandContext(t.Context(), "mkfs.ext4", "-q", disk, "32M").CombinedOutput(); err != nil {
+		t.Fatalf("mkfs.ext4: %v\n%s", err, out)
+	}
+	for _, boot := range []string{"First", "Second", "Third"} {
+		t.Run(boot, func(t *testing.T) {
+			vmtest.RunPackage(t, testvm.Config{
+				Kernel: vmtest.Kernel(t, "6.12"), UEFI: boot != "Third", Files: files, Modules: []string{"virtio_blk", "fuse"},
+				Disks: []testvm.Disk{{Path: disk}}, Env: []string{"ENGINE=securityfs"},
+			}, "-test.run=^TestReboot"+boot+"$")
 		})
 	}
 }
@@ -103,7 +133,7 @@ func opensslSign(t *testing.T, cert, key, text string) []byte {
 func TestDaemonRefusesKernel(t *testing.T) {
 	files := programs(t)
 	vmtest.RunPackage(t, testvm.Config{
-		Kernel: vmtest.Kernel(t, "6.12"), Files: files, Append: []string{"lsm=capability,ipe"},
+		Kernel: vmtest.Kernel(t, "6.12"), Files: files, Append: []string{"lsm=capability,yama"},
 	}, "-test.run=^TestRefused")
 }
 
@@ -153,7 +183,43 @@ func deployment(t *testing.T, files testvm.Files) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	files["/etc/ipe/trust/owner.der"] = testvm.File{Data: der}
+	deploy(t, files, cert, key)
+}
+
+// platformDeployment is programs and policies signed with the key that the guest's
+// kernel trusts itself, and one with another.
+func platformDeployment(t *testing.T) testvm.Files {
+	t.Helper()
+	certFile, keyFile, err := testvm.PlatformKey(t.Context(), t.TempDir())
+	if err != nil {
+		t.Fatal(err)
+	}
+	certText, err := os.ReadFile(certFile)
+	if err != nil {
+		t.Fatal(err)
+	}
+	keyText, err := os.ReadFile(keyFile)
+	if err != nil {
+		t.Fatal(err)
+	}
+	certs, err := sign.ParseCertificates(certText)
+	if err != nil {
+		t.Fatal(err)
+	}
+	key, err := sign.ParseKey(keyText, nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	files := programs(t)
+	deploy(t, files, certs[0], key)
+	files["/stranger.p7b"] = testvm.File{Data: controltest.NewSigner(t, "stranger").Sign(t, policyText("stranger", "1.0.0"))}
+	return files
+}
+
+// deploy signs policies, and has the guest's iped trust the signer.
+func deploy(t *testing.T, files testvm.Files, cert *x509.Certificate, key crypto.Signer) {
+	t.Helper()
+	files["/etc/ipe/trust/owner.der"] = testvm.File{Data: cert.Raw}
 	for _, p := range []struct{ name, version string }{{"site", "1.0.0"}, {"site", "1.1.0"}, {"other", "2.0.0"}} {
 		signed, err := sign.Content([]byte(policyText(p.name, p.version)), cert, key, sign.Options{})
 		if err != nil {

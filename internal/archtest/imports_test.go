@@ -51,6 +51,7 @@ var table = map[string]row{
 	"internal/engine/proof":        {4, "policy eval internal/engine", "engines never see each other; this is what they share"},
 	"internal/control":             {4, "digest policy eval sign audit internal/store internal/engine", "it drives the interface, never a concrete engine"},
 	"internal/engine/bpf":          {5, "digest policy eval internal/engine internal/engine/proof internal/ruletab internal/kernelabi", ""},
+	"internal/engine/securityfs":   {5, "policy eval audit internal/engine internal/engine/proof internal/kernelabi", "audit for the kernel's records, which other engines do not have"},
 	"internal/control/controltest": {5, "digest policy eval sign internal/control internal/engine", ""},
 
 	"internal/engine/enginetest":       {4, "audit sign", "it knows what is below it as files, records and system calls only"},
@@ -68,7 +69,7 @@ var table = map[string]row{
 	"internal/cli": {7, "digest policy eval sign internal/atomicfile internal/control internal/controlrpc internal/engine internal/kernelabi internal/ruletab internal/trust verity/dmverity verity/fsverity verity/merkle",
 		"control and engine for the values that controlrpc carries; it never makes one"},
 	"cmd/ipe":  {8, "internal/cli", "flag wiring is internal/cli's; this is the process around it"},
-	"cmd/iped": {8, "sign audit internal/auditsink internal/bootparam internal/control internal/controlfs internal/controlrpc internal/engine internal/engine/bpf internal/kernelabi internal/keyring internal/policydir internal/store internal/trust", "the one place that names engines"},
+	"cmd/iped": {8, "sign audit internal/auditsink internal/bootparam internal/control internal/controlfs internal/controlrpc internal/engine internal/engine/bpf internal/engine/securityfs internal/kernelabi internal/keyring internal/policydir internal/store internal/trust", "the one place that names engines"},
 }
 
 // maxLevel is the depth of the tree, maxSiblings its width. What gathers for a
@@ -94,6 +95,11 @@ var never = []struct{ from, to, why string }{
 	{"internal/controlfs", "internal/engine/bpf", "as control"},
 	{"internal/engine", "internal/store", "an engine takes a policy; where it was kept is not its business"},
 	{"internal/engine/bpf", "internal/control", "an engine is driven, it does not drive"},
+	{"internal/engine/securityfs", "internal/control", "as the BPF engine"},
+	{"internal/engine/securityfs", "internal/engine/bpf", "engines never see each other"},
+	{"internal/engine/bpf", "internal/engine/securityfs", "engines never see each other"},
+	{"internal/control", "internal/engine/securityfs", "the life cycle is the same whatever enforces"},
+	{"internal/cli", "internal/engine/securityfs", "ipe asks iped"},
 	{"internal/cli", "internal/engine/bpf", "ipe asks iped; it never touches the kernel's hooks itself"},
 	{"cmd/ipe", "internal/engine/bpf", "as cli"},
 }

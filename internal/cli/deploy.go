@@ -141,7 +141,7 @@ func (a *app) list() *cobra.Command {
 				fmt.Fprintln(tw, "NAME\tVERSION\tSTATE\tRULES\tSHA256")
 				for _, i := range all {
 					fmt.Fprintf(tw, "%s\t%s\t%s\t%d\t%.16s\n", printable(i.Name), i.Version,
-						policyState(i.Active, i.Boot, i.Error), i.Rules, i.SHA256)
+						policyState(i), i.Rules, i.SHA256)
 				}
 				tw.Flush() //nolint:errcheck // a strings.Builder takes everything
 				return a.emit([]byte(b.String()))
@@ -151,15 +151,17 @@ func (a *app) list() *cobra.Command {
 }
 
 // policyState is one word or two about a policy.
-func policyState(active, boot bool, problem string) string {
+func policyState(i controlrpc.Info) string {
 	state := "inactive"
-	if active {
+	if i.Active {
 		state = "active"
 	}
-	if boot {
+	if i.Boot {
 		state += ",boot"
+	} else if !i.Kept {
+		state += ",unkept"
 	}
-	if problem != "" {
+	if i.Error != "" {
 		state += ",unusable"
 	}
 	return state

@@ -8,13 +8,16 @@ import (
 	"github.com/spf13/cobra"
 
 	"github.com/ipe-linux/ipe/internal/kernelabi"
+	"github.com/ipe-linux/ipe/internal/trust"
 )
 
 // diagnosis is the result of doctor.
 type diagnosis struct {
 	kernelabi.Report
-	// Ready: nothing that was seen stands against the BPF engine.
+	// Ready: nothing that was seen stands against the engine of Auto.
 	Ready bool `json:"ready"`
+	// Auto is the engine that iped --engine auto would start as it is installed.
+	Auto kernelabi.Choice `json:"auto"`
 }
 
 func (a *app) doctor() *cobra.Command {
@@ -24,22 +27,40 @@ func (a *app) doctor() *cobra.Command {
 			"daemon, and root only for a few probes.\n\n" +
 			"Exit status 1 if something stands against enforcing here; for root, who can look everywhere,\n" +
 			"also if the list of security modules cannot be read.",
-		RunE: func(*cobra.Command, []string) error { return a.runDoctor(kernelabi.Probe(), os.Geteuid() == 0) },
+		RunE: func(*cobra.Command, []string) error {
+			return a.runDoctor(kernelabi.Probe(), kernelabi.Choose(installed()), os.Geteuid() == 0)
+		},
 	}
+}
+
+// trustDir is where the installed service has its certificates.
+const trustDir = "/etc/ipe/trust.d"
+
+// installed is what the installed service wishes for. Whoever may not read its
+// certificates takes it that there are none.
+func installed() kernelabi.Wish {
+	ring, _, err := trust.Read(trustDir)
+	if err != nil {
+		return kernelabi.Wish{}
+	}
+	return kernelabi.Wish{Certificates: ring.Certificates()}
 }
 
 // runDoctor judges as iped would. Whoever is not root could not look everywhere,
 // and what it could not see does not count.
-func (a *app) runDoctor(r kernelabi.Report, isRoot bool) error {
+func (a *app) runDoctor(r kernelabi.Report, auto kernelabi.Choice, isRoot bool) error {
 	err := r.Err()
 	if isRoot {
 		err = r.Usable()
 	}
+	if auto.Engine == kernelabi.EngineSecurityfs {
+		err = nil // the kernel itself enforces
+	}
 	if a.json {
-		if perr := a.printJSON(diagnosis{Report: r, Ready: err == nil}); perr != nil {
+		if perr := a.printJSON(diagnosis{Report: r, Ready: err == nil, Auto: auto}); perr != nil {
 			return perr
 		}
-	} else if perr := a.emit([]byte(a.doctorText(r, err == nil))); perr != nil {
+	} else if perr := a.emit([]byte(a.doctorText(r, auto, err == nil))); perr != nil {
 		return perr
 	}
 	if err != nil {
@@ -48,14 +69,14 @@ func (a *app) runDoctor(r kernelabi.Report, isRoot bool) error {
 	return nil
 }
 
-func (a *app) doctorText(r kernelabi.Report, ready bool) string {
+func (a *app) doctorText(r kernelabi.Report, auto kernelabi.Choice, ready bool) string {
 	var b strings.Builder
 	fmt.Fprintf(&b, "Linux %s\n", r.Release)
 	for _, sec := range []struct {
 		kind  kernelabi.Kind
 		title string
 	}{
-		{kernelabi.Engine, "needed to enforce anything"},
+		{kernelabi.Engine, "needed to enforce by BPF programs"},
 		{kernelabi.Property, "properties that a policy may test"},
 		{kernelabi.Aid, "what the properties rest on"},
 		{kernelabi.Neighbour, "others at work in this kernel"},
@@ -67,7 +88,8 @@ func (a *app) doctorText(r kernelabi.Report, ready bool) string {
 			}
 		}
 	}
-	b.WriteString("\n" + a.doctorVerdict(r, ready) + "\n")
+	fmt.Fprintf(&b, "\n%s\n  %s: %s\n", a.paint(a.stdout, bold, "engine that iped would start"), auto.Engine, printable(auto.Reason))
+	b.WriteString("\n" + a.doctorVerdict(r, auto, ready) + "\n")
 	return b.String()
 }
 
@@ -86,7 +108,11 @@ func (a *app) featureText(b *strings.Builder, f kernelabi.Feature) {
 }
 
 // doctorVerdict is the last line: can this machine enforce?
-func (a *app) doctorVerdict(r kernelabi.Report, ready bool) string {
+func (a *app) doctorVerdict(r kernelabi.Report, auto kernelabi.Choice, ready bool) string {
+	const proof = "this kernel can enforce; only iped's self-test, in ipe status, proves that it does"
+	if auto.Engine == kernelabi.EngineSecurityfs {
+		return a.paint(a.stdout, green, proof)
+	}
 	if r.Err() != nil {
 		return a.paint(a.stdout, red, "this kernel cannot enforce as it was booted: see the fixes above")
 	}
@@ -98,5 +124,5 @@ func (a *app) doctorVerdict(r kernelabi.Report, ready bool) string {
 			return a.paint(a.stdout, yellow, "not known whether this kernel can enforce: see the fixes above")
 		}
 	}
-	return a.paint(a.stdout, green, "this kernel can enforce; only iped's self-test, in ipe status, proves that it does")
+	return a.paint(a.stdout, green, proof)
 }

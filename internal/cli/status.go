@@ -57,10 +57,13 @@ func (a *app) statusText(st controlrpc.Status) string {
 		row("signed by", "%s", signedBy(st.Active))
 	}
 	row("mode", "%s", modeText(st.Mode))
-	row("engine", "%s, generation %d%s", st.Engine, st.Kernel.Generation, adopted(st.Kernel))
+	row("engine", "%s, generation %d%s", st.Engine, st.Kernel.Generation, adopted(st))
+	if st.EngineReason != "" {
+		row("", "because: %s", st.EngineReason)
+	}
 	row("hooks", "%s", orNone(strings.Join(st.Kernel.Hooks, " ")))
 	row("trust", "%s", trustText(st))
-	row("decisions", "%d recorded, %d lost", st.Recorded, st.Kernel.Lost)
+	row("decisions", "%s", recorded(st))
 	for _, sink := range st.Sinks {
 		row("records", "%s: %d written, %d lost%s", sink.Name, sink.Written, sink.Lost, because(sink.Error))
 	}
@@ -117,11 +120,22 @@ func trustText(st controlrpc.Status) string {
 	return "the kernel's keyrings and " + count(st.Anchors, "certificate")
 }
 
-func adopted(st controlrpc.KernelState) string {
-	if st.Adopted {
-		return ", taken over from an earlier iped"
+// recorded says which decisions are known of.
+func recorded(st controlrpc.Status) string {
+	if st.Kernel.Silent != "" {
+		return "none can be recorded: " + st.Kernel.Silent
 	}
-	return ""
+	return fmt.Sprintf("%d recorded, %d lost", st.Recorded, st.Kernel.Lost)
+}
+
+func adopted(st controlrpc.Status) string {
+	switch {
+	case !st.Kernel.Adopted:
+		return ""
+	case st.Engine == "securityfs":
+		return ", had a policy before this iped started"
+	}
+	return ", taken over from an earlier iped"
 }
 
 func because(why string) string {

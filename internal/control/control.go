@@ -41,6 +41,8 @@ type Config struct {
 	Store    Store
 	Verifier Verifier
 	Engine   engine.Engine
+	// EngineReason says why it is this engine.
+	EngineReason string
 	// Log receives one line a change or problem; nil discards them.
 	Log *slog.Logger
 	// Sinks receive every decision, and every record of the kernel's IPE.
@@ -61,8 +63,11 @@ type Control struct {
 	store    Store
 	verifier Verifier
 	eng      engine.Engine
-	log      *slog.Logger
-	boot     []byte
+	// keeper is eng if that is a kernel that keeps policies itself, else nil.
+	keeper engine.Keeper
+	why    string
+	log    *slog.Logger
+	boot   []byte
 	// bootPolicy is boot parsed, nil if there is none or it is invalid.
 	bootPolicy *deployed
 	bootMode   BootMode
@@ -81,6 +86,8 @@ type Control struct {
 	selfTest  *engine.SelfTest
 	testErr   error
 	problems  map[string]string
+	// edits counts the changes of policies, active and mode by this process.
+	edits uint64
 
 	events *recorder
 }
@@ -93,6 +100,13 @@ type deployed struct {
 	envelope []byte
 	id       [32]byte
 	signers  []string
+	// version is what the kernel says of a policy that cannot be parsed, text what was
+	// not taken out of a message.
+	version string
+	text    []byte
+	// held: this came from the kernel; place is what it has there.
+	held  bool
+	place uint64
 	// boot marks the unsigned policy given at start. It has no envelope.
 	boot bool
 	// err says why a stored policy is not usable any longer.
@@ -115,6 +129,8 @@ func New(cfg Config) *Control {
 		mode:   engine.Mode{Enforce: true},
 		events: newRecorder(cfg.Sinks),
 	}
+	c.keeper, _ = cfg.Engine.(engine.Keeper)
+	c.why = cfg.EngineReason
 	for i, err := range cfg.Problems {
 		_ = c.problem(fmt.Sprintf("start %d", i+1), err) // it is the same error
 	}

@@ -16,8 +16,19 @@ import (
 
 // TestSession is the session of section 4.11 of the semantics, step by step.
 func TestSession(t *testing.T) {
-	m := newMachine(t)
-	m.boot = text("boot", "0.0.0")
+	t.Run("programs", func(t *testing.T) {
+		m := newMachine(t)
+		m.boot = text("boot", "0.0.0")
+		session(t, m)
+	})
+	t.Run("kernel", func(t *testing.T) {
+		m := newMachine(t)
+		m.kernel = controltest.NewKernel(text("boot", "0.0.0"))
+		session(t, m)
+	})
+}
+
+func session(t *testing.T, m *machine) {
 	c := m.started()
 	stranger := controltest.NewSigner(t, "stranger")
 	active := func(name string) {

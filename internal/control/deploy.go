@@ -16,6 +16,7 @@ import (
 func (c *Control) Deploy(from string, envelope []byte) error {
 	c.change.Lock()
 	defer c.change.Unlock()
+	c.follow()
 	if err := c.deploy(from, envelope); err != nil {
 		return c.problem(fmt.Sprintf("policy file %q", from), err)
 	}

@@ -6,6 +6,7 @@ import (
 	"time"
 
 	"github.com/ipe-linux/ipe/audit"
+	"github.com/ipe-linux/ipe/internal/engine"
 )
 
 // proofAge is how long a self-test may stand for "now" in a status. Each one leaves
@@ -34,7 +35,8 @@ func (c *Control) enforce(d *deployed) error {
 
 // switchTo makes the engine decide by d and then persists that. If the store
 // fails the engine goes back to old; without an old policy there is no way back,
-// for an engine cannot have none again.
+// for an engine cannot have none again, nor to an older one in a kernel that keeps
+// policies itself.
 func (c *Control) switchTo(who *audit.Subject, old, d *deployed, persist func() error) error {
 	if err := c.enforce(d); err != nil {
 		return errors.Join(fmt.Errorf("engine: %w", err), c.restore(old))
@@ -43,7 +45,7 @@ func (c *Control) switchTo(who *audit.Subject, old, d *deployed, persist func() 
 	if err == nil {
 		return nil
 	}
-	if old == nil || old.policy == nil {
+	if old == nil || old.policy == nil || c.keeper != nil {
 		c.became(who, old, d)
 		return fmt.Errorf("policy %q decides, but only until the next start: %w", d.name, err)
 	}
@@ -71,6 +73,7 @@ func (c *Control) inForce(d *deployed) bool {
 func (c *Control) became(who *audit.Subject, old, d *deployed) {
 	c.mu.Lock()
 	c.active = d
+	c.edits++
 	c.selfTest, c.testErr = nil, nil // they were about another policy
 	delete(c.problems, problemEngine)
 	c.mu.Unlock()
@@ -102,7 +105,7 @@ func (c *Control) prove() {
 	if d == nil {
 		return
 	}
-	test, err := c.eng.SelfTest(d.toEngine())
+	test, err := c.tested(d)
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	c.selfTest, c.testErr = &test, err
@@ -116,4 +119,12 @@ func (c *Control) prove() {
 		return
 	}
 	c.log.Info("self-test", "denial_seen", test.DenialSeen, "probes", len(test.Probes))
+}
+
+// tested runs the self-test on d, if anybody here knows what d demands.
+func (c *Control) tested(d *deployed) (engine.SelfTest, error) {
+	if d.policy == nil {
+		return engine.SelfTest{}, d.err
+	}
+	return c.eng.SelfTest(d.toEngine())
 }

@@ -77,9 +77,12 @@ func (r *recorder) know(generation uint64, p *policy.Policy) {
 // decided is called by the engine for each decision. One by a rule of a policy that
 // is forgotten has no record, for the record would have the rule.
 func (r *recorder) decided(e engine.Event) {
-	r.table.Lock()
-	p := r.policies[e.Generation]
-	r.table.Unlock()
+	p := e.Policy
+	if p == nil {
+		r.table.Lock()
+		p = r.policies[e.Generation]
+		r.table.Unlock()
+	}
 	rec := describe(e, p)
 	access, err := accessOf(e, p)
 	r.mu.Lock()

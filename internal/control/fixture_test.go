@@ -19,6 +19,8 @@ type machine struct {
 	engine *controltest.Engine
 	signer *controltest.Signer
 	store  *store.Store
+	// kernel, if there is one, is in the place of engine.
+	kernel *controltest.Kernel
 	boot   string
 	mode   control.BootMode
 	sinks  []control.Sink
@@ -46,7 +48,11 @@ func (m *machine) start() (*control.Control, error) {
 	if m.wrap != nil {
 		s = m.wrap(s)
 	}
-	c := control.New(control.Config{Store: s, Verifier: control.Certificates(m.signer.Keyring()), Engine: m.engine, Boot: []byte(m.boot), Mode: m.mode, Sinks: m.sinks})
+	cfg := control.Config{Store: s, Verifier: control.Certificates(m.signer.Keyring()), Engine: m.engine, Boot: []byte(m.boot), Mode: m.mode, Sinks: m.sinks}
+	if m.kernel != nil {
+		cfg.Engine, cfg.Verifier = m.kernel, control.KernelToo(m.signer.Keyring())
+	}
+	c := control.New(cfg)
 	return c, c.Start()
 }
 

@@ -21,6 +21,7 @@ func (c *Control) Load(envelope []byte) (Info, error) {
 }
 
 func (c *Control) logLoad(who audit.Subject, envelope []byte) (Info, error) {
+	c.follow()
 	d, err := c.load(envelope)
 	c.recordLoad(who, d, err)
 	if err != nil {
@@ -44,7 +45,24 @@ func (c *Control) load(envelope []byte) (*deployed, error) {
 	if err := checkName(d.name); err != nil {
 		return nil, err
 	}
-	return d, c.store.Put(d.entry())
+	if c.keeper == nil {
+		return d, c.store.Put(d.entry())
+	}
+	return d, c.loadKept(d)
+}
+
+// loadKept loads d into a kernel that keeps policies itself, then stores it.
+func (c *Control) loadKept(d *deployed) error {
+	if err := c.checkFloor(d); err != nil {
+		return err
+	}
+	if err := c.keeper.Load(d.envelope); err != nil {
+		return err
+	}
+	if err := c.keep(d); err != nil {
+		return errors.Join(err, c.keeper.Delete(d.name))
+	}
+	return nil
 }
 
 // checkName refuses what the kernel cannot make a directory of.
@@ -67,6 +85,7 @@ func (c *Control) Update(name string, envelope []byte) (Info, error) {
 }
 
 func (c *Control) logUpdate(who audit.Subject, name string, envelope []byte) (Info, error) {
+	c.follow()
 	d, err := c.update(who, name, envelope)
 	if err != nil {
 		c.recordLoad(who, nil, err)
@@ -104,8 +123,13 @@ func (c *Control) update(who audit.Subject, name string, envelope []byte) (*depl
 func (c *Control) replace(who audit.Subject, old, d *deployed) error {
 	active, _ := c.current()
 	decides := old == active || old.err != nil && c.isStoredActive(d.name)
-	persist := func() error { return c.persistUpdate(old, d, decides) }
+	persist := func() error { return c.persistUpdate(d, decides) }
 	if !decides {
+		if c.keeper != nil {
+			if err := c.keeper.Update(d.name, d.envelope); err != nil {
+				return err
+			}
+		}
 		if err := persist(); err != nil {
 			return err
 		}
@@ -130,6 +154,7 @@ func (c *Control) Activate(name string) error {
 }
 
 func (c *Control) logActivate(who audit.Subject, name string) error {
+	c.follow()
 	if err := c.activate(who, name); err != nil {
 		c.log.Warn("activation refused", "policy_name", name, "errno", Symbol(err), "error", err)
 		return fmt.Errorf("activate policy: %w", err)
@@ -144,7 +169,7 @@ func (c *Control) activate(who audit.Subject, name string) error {
 	}
 	active, _ := c.current()
 	if d == active && c.inForce(d) {
-		return nil
+		return c.keepActive(d)
 	}
 	if d.err != nil {
 		return fmt.Errorf("policy %q: %w: %w", name, ErrUnverified, d.err)
@@ -168,6 +193,7 @@ func (c *Control) activate(who audit.Subject, name string) error {
 func (c *Control) Delete(name string) error {
 	c.change.Lock()
 	defer c.change.Unlock()
+	c.follow()
 	return c.logDelete(name)
 }
 
@@ -190,15 +216,19 @@ func (c *Control) delete(name string) error {
 	if c.isStoredActive(name) && !d.boot {
 		return fmt.Errorf("policy %q, with the next start: %w", name, ErrIsActive)
 	}
-	if !d.boot {
+	if c.keeper != nil && d.held {
+		if err := c.keeper.Delete(name); err != nil {
+			return err
+		}
+	}
+	if _, ok := c.stored(name); ok {
 		if err := c.store.Delete(name); err != nil {
 			return err
 		}
 	}
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	delete(c.policies, name)
-	delete(c.places, name)
+	c.forget(name)
 	delete(c.problems, problemOf(name))
 	return nil
 }
@@ -208,6 +238,7 @@ func (c *Control) delete(name string) error {
 func (c *Control) ChangeMode(ch ModeChange) (engine.Mode, error) { return c.By(nobody).ChangeMode(ch) }
 
 func (c *Control) changeMode(who audit.Subject, ch ModeChange) (engine.Mode, error) {
+	c.follow()
 	_, old := c.current()
 	m := ch.of(old)
 	c.recordSwitch(who, m, old)
@@ -255,14 +286,17 @@ func (c *Control) undoMode(m, old engine.Mode) error {
 func (c *Control) modeBecame(m, old engine.Mode) {
 	c.mu.Lock()
 	c.mode = m
+	c.edits++
 	delete(c.problems, problemMode)
 	c.mu.Unlock()
 	c.log.Info("mode changed", "enforcing", m.Enforce, "old_enforcing", old.Enforce, "success_audit", m.SuccessAudit)
 	c.prove()
 }
 
-// Mode returns the mode that was asked for; Status has the kernel's.
+// Mode returns the mode that was asked for, or that of a kernel that keeps policies
+// itself; Status has the kernel's.
 func (c *Control) Mode() engine.Mode {
+	c.follow()
 	_, m := c.current()
 	return m
 }

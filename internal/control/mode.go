@@ -90,6 +90,7 @@ func (c *Control) startMode() error {
 	}
 	c.mu.Lock()
 	c.mode = mode
+	c.edits++
 	c.mu.Unlock()
 	if err := c.eng.SetMode(mode); err != nil {
 		return c.problem(problemMode, err)

@@ -30,6 +30,7 @@ func (p Place) By(who audit.Subject) Place {
 
 // Place returns the place of the policy of that name. Errors wrap ErrNotFound.
 func (c *Control) Place(name string) (Place, error) {
+	c.follow()
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	id, ok := c.places[name]
@@ -41,6 +42,7 @@ func (c *Control) Place(name string) (Place, error) {
 
 // Places returns those of all policies, sorted by name.
 func (c *Control) Places() []Place {
+	c.follow()
 	c.mu.Lock()
 	ids := maps.Clone(c.places)
 	c.mu.Unlock()
@@ -59,6 +61,7 @@ func (p Place) ID() uint64 { return p.id }
 
 // Info describes the policy that is there now.
 func (p Place) Info() (Info, error) {
+	p.c.follow()
 	d, err := p.deployed()
 	if err != nil {
 		return Info{}, err
@@ -68,6 +71,7 @@ func (p Place) Info() (Info, error) {
 
 // Get returns what Control.Get does.
 func (p Place) Get() (info Info, envelope, text []byte, err error) {
+	p.c.follow()
 	d, err := p.deployed()
 	if err != nil {
 		return Info{}, nil, nil, err
@@ -100,6 +104,7 @@ func (p Place) Delete() error {
 func (p Place) change(fn func() error) error {
 	p.c.change.Lock()
 	defer p.c.change.Unlock()
+	p.c.follow()
 	if _, err := p.deployed(); err != nil {
 		return err
 	}
@@ -117,6 +122,7 @@ func (p Place) deployed() (*deployed, error) {
 
 // admit makes d what its name means. The caller holds mu.
 func (c *Control) admit(d *deployed) {
+	c.edits++
 	c.policies[d.name] = d
 	if _, ok := c.places[d.name]; !ok {
 		c.lastPlace++

@@ -16,6 +16,7 @@ import (
 const (
 	problemBoot   = "boot policy"
 	problemEngine = "engine"
+	problemKernel = "kernel"
 	problemMode   = "mode"
 	problemStore  = "store"
 )
@@ -44,7 +45,9 @@ func (c *Control) Start() error {
 	c.change.Lock()
 	defer c.change.Unlock()
 	errs := c.readStore()
+	errs = append(errs, c.startKernel()...)
 	errs = append(errs, c.readBoot(), c.startMode(), c.startPolicy())
+	c.follow()
 	return errors.Join(errs...)
 }
 
@@ -71,7 +74,7 @@ func (c *Control) readBoot() error {
 	if err != nil {
 		return c.problem(problemBoot, err)
 	}
-	c.bootPolicy = &deployed{name: p.Name, policy: p, id: bootID, boot: true}
+	c.bootPolicy = &deployed{name: p.Name, policy: p, text: c.boot, id: bootID, boot: true}
 	if err := checkName(p.Name); err != nil {
 		return c.problem(problemBoot, fmt.Errorf("%w; the policy can be in force, but not be shown", err))
 	}
@@ -120,6 +123,7 @@ func (c *Control) setActive(d *deployed) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	c.active = d
+	c.edits++
 }
 
 // wanted returns the policy that is to decide after a start, nil for none or
@@ -156,7 +160,7 @@ func (c *Control) unfinished(active string) *deployed {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	for _, d := range c.policies {
-		if d.id == st.ID && d.name != active && !d.boot && d.err == nil {
+		if d.id == st.ID && d.name != active && d.err == nil && c.kept(d) {
 			return d
 		}
 	}

@@ -21,7 +21,10 @@ type Info struct {
 	SHA256 string `json:"sha256"`
 	// Signers are those who vouch for it: the subjects of trusted certificates.
 	Signers []string `json:"signers"`
-	Rules   int      `json:"rules"`
+	// Kept: iped has it stored, and the next boot has it too. What others loaded into a
+	// kernel that has IPE itself is not.
+	Kept  bool `json:"kept"`
+	Rules int  `json:"rules"`
 	// Error says why the policy cannot be used; empty if it can.
 	Error string `json:"error"`
 }
@@ -35,6 +38,8 @@ type Status struct {
 	// nothing was seen to go against it.
 	Enforcing bool   `json:"enforcing"`
 	Engine    string `json:"engine"`
+	// EngineReason says why it is this engine.
+	EngineReason string `json:"engine_reason"`
 	// Active is nil without an active policy.
 	Active *Info `json:"active"`
 	// Mode is what was asked for; Kernel.Mode is what the kernel does.
@@ -65,10 +70,11 @@ func (d *deployed) digest() string { return "sha256:" + hex.EncodeToString(d.id[
 
 func (c *Control) infoOf(d *deployed) Info {
 	active, _ := c.current()
-	i := Info{Name: d.name, Active: d == active, Boot: d.boot, SHA256: hex.EncodeToString(d.id[:]), Signers: d.signers}
+	i := Info{Name: d.name, Active: d == active, Boot: d.boot, Kept: c.kept(d), SHA256: hex.EncodeToString(d.id[:]), Signers: d.signers}
 	if i.Signers == nil {
 		i.Signers = []string{}
 	}
+	i.Version = d.version
 	if d.policy != nil {
 		i.Version, i.Rules = d.policy.Version.String(), len(d.policy.Rules)
 	}
@@ -80,6 +86,7 @@ func (c *Control) infoOf(d *deployed) Info {
 
 // List returns all policies, sorted by name.
 func (c *Control) List() []Info {
+	c.follow()
 	c.mu.Lock()
 	all := maps.Clone(c.policies)
 	c.mu.Unlock()
@@ -93,6 +100,7 @@ func (c *Control) List() []Info {
 // Get returns the policy of that name with its signed message, which is nil for
 // the boot policy, and the text as it was signed. Errors wrap ErrNotFound.
 func (c *Control) Get(name string) (info Info, envelope, text []byte, err error) {
+	c.follow()
 	d, err := c.lookup(name)
 	if err != nil {
 		return Info{}, nil, nil, err
@@ -102,7 +110,7 @@ func (c *Control) Get(name string) (info Info, envelope, text []byte, err error)
 
 func (c *Control) get(d *deployed) (info Info, envelope, text []byte, err error) {
 	if d.boot {
-		return c.infoOf(d), nil, c.boot, nil
+		return c.infoOf(d), nil, d.text, nil
 	}
 	return c.infoOf(d), d.envelope, contentOf(d.envelope), nil
 }
@@ -112,13 +120,14 @@ func (c *Control) get(d *deployed) (info Info, envelope, text []byte, err error)
 // which ends with a self-test of its own; until then nothing counts as proven.
 func (c *Control) Status() Status {
 	settled := c.change.TryLock()
+	c.follow()
 	if settled {
 		defer c.change.Unlock()
 		c.renewProof()
 	}
 	st, err := c.eng.State()
 	active, mode := c.current()
-	s := Status{Engine: c.eng.Name(), Mode: mode, Kernel: st, Capabilities: c.eng.Capabilities(),
+	s := Status{Engine: c.eng.Name(), EngineReason: c.why, Mode: mode, Kernel: st, Capabilities: c.eng.Capabilities(),
 		Trust: c.verifier.Trust(), Problems: []string{}}
 	s.Anchors = s.Trust.Certificates
 	if active != nil {
@@ -137,6 +146,7 @@ func (c *Control) Status() Status {
 	c.mu.Unlock()
 	s.Recorded, s.Missed, s.Unnamed = c.events.counts()
 	s.Sinks = c.events.statuses()
+	s.Problems = append(s.Problems, c.differences()...)
 	s.Summary = v.word()
 	s.Enforcing = s.Summary == wordEnforcing
 	return s

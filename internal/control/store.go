@@ -26,11 +26,14 @@ func (d *deployed) entry() store.Entry {
 	return store.Entry{Name: d.name, Version: d.policy.Version, Envelope: d.envelope}
 }
 
-// persistUpdate stores d in the place of old, or beside it if old is the boot
-// policy, which is not stored.
-func (c *Control) persistUpdate(old, d *deployed, decides bool) error {
-	if !old.boot {
-		return c.store.Replace(d.entry())
+// persistUpdate stores d in the place of the one of its name. There is none if that
+// is the boot policy, or if others loaded it into the kernel.
+func (c *Control) persistUpdate(d *deployed, decides bool) error {
+	if _, ok := c.stored(d.name); ok {
+		if err := c.store.Replace(d.entry()); err != nil || !decides || c.isStoredActive(d.name) {
+			return err
+		}
+		return c.store.SetActive(d.name)
 	}
 	if err := c.store.Put(d.entry()); err != nil || !decides {
 		return err
@@ -48,7 +51,21 @@ func (c *Control) persistActive(d *deployed) error {
 	if d.boot {
 		return nil
 	}
+	if c.keeper != nil {
+		if err := c.keep(d); err != nil {
+			return err
+		}
+	}
 	return c.store.SetActive(d.name)
+}
+
+// keepActive stores that d, which is active already, is to be so: others may have
+// made it active in the kernel.
+func (c *Control) keepActive(d *deployed) error {
+	if c.keeper == nil || d.boot || c.isStoredActive(d.name) && c.kept(d) {
+		return nil
+	}
+	return c.persistActive(d)
 }
 
 func (c *Control) isStoredActive(name string) bool {

@@ -50,6 +50,28 @@ func (c certificates) Trust() Trust {
 	return Trust{Kind: TrustCertificates, Certificates: len(c.ring.Certificates())}
 }
 
+// KernelToo is a Verifier for an engine that is a kernel which verifies policies
+// itself. Here the form is checked, and the signature only if the keyring has
+// certificates: then both must trust.
+func KernelToo(ring *sign.Keyring) Verifier { return kernelToo{certificates{ring}} }
+
+type kernelToo struct{ certificates }
+
+func (k kernelToo) Verify(message []byte) (Verified, error) {
+	if len(k.ring.Certificates()) > 0 {
+		return k.certificates.Verify(message)
+	}
+	e, err := sign.Inspect(message)
+	if err != nil {
+		return Verified{}, err
+	}
+	return Verified{Envelope: e, By: []string{"a key of the kernel's keyrings"}}, nil
+}
+
+func (k kernelToo) Trust() Trust {
+	return Trust{Kind: TrustKernel, Certificates: len(k.ring.Certificates())}
+}
+
 // anchorsOf returns the subjects of the certificates that vouch for e.
 func anchorsOf(e *sign.Envelope) []string {
 	var names []string

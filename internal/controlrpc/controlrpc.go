@@ -50,8 +50,6 @@ type (
 	Status = control.Status
 	// Info describes a deployed policy.
 	Info = control.Info
-	// Trust says who may sign policies.
-	Trust = control.Trust
 	// Record is a decision.
 	Record = control.Record
 	// Mode is how decisions take effect.
@@ -60,6 +58,8 @@ type (
 	ModeChange = control.ModeChange
 	// KernelState is what the engine read back from the kernel.
 	KernelState = engine.State
+	// Trust says who may sign policies.
+	Trust = control.Trust
 	// SelfTest is the outcome of a self-test.
 	SelfTest = engine.SelfTest
 )

@@ -45,6 +45,8 @@ type State struct {
 	OtherBuild bool `json:"other_build"`
 	// Lost counts records that found the ring buffer full. No verdict depended on them.
 	Lost uint64 `json:"lost"`
+	// Silent says why no decisions can be recorded; empty if they can.
+	Silent string `json:"silent"`
 	// Adopted: this process found the engine already enforcing and took it over.
 	Adopted bool `json:"adopted"`
 }
@@ -85,10 +87,16 @@ type Event struct {
 	Time       time.Time
 	Generation uint64
 	Enforcing  bool
+	// Event's Evidence is not known, and left empty, if NoEvidence is set: a kernel's
+	// own records do not have it.
 	Event      eval.Event
+	NoEvidence bool
 	Decision   eval.Decision
-	PID        uint32
-	Comm       string
+	// Policy is the one that decided, if the engine knows it; otherwise it is that of
+	// the Generation. If not even the kernel's record tells, it has no name.
+	Policy *policy.Policy
+	PID    uint32
+	Comm   string
 	// Path is the file's as the task's root sees it, any bytes, as in a kernel's record
 	// 1420; empty without a file.
 	Path string
