@@ -157,6 +157,18 @@ func TestOwnKeys(t *testing.T) {
 	says(t, "loaded site 1.0.0, inactive\n", "policy", "load", "/site-1.0.0.p7b")
 }
 
+// TestOwnKeepsPrograms: what enforces already is not exchanged while the machine runs.
+func TestOwnKeepsPrograms(t *testing.T) {
+	defer detachAll(t)
+	for _, start := range []struct{ engine, reason string }{{"bpf", "asked for"}, {"auto", "attached already"}} {
+		cmd := iped(t, "--engine", start.engine, "--state", "/run/state5", "--policy-dir", "")
+		if s := statusNow(t); s.Engine != "bpf" || !strings.Contains(s.Reason, start.reason) {
+			t.Errorf("--engine %s: %s, because %s", start.engine, s.Engine, s.Reason)
+		}
+		stop(t, cmd, unix.SIGKILL)
+	}
+}
+
 // stateDisk mounts what outlives a boot.
 func stateDisk(t *testing.T) {
 	t.Helper()

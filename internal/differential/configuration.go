@@ -145,7 +145,7 @@ func (c configuration) files(ctx context.Context, r *rig, k testvm.Kernel) (test
 	}
 	if c.daemon {
 		setup.Tree, setup.Records = treeDir, ""
-		setup.Daemon = []string{"/usr/sbin/iped", "--trust", "/images/platform.pem", "--state", "/run/state", "--socket", "/run/iped.sock", "--fs", treeDir}
+		setup.Daemon = []string{"/usr/sbin/iped", "--engine", "bpf", "--trust", "/images/platform.pem", "--state", "/run/state", "--socket", "/run/iped.sock", "--fs", treeDir}
 		files["/usr/sbin/iped"] = testvm.File{Host: filepath.Join(r.dir, "iped")}
 	}
 	text, err := json.Marshal(setup)

@@ -37,7 +37,7 @@ func vmlinux(t *testing.T, setintegrity, verityInfo bool) string {
 		inode.Size = 16
 		inode.Members = append(inode.Members, btf.Member{Name: "i_verity_info", Type: word, Offset: 64})
 	}
-	types := []btf.Type{fn("bpf_lsm_bprm_check_security"), inode,
+	types := []btf.Type{fn("bpf_lsm_bprm_check_security"), fn("bpf_verify_pkcs7_signature"), inode,
 		&btf.Struct{Name: "fsverity_info", Size: 8, Members: []btf.Member{{Name: "inode", Type: word}}}}
 	if setintegrity {
 		types = append(types, fn("bpf_lsm_inode_setintegrity"))
