@@ -247,6 +247,46 @@ func memory(t *testing.T, name string) (rss, own int) {
 	return 0, 0
 }
 
+// TestInstalledHung: a stopped iped hangs those who use its tree for a while only, and
+// the kernel goes on denying meanwhile.
+func TestInstalledHung(t *testing.T) {
+	detachAll(t)
+	daemon := iped(t, "--state", "/run/hung")
+	ipe(t, "policy", "load", "/other-2.0.0.p7b")
+	ipe(t, "policy", "activate", "other")
+	fd, err := unix.Open(treeDir+"/enforce", unix.O_RDONLY|unix.O_CLOEXEC, 0)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer unix.Close(fd)
+	if err := daemon.Process.Signal(unix.SIGSTOP); err != nil {
+		t.Fatal(err)
+	}
+	stopped, one := time.Now(), make([]byte, 1)
+	for err == nil { // the first may find a thread that has not stopped yet
+		_, err = unix.Pread(fd, one, 0)
+	}
+	waited := time.Since(stopped)
+	if !errors.Is(err, unix.ECONNABORTED) || waited < patience/2 || waited > 4*patience {
+		t.Errorf("read: %v after %v, want ECONNABORTED after %v", err, waited, patience)
+	}
+	if err := os.WriteFile(treeDir+"/enforce", []byte("0"), 0); !errors.Is(err, unix.ENOTCONN) {
+		t.Errorf("write: %v, want ENOTCONN", err)
+	}
+	denied(t, "iped is stopped")
+	if err := daemon.Process.Signal(unix.SIGCONT); err != nil {
+		t.Fatal(err)
+	}
+	for end := time.Now().Add(time.Minute); time.Now().Before(end); time.Sleep(50 * time.Millisecond) {
+		if _, err = os.ReadFile(treeDir + "/enforce"); err == nil {
+			break
+		}
+	}
+	node(t, "policies/other/active", "1")
+	stop(t, daemon, unix.SIGTERM)
+	detachAll(t)
+}
+
 func TestRefusedKernel(t *testing.T) {
 	out, err := exec.Command("/bin/iped", "--trust", "/", "--state", "/run/state", "--socket", "/run/iped.sock").CombinedOutput()
 	var exit *exec.ExitError

@@ -131,6 +131,7 @@ done
 odd cms owner $usual
 odd cms owner $usual -keyid
 odd cms owner -binary -nodetach -nosmimecap -keyid
+odd cms owner $usual -econtent_type 1.2.3.4
 odd cms owner $usual -keyopt rsa_padding_mode:pss
 say "chain"
 odd smime officer $usual
