@@ -47,11 +47,11 @@ func (a *app) fsManifest() *cobra.Command {
 
 func octal(m fs.FileMode) string { return fmt.Sprintf("%04o", m.Perm()) }
 
-func keeping(executable bool) func(string, fs.FileInfo) (bool, error) {
+func keeping(executable bool) keeper {
 	if executable {
 		return executables
 	}
-	return everyFile
+	return nil
 }
 
 // maxManifestLine bounds a line; paths have 4096 bytes at most.

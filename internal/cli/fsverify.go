@@ -35,7 +35,7 @@ func (a *app) fsVerify() *cobra.Command {
 			if err != nil {
 				return err
 			}
-			m := measureFile(cmd.Context(), args[0], params, a.progress(0))
+			m := (&measurer{params: params, bar: a.progress(0)}).file(cmd.Context(), args[0])
 			if m.err != nil {
 				return m.err
 			}

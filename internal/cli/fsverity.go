@@ -14,7 +14,7 @@ func (a *app) fsverity() *cobra.Command {
 	cmd := a.group("fsverity", "Compute fs-verity digests of files, and rules from them",
 		"These commands compute what the kernel measures when fs-verity is enabled on a file. They\n"+
 			"need neither root nor a file system that has fs-verity.")
-	cmd.AddCommand(a.fsDigest(), a.fsManifest(), a.fsRules(), a.fsVerify())
+	cmd.AddCommand(a.fsDigest(), a.fsManifest(), a.fsRules(), a.fsVerify(), a.fsSign())
 	return cmd
 }
 

@@ -130,7 +130,7 @@ func compare(b *testing.B, size int64, peer []string, ours func()) {
 	}
 	p, m := median(theirs), median(mine)
 	b.ReportMetric(0, "ns/op")
-	b.ReportMetric(float64(p.Milliseconds()), "peer-ms")
+	b.ReportMetric(float64(p.Microseconds())/1e3, "peer-ms")
 	b.ReportMetric(float64(m.Microseconds())/1e3, "ours-ms")
 	b.ReportMetric(p.Seconds()/m.Seconds(), "times")
 	b.ReportMetric(float64(size)/1e6/m.Seconds(), "MB/s")

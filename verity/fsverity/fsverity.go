@@ -184,11 +184,15 @@ func NewWriter(p Params) (*Writer, error) {
 // Write takes the next bytes of the file. It never fails.
 func (w *Writer) Write(p []byte) (int, error) { return w.tree.Write(p) }
 
-// Descriptor ends the file. Nothing may be written after it.
+// Reset begins another file with the same parameters.
+func (w *Writer) Reset() { w.tree.Reset() }
+
+// Descriptor ends the file. Nothing may be written after it, but after Reset.
 func (w *Writer) Descriptor() Descriptor {
 	root, size := w.tree.Root()
 	return newDescriptor(w.params, size, root)
 }
 
-// FileDigest is that of Descriptor. Nothing may be written after it.
+// FileDigest is that of Descriptor. Nothing may be written after it, but after
+// Reset.
 func (w *Writer) FileDigest() (digest.Digest, error) { return w.Descriptor().FileDigest() }

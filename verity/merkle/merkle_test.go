@@ -158,6 +158,13 @@ func written(t *testing.T, r *rand.Rand, p merkle.Params, data []byte) []byte {
 	if err != nil {
 		t.Fatal(err)
 	}
+	if r.IntN(2) == 0 { // it has been used before
+		w.Write(bytes.Repeat([]byte{1}, r.IntN(200*p.DataBlockSize)))
+		if r.IntN(2) == 0 {
+			w.Root()
+		}
+		w.Reset()
+	}
 	for rest := data; len(rest) > 0; {
 		n := min(r.IntN(3*p.DataBlockSize), len(rest))
 		if k, err := w.Write(rest[:n]); k != n || err != nil {

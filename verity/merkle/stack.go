@@ -30,7 +30,7 @@ func newStack(p Params, v visit) *stack {
 // add takes the next digest of those that a level holds.
 func (s *stack) add(level int, sum []byte) error {
 	if level == len(s.rungs) {
-		s.rungs = append(s.rungs, rung{block: make([]byte, s.blockSize)})
+		s.grow()
 	}
 	r := &s.rungs[level]
 	copy(r.block[r.n*s.stride:], sum)
@@ -39,6 +39,15 @@ func (s *stack) add(level int, sum []byte) error {
 		return s.flush(level)
 	}
 	return nil
+}
+
+// grow adds a level, in the memory of one from before a reset if there is any.
+func (s *stack) grow() {
+	if n := len(s.rungs); n < cap(s.rungs) && s.rungs[:n+1][n].block != nil {
+		s.rungs = s.rungs[:n+1]
+		return
+	}
+	s.rungs = append(s.rungs, rung{block: make([]byte, s.blockSize)})
 }
 
 // flush ends a block and passes its digest to the level above.
@@ -56,6 +65,15 @@ func (s *stack) flush(level int) error {
 	r.n = 0
 	r.index++
 	return s.add(level+1, s.sum)
+}
+
+// reset begins anew, in the same memory.
+func (s *stack) reset() {
+	for i := range s.rungs {
+		clear(s.rungs[i].block)
+		s.rungs[i] = rung{block: s.rungs[i].block}
+	}
+	s.rungs = s.rungs[:0]
 }
 
 // root ends all blocks. It returns nil if there was no digest at all.

@@ -53,9 +53,16 @@ func (w *Writer) add(block []byte) {
 	_ = w.stack.add(0, w.sum) // fails only if a visit does, and there is none
 }
 
+// Reset forgets what was written, for other data with the same parameters.
+func (w *Writer) Reset() {
+	w.block = w.block[:0]
+	w.size = 0
+	w.stack.reset()
+}
+
 // Root ends the data, filling up the last block with zeros, and returns the root
 // and the number of bytes that were written; the root is nil if there were none.
-// Nothing may be written after it.
+// Nothing may be written after it, but after Reset.
 func (w *Writer) Root() (root []byte, size int64) {
 	if len(w.block) > 0 {
 		block := w.block[:cap(w.block)]
