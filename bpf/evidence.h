@@ -22,22 +22,6 @@ struct facts {
  */
 #define MEMBER(typed, p, member) ((typed) ? (p)->member : BPF_CORE_READ(p, member))
 
-static __always_inline __u64 peek(__u64 base, __u32 offset)
-{
-	__u64 value = 0;
-
-	bpf_probe_read_kernel(&value, sizeof(value), (void *)(base + offset));
-	return value;
-}
-
-static __always_inline __u32 peek32(__u64 base, __u32 offset)
-{
-	__u32 value = 0;
-
-	bpf_probe_read_kernel(&value, sizeof(value), (void *)(base + offset));
-	return value;
-}
-
 /* Fill a key's digest; false if it is none that a policy's tables could hold. */
 static __noinline bool set_digest(struct table_key *key, __u64 name, __u64 sum, __u32 size)
 {
@@ -139,6 +123,20 @@ static __always_inline void read_volume(struct facts *f, struct inode *inode, bo
 		f->present |= IPE_NEED_ROOT;
 }
 
+static __noinline void read_untyped_info(struct facts *f, __u64 addr)
+{
+	struct fsverity_info *info = (struct fsverity_info *)addr;
+	const struct fsverity_hash_alg *alg;
+
+	if (!f || !info)
+		return;
+	alg = BPF_CORE_READ(info, tree_params.hash_alg);
+	if (!alg)
+		return;
+	if (set_digest(&f->file, (__u64)BPF_CORE_READ(alg, name), (__u64)&info->file_digest, BPF_CORE_READ(alg, digest_size)))
+		f->present |= IPE_NEED_FILE;
+}
+
 /* fsverity_digest */
 static __always_inline void read_file_digest(struct facts *f, struct inode *inode, bool typed)
 {
@@ -146,8 +144,12 @@ static __always_inline void read_file_digest(struct facts *f, struct inode *inod
 	struct fsverity_info *info;
 
 	f->known |= IPE_NEED_FILE;
-	if (!inode || !bpf_core_field_exists(inode->i_verity_info))
+	if (!inode)
 		return;
+	if (!bpf_core_field_exists(inode->i_verity_info)) {
+		read_untyped_info(f, find_verity_info((__u64)inode));
+		return;
+	}
 	info = MEMBER(typed, inode, i_verity_info);
 	if (!info)
 		return;
@@ -208,25 +210,6 @@ static __noinline void read_untyped_inode(struct facts *f, __u32 want, __u64 ino
 {
 	if (f)
 		read_inode(f, want, (struct inode *)inode, false);
-}
-
-/* The inode that holds the data of an open file of overlayfs; 0 if that is not known. */
-static __noinline __u64 data_inode(__u64 file)
-{
-	__u32 zero = 0;
-	struct walk *w = bpf_map_lookup_elem(&ipe_walk, &zero);
-	struct inode *inode;
-	int i;
-
-	if (!w || !w->overlay)
-		return 0;
-	for (i = 0; i < MAX_STACK_DEPTH; i++) {
-		file = (__u64)BPF_CORE_READ((struct file *)file, private_data);
-		inode = BPF_CORE_READ((struct file *)file, f_inode);
-		if (!inode || BPF_CORE_READ(inode, i_sb, s_magic) != OVERLAYFS_SUPER_MAGIC)
-			return (__u64)inode;
-	}
-	return 0;
 }
 
 /*

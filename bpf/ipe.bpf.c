@@ -12,6 +12,9 @@
 
 #include "layout.gen.h"
 #include "maps.h"
+#include "peek.h"
+#include "fsverity.h"
+#include "overlay.h"
 #include "evidence.h"
 #include "table.h"
 #include "events.h"
@@ -51,6 +54,17 @@ int BPF_PROG(ipe_bprm_check, struct linux_binprm *bprm)
 	struct file *file = bprm->file;
 
 	return judge(file, file->f_inode, IPE_OP_EXECUTE, IPE_HOOK_BPRM_CHECK);
+}
+
+/* 6.14 and later: a process asks whether it might execute a file, and then reads it itself. */
+SEC("lsm/bprm_creds_for_exec")
+int BPF_PROG(ipe_bprm_creds, struct linux_binprm *bprm)
+{
+	struct file *file = bprm->file;
+
+	if (!bpf_core_field_exists(bprm->is_check) || !BPF_CORE_READ_BITFIELD(bprm, is_check))
+		return 0;
+	return judge(file, file->f_inode, IPE_OP_EXECUTE, IPE_HOOK_BPRM_CREDS_FOR_EXEC);
 }
 
 /*
@@ -98,6 +112,14 @@ int BPF_PROG(ipe_kernel_load_data, enum kernel_load_data_id id)
 	return judge(NULL, NULL, operation_of_load(id), IPE_HOOK_KERNEL_LOAD);
 }
 
+/* Of each inode that is met again the last word counts: it may have been sealed anew. */
+static __always_inline long remember(__u64 inode, bool is_signed)
+{
+	__u8 value = is_signed;
+
+	return bpf_map_update_elem(&ipe_signed_inodes, &inode, &value, BPF_ANY);
+}
+
 /*
  * 6.12 and later: remember whose built-in fs-verity signature was found valid. The
  * verifier has no access to an argument of type void pointer but by the helper.
@@ -105,15 +127,27 @@ int BPF_PROG(ipe_kernel_load_data, enum kernel_load_data_id id)
 SEC("lsm/inode_setintegrity")
 int BPF_PROG(ipe_inode_setintegrity, struct inode *inode, enum lsm_integrity_type type)
 {
-	__u64 value = 0, size = 0, key = (__u64)inode;
-	__u8 is_signed;
+	__u64 value = 0, size = 0;
 
 	if (type != bpf_core_enum_value(enum lsm_integrity_type, LSM_INT_FSVERITY_BUILTINSIG_VALID))
 		return 0;
 	bpf_get_func_arg(ctx, 2, &value);
 	bpf_get_func_arg(ctx, 3, &size);
-	is_signed = value && size;
-	return bpf_map_update_elem(&ipe_signed_inodes, &key, &is_signed, BPF_ANY) ? -ENOMEM : 0;
+	return remember((__u64)inode, value && size) ? -ENOMEM : 0;
+}
+
+/*
+ * Before 6.12 nothing announces it; the end of the check tells. It is also called for
+ * files without a signature, and is content if there need not be one.
+ */
+SEC("fexit/fsverity_verify_signature")
+int BPF_PROG(ipe_verify_signature, const struct fsverity_info *info, const __u8 *signature, unsigned long size, int ret)
+{
+	__u64 inode = (__u64)BPF_CORE_READ(info, inode);
+
+	if (remember(inode, !ret && size)) /* no memory: then what was known before does not count either */
+		bpf_map_delete_elem(&ipe_signed_inodes, &inode);
+	return 0;
 }
 
 SEC("lsm/inode_free_security")

@@ -65,9 +65,14 @@ struct file_system_type {
 	const char *name;
 };
 
+struct fsverity_operations {
+	long inode_info_offs; /* 6.18 and 6.19 */
+};
+
 struct super_block {
 	struct file_system_type *s_type;
 	struct block_device *s_bdev;
+	const struct fsverity_operations *s_vop;
 	unsigned long s_magic;
 	char s_id[32];
 };
@@ -81,16 +86,43 @@ struct merkle_tree_params {
 	const struct fsverity_hash_alg *hash_alg;
 };
 
+struct rhash_head {
+	void *next;
+};
+
+struct rhashtable_params {
+	__u16 head_offset;
+	void *hashfn;
+};
+
+struct bucket_table {
+	unsigned int size;
+	unsigned int nest;
+	__u32 hash_rnd;
+	struct bucket_table *future_tbl;
+	void *buckets[];
+};
+
+struct rhashtable {
+	struct bucket_table *tbl;
+	unsigned int key_len;
+	struct rhashtable_params p;
+};
+
+struct inode;
+
 struct fsverity_info {
+	struct rhash_head rhash_head; /* 7.0 and later */
 	struct merkle_tree_params tree_params;
 	__u8 file_digest[64];
+	const struct inode *inode;
 };
 
 struct inode {
 	unsigned int i_flags;
 	struct super_block *i_sb;
 	unsigned long i_ino;
-	struct fsverity_info *i_verity_info;
+	struct fsverity_info *i_verity_info; /* before 6.18 */
 	void *i_private;
 };
 
@@ -122,6 +154,7 @@ struct dentry {
 	struct hlist_bl_node d_hash;
 	struct dentry *d_parent;
 	struct qstr d_name;
+	struct inode *d_inode;
 	const struct dentry_operations *d_op;
 	struct super_block *d_sb;
 	void *d_fsdata;
@@ -140,6 +173,7 @@ struct file {
 
 struct linux_binprm {
 	struct file *file;
+	unsigned int is_check : 1; /* 6.14 and later */
 };
 
 struct fs_struct {

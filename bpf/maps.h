@@ -39,11 +39,15 @@ struct {
 } ipe_control SEC(".maps");
 
 /*
- * Where device-mapper and dm-verity, which may be modules, keep what is read from
- * them: byte offsets that user space takes from their BTF. While ready is 0 the
- * module is not loaded, or was a moment ago, and volumes have no facts.
+ * Where device-mapper, dm-verity and overlayfs, which may be modules, keep what is
+ * read from them: byte offsets that user space takes from their BTF. While ready is 0
+ * dm-verity is not loaded, or was a moment ago, and volumes have no facts. What has
+ * no place in BTF are addresses, which are symbols.
  */
 struct walk {
+	/* 7.0 and later: the table of fs-verity information, and its hash function */
+	__u64 verity_table;
+	__u64 verity_hash;
 	__u32 ready;
 	__u32 dm_major;
 	__u32 md_map;
@@ -62,8 +66,15 @@ struct walk {
 	/* signed: pointer not NULL and, where there is a size, size not 0 */
 	__u32 verity_sig;
 	__u32 verity_sig_size;
-	/* An open file of overlayfs has that of its layer as private data (before 6.13). */
+	/* overlayfs: 0 if it is not there, or not understood */
 	__u32 overlay;
+	/* where the private data of an open file has that of the layer; before 6.13 it is that */
+	__u32 ovl_realfile;
+	__u32 ovl_vfs_inode;
+	__u32 ovl_upper_dentry;
+	__u32 ovl_flags;
+	/* the flag of ovl_flags that says that the upper file has the data */
+	__u32 ovl_upper_data;
 };
 
 struct {

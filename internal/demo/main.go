@@ -76,7 +76,7 @@ func run(ctx context.Context, args []string, stdout, stderr io.Writer) int {
 }
 
 func parseOptions(args []string, stderr io.Writer) (options, error) {
-	o := options{kernels: testvm.KernelNames()[:2]}
+	o := options{kernels: testvm.KernelNames()}
 	fs := flag.NewFlagSet("demo", flag.ContinueOnError)
 	fs.SetOutput(stderr)
 	fs.Func("kernel", "run on this `series` only: "+strings.Join(testvm.KernelNames(), " or "), func(name string) error {

@@ -18,15 +18,23 @@ func full(t *testing.T) map[string]string {
 	return map[string]string{
 		"proc/sys/kernel/osrelease":                          "6.12.117-cloud-amd64\n",
 		"sys/kernel/security/lsm":                            "capability,landlock,yama,bpf\n",
-		"sys/kernel/btf/vmlinux":                             vmlinux(t, true, true),
+		"sys/kernel/btf/vmlinux":                             vmlinux(t, true, true, "bpf_verify_pkcs7_signature"),
 		"sys/kernel/btf/dm_verity":                           "x",
 		"sys/module/dm_verity/parameters/require_signatures": "N\n",
 		"proc/sys/fs/verity/require_signatures":              "0\n",
 	}
 }
 
+// moved returns the BTF of a kernel that keeps fs-verity information in that member.
+func moved(t *testing.T, structure, member string) string {
+	t.Helper()
+	word := &btf.Int{Name: "long", Size: 8, Encoding: btf.Signed}
+	return marshal(t, &btf.Struct{Name: structure, Size: 8, Members: []btf.Member{{Name: member, Type: word}}},
+		&btf.Struct{Name: "inode", Size: 8, Members: []btf.Member{{Name: "i_ino", Type: word}}})
+}
+
 // vmlinux returns BTF with the few types that probes look for.
-func vmlinux(t *testing.T, setintegrity, verityInfo bool) string {
+func vmlinux(t *testing.T, setintegrity, verityInfo bool, functions ...string) string {
 	t.Helper()
 	word := &btf.Int{Name: "long", Size: 8, Encoding: btf.Signed}
 	fn := func(name string) *btf.Func {
@@ -42,6 +50,14 @@ func vmlinux(t *testing.T, setintegrity, verityInfo bool) string {
 	if setintegrity {
 		types = append(types, fn("bpf_lsm_inode_setintegrity"))
 	}
+	for _, name := range functions {
+		types = append(types, fn(name))
+	}
+	return marshal(t, types...)
+}
+
+func marshal(t *testing.T, types ...btf.Type) string {
+	t.Helper()
 	b, err := btf.NewBuilder(types, nil)
 	if err != nil {
 		t.Fatal(err)
@@ -93,6 +109,10 @@ func TestFullMachine(t *testing.T) {
 
 func TestWhatIsMissing(t *testing.T) {
 	const gone = "\x00"
+	hidden := kernelabi.No // from root, so from everybody
+	if os.Geteuid() != 0 {
+		hidden = kernelabi.Unknown
+	}
 	tests := []struct {
 		name    string
 		change  map[string]string
@@ -128,12 +148,25 @@ func TestWhatIsMissing(t *testing.T) {
 		{"signed volumes off", map[string]string{"sys/module/dm_verity/parameters/require_signatures": gone,
 			"sys/module/dm_verity/refcnt": "0"},
 			kernelabi.PropDMVeritySigned, kernelabi.No, "CONFIG_DM_VERITY_VERIFY_ROOTHASH_SIG"},
-		{"6.1 has no setintegrity", map[string]string{"sys/kernel/btf/vmlinux": vmlinux(t, false, true)},
+		{"6.1 has no setintegrity", map[string]string{"sys/kernel/btf/vmlinux": vmlinux(t, false, true, "fsverity_verify_signature")},
+			kernelabi.PropFSVeritySigned, kernelabi.Yes, ""},
+		{"neither hook nor function", map[string]string{"sys/kernel/btf/vmlinux": vmlinux(t, false, true)},
 			kernelabi.PropFSVeritySigned, kernelabi.No, "6.12"},
 		{"built-in signatures off", map[string]string{"proc/sys/fs/verity/require_signatures": gone},
 			kernelabi.PropFSVeritySigned, kernelabi.No, "CONFIG_FS_VERITY_BUILTIN_SIGNATURES"},
 		{"facts moved out of struct inode", map[string]string{"sys/kernel/btf/vmlinux": vmlinux(t, true, false)},
 			kernelabi.PropFSVerityDigest, kernelabi.No, ""},
+		{"facts at an offset", map[string]string{"sys/kernel/btf/vmlinux": moved(t, "fsverity_operations", "inode_info_offs")},
+			kernelabi.PropFSVerityDigest, kernelabi.Yes, ""},
+		{"facts in a table", map[string]string{"sys/kernel/btf/vmlinux": moved(t, "fsverity_info", "rhash_head"),
+			"proc/kallsyms": "ffffffff81000000 t jhash\nffffffff81f20d50 t rhashtable_jhash2\nffffffff84243f40 b fsverity_info_hash\n"},
+			kernelabi.PropFSVerityDigest, kernelabi.Yes, ""},
+		{"facts in a table, symbols without addresses", map[string]string{"sys/kernel/btf/vmlinux": moved(t, "fsverity_info", "rhash_head"),
+			"proc/kallsyms": "0000000000000000 t rhashtable_jhash2\n0000000000000000 b fsverity_info_hash\n"},
+			kernelabi.PropFSVerityDigest, hidden, ""},
+		{"facts in a table that is no symbol", map[string]string{"sys/kernel/btf/vmlinux": moved(t, "fsverity_info", "rhash_head"),
+			"proc/kallsyms": "ffffffff81f20d50 t rhashtable_jhash2\nffffffff84243f40 b fsverity_info_hash2\n"},
+			kernelabi.PropFSVerityDigest, kernelabi.No, "CONFIG_KALLSYMS_ALL"},
 		{"kernel's own IPE", map[string]string{"sys/kernel/security/ipe/enforce": "1"},
 			kernelabi.KernelIPE, kernelabi.Yes, ""},
 	}

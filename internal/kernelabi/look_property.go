@@ -1,6 +1,10 @@
 package kernelabi
 
-import "fmt"
+import (
+	"errors"
+	"fmt"
+	"os"
+)
 
 func lookDMVerity(s *System, _ kernelBTF) finding {
 	switch s.module("dm_verity") {
@@ -12,16 +16,33 @@ func lookDMVerity(s *System, _ kernelBTF) finding {
 	return no("this kernel has no dm_verity", rebuild("CONFIG_DM_VERITY=m or y"))
 }
 
-func lookVerityInfo(_ *System, k kernelBTF) finding {
+func lookVerityInfo(s *System, k kernelBTF) finding {
 	switch {
 	case !k.present():
 		return unknown("no BTF", "")
 	case k.hasMember("inode", "i_verity_info"):
 		return yes("struct inode has i_verity_info")
+	case k.hasMember("fsverity_operations", "inode_info_offs"):
+		return yes("the file system's inode has it, at inode_info_offs")
+	case k.hasMember("fsverity_info", "rhash_head"):
+		return lookVerityTable(s)
 	case k.hasStruct("fsverity_info"):
-		return no("this kernel keeps fs-verity facts outside struct inode", "")
+		return no("this kernel keeps fs-verity facts where this release does not look", "")
 	}
 	return no("this kernel has no fs-verity", rebuild("CONFIG_FS_VERITY=y"))
+}
+
+func lookVerityTable(s *System) finding {
+	_, err := s.Symbols(VerityTable, VerityTableHash)
+	switch {
+	case err == nil:
+		return yes("the table " + VerityTable + " has it")
+	case errors.Is(err, ErrHidden) && os.Geteuid() != 0:
+		return unknown(err.Error(), "run this as root to know")
+	case errors.Is(err, ErrHidden):
+		return no(err.Error(), "sysctl kernel.kptr_restrict=1 while iped starts, and CAP_SYSLOG for it")
+	}
+	return no(err.Error(), rebuild("CONFIG_KALLSYMS_ALL=y"))
 }
 
 func lookBuiltinSig(s *System, k kernelBTF) finding {
@@ -82,16 +103,20 @@ func lookFileDigest(s *System, k kernelBTF) finding {
 	return yes("read from struct fsverity_info")
 }
 
-// lookFileSig follows the kernel's own announcement of a verified signature,
-// which has a hook since 6.12. Where it is missing the property is false both as
-// TRUE and as FALSE, as in a kernel built without it.
+// lookFileSig wants what tells of a verified signature: the kernel's announcement,
+// which has a hook since 6.12, or the end of the function that verifies. Without
+// either the property is false both as TRUE and as FALSE, as in a kernel built
+// without it.
 func lookFileSig(s *System, k kernelBTF) finding {
 	if f := lookBuiltinSig(s, k); f.state != Yes {
 		return f
 	}
-	if k.hasFunc(setIntegrityAttach) {
+	switch {
+	case k.hasFunc(setIntegrityAttach):
 		return yes("the hook inode_setintegrity announces each verified signature")
+	case k.hasFunc(verifyFileSignature):
+		return yes("the end of " + verifyFileSignature + " tells of each verified signature")
 	}
-	return no(fmt.Sprintf("no hook inode_setintegrity in %s: neither fsverity_signature=TRUE nor =FALSE matches here", s.release()),
+	return no(fmt.Sprintf("neither a hook inode_setintegrity nor a function %s in %s: neither fsverity_signature=TRUE nor =FALSE matches here", verifyFileSignature, s.release()),
 		"boot Linux "+setIntegrityKernel+" or later, or name files by fsverity_digest")
 }

@@ -26,6 +26,7 @@ const (
 	minKernel           = "6.1"
 	setIntegrityKernel  = "6.12"
 	setIntegrityAttach  = "bpf_lsm_inode_setintegrity"
+	verifyFileSignature = "fsverity_verify_signature"
 	anyBPFLSMAttach     = "bpf_lsm_bprm_check_security"
 	verifySignature     = "bpf_verify_pkcs7_signature"
 	requireFSSignatures = "proc/sys/fs/verity/require_signatures"
@@ -71,7 +72,7 @@ func probes() []probe {
 		{PropDMVerityHash, Property, minKernel, "trusting a volume by its root hash", lookRoothash},
 		{PropDMVeritySigned, Property, minKernel, "trusting a volume by its signed root hash", lookRoothashSig},
 		{PropFSVerityDigest, Property, minKernel, "trusting a file by its fs-verity digest", lookFileDigest},
-		{PropFSVeritySigned, Property, setIntegrityKernel, "trusting a file by its built-in fs-verity signature", lookFileSig},
+		{PropFSVeritySigned, Property, minKernel, "trusting a file by its built-in fs-verity signature", lookFileSig},
 		{KernelIPE, Neighbour, "6.12", "nothing here; its own policy, if one is active, decides as well", lookIPE},
 	}
 }

@@ -14,32 +14,53 @@ import (
 	"github.com/ipe-linux/ipe/internal/engine"
 )
 
-// hook is one program and the LSM hook that it goes to.
+// hook is one program and where it is attached.
 type hook struct {
-	name    string // LSM hook
+	name    string // LSM hook, or the function whose end is traced
 	program string
 	purpose string
-	// optional hooks appeared after 6.1; a kernel without one lacks a property.
-	optional bool
-	// with names another optional hook, without which this one is pointless.
-	with string
+	// traced is a function of the kernel, not a hook.
+	traced bool
+	// tracker remembers facts, and judges nothing.
+	tracker bool
+	// since names what a kernel must have for an optional hook.
+	since func(*btf.Spec) bool
 }
 
-// setIntegrity is the hook of Linux 6.12 that tells of fs-verity signatures.
-const setIntegrity = "inode_setintegrity"
+// What tells of verified fs-verity signatures: a hook since Linux 6.12, before that
+// the end of a function; and what tells of inodes that are gone.
+const (
+	freeInode       = "inode_free_security"
+	setIntegrity    = "inode_setintegrity"
+	verifySignature = "fsverity_verify_signature"
+)
 
 // hooks lists what is attached. Trackers of facts come before those who judge, and
 // what forgets before what learns.
 func hooks() []hook {
 	return []hook{
-		{name: "inode_free_security", program: "ipe_inode_free_security", purpose: "forgets inodes that are gone", optional: true, with: setIntegrity},
-		{name: setIntegrity, program: "ipe_inode_setintegrity", purpose: "learns of verified fs-verity signatures", optional: true},
+		{name: freeInode, program: "ipe_inode_free_security", purpose: "forgets inodes that are gone", tracker: true,
+			since: func(k *btf.Spec) bool { return announces(k) || verifies(k) }},
+		{name: setIntegrity, program: "ipe_inode_setintegrity", purpose: "learns of verified fs-verity signatures", tracker: true, since: announces},
+		{name: verifySignature, program: "ipe_verify_signature", purpose: "learns of verified fs-verity signatures, where no hook tells", traced: true, tracker: true,
+			since: func(k *btf.Spec) bool { return !announces(k) && verifies(k) }},
+		{name: "bprm_creds_for_exec", program: "ipe_bprm_creds", purpose: "decides what a process asks about before it reads a script", since: asksFirst},
 		{name: "bprm_check_security", program: "ipe_bprm_check", purpose: "decides execution"},
 		{name: "mmap_file", program: "ipe_mmap_file", purpose: "decides executable mappings"},
 		{name: "file_mprotect", program: "ipe_file_mprotect", purpose: "decides mappings made executable"},
 		{name: "kernel_read_file", program: "ipe_kernel_read_file", purpose: "decides files that the kernel reads for itself"},
 		{name: "kernel_load_data", program: "ipe_kernel_load_data", purpose: "decides data that the kernel takes from a process"},
 	}
+}
+
+func announces(kernel *btf.Spec) bool { return hasFunction(kernel, "bpf_lsm_"+setIntegrity) }
+
+func verifies(kernel *btf.Spec) bool { return hasFunction(kernel, verifySignature) }
+
+// asksFirst: Linux 6.14 and later know execveat with AT_EXECVE_CHECK.
+func asksFirst(kernel *btf.Spec) bool {
+	m := members{specs: []*btf.Spec{kernel}}
+	return m.hasMember("linux_binprm", "is_check")
 }
 
 // attach adopts every pinned map and link, and makes those that are missing. A
@@ -110,7 +131,7 @@ func (e *Engine) usesOurMaps(l link.Link, h hook) (bool, error) {
 		return false, errors.New("the kernel does not say which maps a program uses")
 	}
 	mapName := mapActive
-	if h.optional {
+	if h.tracker {
 		mapName = mapSigned
 	}
 	minfo, err := e.maps[mapName].Info()
@@ -123,39 +144,33 @@ func (e *Engine) usesOurMaps(l link.Link, h hook) (bool, error) {
 
 func (e *Engine) linkPath(h hook) string { return filepath.Join(e.dir, "link_"+h.name) }
 
-// supported returns those of hs that this kernel has.
+// supported returns those of hs that this kernel has. One without a hook that all
+// supported kernels have is an error.
 func supported(hs []hook, cache *btf.Cache) ([]hook, error) {
 	if len(hs) == 0 {
 		return nil, nil
 	}
-	types, err := cache.Kernel()
+	kernel, err := cache.Kernel()
 	if err != nil {
 		return nil, fmt.Errorf("read kernel BTF: %w", err)
 	}
 	var found []hook
 	for _, h := range hs {
-		err := hasHook(types, h.name)
-		if err == nil && h.with != "" {
-			err = hasHook(types, h.with)
-		}
 		switch {
-		case err == nil:
-			found = append(found, h)
-		case !h.optional || !errors.Is(err, btf.ErrNotFound):
-			return nil, err
+		case h.since != nil && !h.since(kernel):
+			continue
+		case !h.traced && !hasFunction(kernel, "bpf_lsm_"+h.name):
+			return nil, fmt.Errorf("look for hook %s: %w", h.name, btf.ErrNotFound)
 		}
+		found = append(found, h)
 	}
 	return found, nil
 }
 
-// hasHook looks for the function that programs of an LSM hook attach to; an error
-// wraps btf.ErrNotFound if this kernel has none.
-func hasHook(types *btf.Spec, name string) error {
+// hasFunction looks for a function that a program can be attached to.
+func hasFunction(kernel *btf.Spec, name string) bool {
 	var fn *btf.Func
-	if err := types.TypeByName("bpf_lsm_"+name, &fn); err != nil {
-		return fmt.Errorf("look for hook %s: %w", name, err)
-	}
-	return nil
+	return kernel.TypeByName(name, &fn) == nil
 }
 
 // load loads the programs of the wanted hooks on our maps and attaches them.
@@ -192,7 +207,7 @@ func (e *Engine) load(spec *ebpf.CollectionSpec, wanted []hook, cache *btf.Cache
 // attachHook attaches a program and puts its link in the place of a foreign one, if
 // there is one; both enforce in between.
 func (e *Engine) attachHook(h hook, p *ebpf.Program) error {
-	l, err := link.AttachLSM(link.LSMOptions{Program: p})
+	l, err := attachProgram(h, p)
 	if err != nil {
 		return fmt.Errorf("attach %s: %w", h.name, err)
 	}
@@ -204,6 +219,13 @@ func (e *Engine) attachHook(h hook, p *ebpf.Program) error {
 		return fmt.Errorf("pin %s: %w", h.name, err)
 	}
 	return nil
+}
+
+func attachProgram(h hook, p *ebpf.Program) (link.Link, error) {
+	if h.traced {
+		return link.AttachTracing(link.TracingOptions{Program: p})
+	}
+	return link.AttachLSM(link.LSMOptions{Program: p})
 }
 
 // explain turns a verifier's refusal into an error that keeps its whole log.
@@ -221,7 +243,7 @@ func (e *Engine) attachedHooks() (attached, missing []string) {
 	for _, h := range hooks() {
 		if _, err := os.Lstat(e.linkPath(h)); err == nil && e.links[h.name] != nil {
 			attached = append(attached, h.name)
-		} else if !h.optional {
+		} else if h.since == nil {
 			missing = append(missing, h.name)
 		}
 	}

@@ -147,11 +147,11 @@ func (e *Engine) Capabilities() []engine.Capability {
 		}
 	}
 	for _, h := range hooks() {
-		if h.with != "" {
-			continue // says no more than the one it goes with
+		_, attached := e.links[h.name]
+		if h.name == freeInode || h.tracker && !attached {
+			continue // the property that it serves says it all
 		}
 		detail := h.purpose
-		_, attached := e.links[h.name]
 		if !attached {
 			detail = "this kernel has no such hook: " + h.purpose
 		}

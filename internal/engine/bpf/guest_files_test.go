@@ -41,11 +41,15 @@ type action struct {
 }
 
 func fileActions(path string) []action {
-	return []action{
+	all := []action{
 		{"exec", eval.HookBprmCheck, func() error { return execute(path) }, nil},
 		{"mmap", eval.HookMmap, func() error { return mapFile(path) }, nil},
 		{"mprotect", eval.HookMprotect, func() error { return protectFile(path) }, nil},
 	}
+	if os.Getenv("KERNEL_NAME") == "newest" {
+		all = append(all, action{"execveat to check", eval.HookBprmCredsForExec, func() error { return askToExecute(path) }, nil})
+	}
+	return all
 }
 
 func tool(t *testing.T, name string, args ...string) string {
@@ -74,6 +78,7 @@ func mountAll(t *testing.T) {
 			openVolume(t, "volume", os.Getenv("ROOT_HASH"), "/signed", "--root-hash-signature=/images/roothash.p7s")
 		}
 		sealVolume(t)
+		copyImage(t, "files.img", "pristine.img")
 		tool(t, "mount", "-o", "loop", "/images/files.img", "/files")
 		tool(t, "fsverity", "enable", "/files/sealed")
 		trustFileSignatures(t)
@@ -89,17 +94,7 @@ var bothHash string
 // what has both facts.
 func sealVolume(t *testing.T) {
 	t.Helper()
-	data, err := os.ReadFile("/images/files.img")
-	if err != nil {
-		t.Fatal(err)
-	}
-	if err := os.WriteFile("/images/both.img", data, 0o600); err != nil {
-		t.Fatal(err)
-	}
-	if err := os.MkdirAll("/both", 0o755); err != nil {
-		t.Fatal(err)
-	}
-	tool(t, "mount", "-o", "loop", "/images/both.img", "/both")
+	mountFresh(t, "both")
 	tool(t, "fsverity", "enable", "/both/sealed")
 	if err := unix.Unmount("/both", 0); err != nil {
 		t.Fatal(err)
@@ -109,12 +104,31 @@ func sealVolume(t *testing.T) {
 	openVolume(t, "both", bothHash, "/both")
 }
 
+// mountFresh mounts a copy of the file system as it was before anything was sealed.
+func mountFresh(t *testing.T, name string) {
+	t.Helper()
+	copyImage(t, "pristine.img", name+".img")
+	if err := os.MkdirAll("/"+name, 0o755); err != nil {
+		t.Fatal(err)
+	}
+	tool(t, "mount", "-o", "loop", "/images/"+name+".img", "/"+name)
+}
+
+func copyImage(t *testing.T, from, to string) {
+	t.Helper()
+	data, err := os.ReadFile("/images/" + from)
+	if err := errors.Join(err, os.WriteFile("/images/"+to, data, 0o600)); err != nil {
+		t.Fatal(err)
+	}
+}
+
 // mountOverlays puts an overlay over each file system that gives facts, and one over
 // an overlay.
 func mountOverlays(t *testing.T) {
 	t.Helper()
 	for _, l := range []struct{ lower, at string }{
 		{"/volume", "/overlay-volume"}, {"/files", "/overlay-files"}, {"/overlay-volume", "/overlay-overlay"}, {"/ramdisk", "/overlay-ramdisk"},
+		{"/files", "/overlay-late"},
 	} {
 		upper, work := "/tmp"+l.at+"/upper", "/tmp"+l.at+"/work"
 		for _, d := range []string{l.lower, l.at, upper, work} {
@@ -142,22 +156,36 @@ func mountOverlays(t *testing.T) {
 	if err := f.Close(); err != nil {
 		t.Fatal(err)
 	}
+	if late, err = os.Open("/overlay-late/sealed"); err != nil {
+		t.Fatal(err)
+	}
+	if err := os.Chmod("/overlay-late/sealed", 0o700); err != nil {
+		t.Fatal(err)
+	}
 }
+
+// late was opened on an overlay before it was copied up.
+var late *os.File
 
 // overlays are judged by the inode that holds the data; boot_verified is that of the
 // mount, which for mprotect is the layer's since 6.8.
 func overlays(t *testing.T) []subject {
 	t.Helper()
 	root := eval.Evidence{RootHash: rootHash(t, "ROOT_HASH")}
-	layer := eval.Evidence{BootVerified: signaturesWork()}
+	layer := eval.Evidence{BootVerified: layersMapped()}
 	ramdisk := fileActions("/overlay-ramdisk/probe")
 	ramdisk[2].facts = &layer
+	sealed := eval.Evidence{FileDigest: measure(t, "/files/sealed")}
 	return []subject{
 		{name: "overlay over the volume", path: "/overlay-volume/probe", facts: root},
 		{name: "overlay over an overlay", path: "/overlay-overlay/probe", facts: root},
 		{name: "overlay over a sealed file", path: "/overlay-files/sealed", facts: eval.Evidence{FileDigest: measure(t, "/files/sealed")}},
-		{name: "overlay over a signed file", path: "/overlay-files/signed", facts: eval.Evidence{FileDigest: measure(t, "/files/signed"), FileDigestSigned: signaturesWork()}},
+		{name: "overlay over a signed file", path: "/overlay-files/signed", facts: eval.Evidence{FileDigest: measure(t, "/files/signed"), FileDigestSigned: true}},
 		{name: "overlay, copied up", path: "/overlay-files/changed"},
+		{name: "overlay, opened before it was copied up", actions: []action{
+			{"mmap", eval.HookMmap, func() error { return mapOpen(late) }, nil},
+			{"mprotect", eval.HookMprotect, func() error { return protectOpen(late) }, &sealed},
+		}},
 		{name: "overlay over the initramfs", path: "/overlay-ramdisk/probe", actions: ramdisk},
 	}
 }
@@ -166,8 +194,8 @@ func overlays(t *testing.T) []subject {
 // the firmware or, on 6.1, the machine's owner vouches.
 func keyTrusted() bool { return os.Getenv("KERNEL_NAME") != "" }
 
-// signaturesWork: besides, this kernel tells of built-in signatures of files.
-func signaturesWork() bool { return keyTrusted() && os.Getenv("KERNEL_NAME") != "6.1" }
+// layersMapped: a mapping of a file of overlayfs is one of the layer's file, since 6.8.
+func layersMapped() bool { return os.Getenv("KERNEL_NAME") != "6.1" }
 
 // linkUserKeyring lets the kernel find the key that veritysetup puts there.
 func linkUserKeyring(t *testing.T) {
@@ -265,7 +293,7 @@ func subjects(t *testing.T, e *bpf.Engine) []subject {
 		{name: "sealed file on a volume", path: "/both/sealed", facts: eval.Evidence{RootHash: both, FileDigest: measure(t, "/both/sealed")}},
 		{name: "plain file on that volume", path: "/both/plain", facts: eval.Evidence{RootHash: both}},
 		{name: "sealed file", path: "/files/sealed", facts: eval.Evidence{FileDigest: measure(t, "/files/sealed")}},
-		{name: "file with a signature", path: "/files/signed", facts: eval.Evidence{FileDigest: measure(t, "/files/signed"), FileDigestSigned: signaturesWork()}},
+		{name: "file with a signature", path: "/files/signed", facts: eval.Evidence{FileDigest: measure(t, "/files/signed"), FileDigestSigned: true}},
 	}
 	if keyTrusted() {
 		list = append(list, subject{name: "signed volume", path: "/signed/probe", facts: eval.Evidence{RootHash: rootHash(t, "ROOT_HASH"), RootHashSigned: true}})

@@ -5,6 +5,7 @@ package bpf_test
 import (
 	"errors"
 	"os"
+	"os/exec"
 	"path/filepath"
 	"strings"
 	"sync"
@@ -76,7 +77,7 @@ func TestEngineTakesOverOtherBuild(t *testing.T) {
 // its signature, while an engine listens.
 func reopenSigned(t *testing.T) *os.File {
 	t.Helper()
-	if err := os.WriteFile("/proc/sys/vm/drop_caches", []byte("2"), 0o200); err != nil {
+	if err := os.WriteFile("/proc/sys/vm/drop_caches", []byte("3"), 0o200); err != nil {
 		t.Fatal(err)
 	}
 	f, err := os.Open("/files/signed")
@@ -215,4 +216,32 @@ func TestEngineStateDuringSwitches(t *testing.T) {
 	}
 	close(stop)
 	wg.Wait()
+}
+
+// TestEngineRemembersSignatures: what the kernel checked while no process held the
+// engine counts for the next one; no signature, and one of another file, do not.
+func TestEngineRemembersSignatures(t *testing.T) {
+	const dir = "/sys/fs/bpf/remembers"
+	if err := openAt(t, dir).Close(); err != nil {
+		t.Fatal(err)
+	}
+	mountAll(t) // and with it the key
+	mountFresh(t, "again")
+	tool(t, "fsverity", "enable", "/again/sealed")
+	tool(t, "fsverity", "enable", "/again/signed", "--signature=/images/digest.p7s")
+	if out, err := exec.Command("fsverity", "enable", "/again/plain", "--signature=/images/digest.p7s").CombinedOutput(); err == nil {
+		t.Errorf("the kernel took the signature of another file: %s", out)
+	}
+	e := openAt(t, dir)
+	defer os.RemoveAll(dir)
+	defer e.Close()
+	if s, err := e.State(); err != nil || !s.Adopted {
+		t.Errorf("state %+v, %v", s, err)
+	}
+	activate(t, e, enforcing, "DEFAULT action=DENY", "op=EXECUTE fsverity_signature=TRUE action=ALLOW")
+	for path, want := range map[string]error{"/again/signed": nil, "/again/sealed": unix.EACCES, "/again/plain": unix.EACCES} {
+		if err := execute(path); !errors.Is(err, want) {
+			t.Errorf("%s: %v, want %v", path, err, want)
+		}
+	}
 }

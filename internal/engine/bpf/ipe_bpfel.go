@@ -54,6 +54,8 @@ type ipeEvent struct {
 
 type ipeWalk struct {
 	_                structs.HostLayout
+	VerityTable      uint64
+	VerityHash       uint64
 	Ready            uint32
 	DmMajor          uint32
 	MdMap            uint32
@@ -71,6 +73,11 @@ type ipeWalk struct {
 	VeritySig        uint32
 	VeritySigSize    uint32
 	Overlay          uint32
+	OvlRealfile      uint32
+	OvlVfsInode      uint32
+	OvlUpperDentry   uint32
+	OvlFlags         uint32
+	OvlUpperData     uint32
 }
 
 // Names of all BPF objects in the ELF.
@@ -84,12 +91,14 @@ const (
 	ipeMapIpeSignedInodes       = "ipe_signed_inodes"
 	ipeMapIpeWalk               = "ipe_walk"
 	ipeProgIpeBprmCheck         = "ipe_bprm_check"
+	ipeProgIpeBprmCreds         = "ipe_bprm_creds"
 	ipeProgIpeFileMprotect      = "ipe_file_mprotect"
 	ipeProgIpeInodeFreeSecurity = "ipe_inode_free_security"
 	ipeProgIpeInodeSetintegrity = "ipe_inode_setintegrity"
 	ipeProgIpeKernelLoadData    = "ipe_kernel_load_data"
 	ipeProgIpeKernelReadFile    = "ipe_kernel_read_file"
 	ipeProgIpeMmapFile          = "ipe_mmap_file"
+	ipeProgIpeVerifySignature   = "ipe_verify_signature"
 )
 
 // loadIpe returns the embedded CollectionSpec for ipe.
@@ -135,12 +144,14 @@ type ipeSpecs struct {
 // It can be passed ebpf.CollectionSpec.Assign.
 type ipeProgramSpecs struct {
 	IpeBprmCheck         *ebpf.ProgramSpec `ebpf:"ipe_bprm_check"`
+	IpeBprmCreds         *ebpf.ProgramSpec `ebpf:"ipe_bprm_creds"`
 	IpeFileMprotect      *ebpf.ProgramSpec `ebpf:"ipe_file_mprotect"`
 	IpeInodeFreeSecurity *ebpf.ProgramSpec `ebpf:"ipe_inode_free_security"`
 	IpeInodeSetintegrity *ebpf.ProgramSpec `ebpf:"ipe_inode_setintegrity"`
 	IpeKernelLoadData    *ebpf.ProgramSpec `ebpf:"ipe_kernel_load_data"`
 	IpeKernelReadFile    *ebpf.ProgramSpec `ebpf:"ipe_kernel_read_file"`
 	IpeMmapFile          *ebpf.ProgramSpec `ebpf:"ipe_mmap_file"`
+	IpeVerifySignature   *ebpf.ProgramSpec `ebpf:"ipe_verify_signature"`
 }
 
 // ipeMapSpecs contains maps before they are loaded into the kernel.
@@ -211,23 +222,27 @@ type ipeVariables struct {
 // It can be passed to loadIpeObjects or ebpf.CollectionSpec.LoadAndAssign.
 type ipePrograms struct {
 	IpeBprmCheck         *ebpf.Program `ebpf:"ipe_bprm_check"`
+	IpeBprmCreds         *ebpf.Program `ebpf:"ipe_bprm_creds"`
 	IpeFileMprotect      *ebpf.Program `ebpf:"ipe_file_mprotect"`
 	IpeInodeFreeSecurity *ebpf.Program `ebpf:"ipe_inode_free_security"`
 	IpeInodeSetintegrity *ebpf.Program `ebpf:"ipe_inode_setintegrity"`
 	IpeKernelLoadData    *ebpf.Program `ebpf:"ipe_kernel_load_data"`
 	IpeKernelReadFile    *ebpf.Program `ebpf:"ipe_kernel_read_file"`
 	IpeMmapFile          *ebpf.Program `ebpf:"ipe_mmap_file"`
+	IpeVerifySignature   *ebpf.Program `ebpf:"ipe_verify_signature"`
 }
 
 func (p *ipePrograms) Close() error {
 	return _IpeClose(
 		p.IpeBprmCheck,
+		p.IpeBprmCreds,
 		p.IpeFileMprotect,
 		p.IpeInodeFreeSecurity,
 		p.IpeInodeSetintegrity,
 		p.IpeKernelLoadData,
 		p.IpeKernelReadFile,
 		p.IpeMmapFile,
+		p.IpeVerifySignature,
 	)
 }
 

@@ -18,7 +18,7 @@ import (
 
 func TestEngineOnKernels(t *testing.T) {
 	images := makeImages(t)
-	for _, k := range vmtest.Kernels(t)[:2] { // the newest has facts elsewhere
+	for _, k := range vmtest.Kernels(t) {
 		t.Run(k.Name, func(t *testing.T) {
 			files := images.files(t)
 			vmtest.RunPackage(t, testvm.Config{
@@ -63,8 +63,8 @@ func TestPathsOnKernels(t *testing.T) {
 	}
 }
 
-// TestPeerOnKernel puts random policies to the kernel's own IPE and to ours. More of
-// them: IPE_PEER_POLICIES=3000 go test -run TestPeerOnKernel -timeout 1h .
+// TestPeerOnKernel puts random policies to the own IPE of each kernel that has it, and
+// to ours. More of them: IPE_PEER_POLICIES=3000 go test -run TestPeerOnKernel -timeout 1h .
 func TestPeerOnKernel(t *testing.T) {
 	images := makeImages(t)
 	files := images.files(t)
@@ -73,14 +73,21 @@ func TestPeerOnKernel(t *testing.T) {
 	}
 	n := cmp.Or(os.Getenv("IPE_PEER_POLICIES"), "100")
 	seed := cmp.Or(os.Getenv("IPE_PEER_SEED"), strconv.FormatInt(time.Now().UnixNano(), 10))
-	vmtest.RunPackage(t, testvm.Config{
-		Kernel:  vmtest.Kernel(t, "6.12"),
-		UEFI:    true,
-		Modules: []string{"dm-verity", "loop", "squashfs", "overlay"},
-		Files:   files,
-		Timeout: time.Hour,
-		Env:     []string{"ROOT_HASH=" + images.root, "OTHER_HASH=" + images.other, "KERNEL_NAME=6.12", "PEER_POLICIES=" + n, "PEER_SEED=" + seed},
-	}, "-test.run=^TestPeer")
+	for _, k := range vmtest.Kernels(t)[1:] {
+		t.Run(k.Name, func(t *testing.T) {
+			vmtest.RunPackage(t, testvm.Config{
+				Kernel:  k,
+				UEFI:    true,
+				Modules: []string{"dm-verity", "loop", "squashfs", "overlay"},
+				Files:   files,
+				Timeout: time.Hour,
+				Env: []string{
+					"ROOT_HASH=" + images.root, "OTHER_HASH=" + images.other, "KERNEL_NAME=" + k.Name,
+					"PEER_POLICIES=" + n, "PEER_SEED=" + seed,
+				},
+			}, "-test.run=^TestPeer")
+		})
+	}
 }
 
 func TestRefusesKernelThatWouldNotCallIt(t *testing.T) {

@@ -13,15 +13,18 @@ import (
 // noOffset marks a member that this kernel does not have (IPE_NO_OFFSET).
 const noOffset = ^uint32(0)
 
-// refreshWalk tells the programs where device-mapper and dm-verity keep what they
-// read. Both may be modules that are not there yet, or not any longer; then volumes
-// have no facts. A driver that is there and cannot be understood costs the two
-// properties, not the engine: they are false in both forms.
+// refreshWalk tells the programs where device-mapper, dm-verity and overlayfs keep
+// what they read. They may be modules that are not there yet, or not any longer; then
+// their files have no facts. A driver that is there and cannot be understood costs the
+// two properties, not the engine: they are false in both forms.
 func (e *Engine) refreshWalk(types *btf.Cache) (ready bool) {
-	w, err := findWalk(types)
-	if err == nil {
-		err = e.putWalk(w)
+	w, err := findVerity(types)
+	if err != nil {
+		w = ipeWalk{}
 	}
+	findOverlay(types, &w)
+	e.findInfoTable(types, &w)
+	err = errors.Join(err, e.putWalk(w))
 	e.noVolumes.Store(err != nil)
 	if err != nil {
 		e.log.Error("dm-verity properties are not available", "error", fmt.Errorf("find dm-verity: %w", err))
@@ -42,6 +45,7 @@ func (e *Engine) putWalk(w ipeWalk) error {
 	}
 	unready := w
 	have.Ready, unready.Ready = 0, 0
+	have.Overlay, unready.Overlay = 0, 0
 	for _, step := range []ipeWalk{have, unready, w} {
 		if err := e.maps[mapWalk].Put(slot, &step); err != nil {
 			return err
@@ -50,26 +54,7 @@ func (e *Engine) putWalk(w ipeWalk) error {
 	return nil
 }
 
-// hasPlainOverlay reports whether overlayfs is there and keeps the layer's open file
-// as private data of its own, as it did before 6.13. If that cannot be told, files of
-// overlayfs have no facts.
-func hasPlainOverlay(types *btf.Cache) bool {
-	spec, err := moduleTypes(types, "overlay", "ovl_fs")
-	if err != nil || spec == nil {
-		return false
-	}
-	m := members{specs: []*btf.Spec{spec}}
-	return m.has("ovl_fs") && !m.has("ovl_file")
-}
-
-// findWalk takes the offsets from BTF. Ready is 0 while dm-verity is not loaded.
-func findWalk(types *btf.Cache) (ipeWalk, error) {
-	w, err := findVerity(types)
-	w.Overlay = number(hasPlainOverlay(types))
-	return w, err
-}
-
-// findVerity is findWalk for dm-verity alone.
+// findVerity takes the offsets from BTF. Ready is 0 while dm-verity is not loaded.
 func findVerity(types *btf.Cache) (ipeWalk, error) {
 	major, err := deviceMapperMajor()
 	if err != nil || major == 0 {
@@ -134,94 +119,6 @@ func (m *members) setSignature(w *ipeWalk) {
 	} else if desc, ok := m.find("dm_verity", "signature_key_desc", pointer); ok {
 		w.VeritySig = desc
 	}
-}
-
-// members looks up struct members, in a driver's own types and then in the
-// kernel's, and keeps the first error.
-type members struct {
-	specs []*btf.Spec
-	err   error
-}
-
-// The sizes that the programs read, in bytes.
-const (
-	anySize = 0
-	word    = 4
-	pointer = 8
-)
-
-func (m *members) must(typ, member string, size int) uint32 {
-	off, ok := m.find(typ, member, size)
-	if !ok && m.err == nil {
-		m.err = fmt.Errorf("struct %s has no %s of the size expected", typ, member)
-	}
-	return off
-}
-
-func (m *members) has(typ string) bool { return len(m.structs(typ)) > 0 }
-
-// structs returns the types of that name, those of the first specification that
-// has any. There may be several: a module repeats a type of the kernel when some
-// part of it looks different from there.
-func (m *members) structs(name string) (found []*btf.Struct) {
-	for _, spec := range m.specs {
-		types, err := spec.AnyTypesByName(name)
-		if err != nil {
-			continue
-		}
-		for _, t := range types {
-			if s, ok := t.(*btf.Struct); ok {
-				found = append(found, s)
-			}
-		}
-		if len(found) > 0 {
-			break
-		}
-	}
-	return found
-}
-
-// find returns the offset of a member on which all types of that name agree.
-func (m *members) find(typ, member string, size int) (uint32, bool) {
-	off, found := noOffset, false
-	for _, s := range m.structs(typ) {
-		at, ok := offsetOf(s.Members, member, size)
-		if !ok {
-			continue
-		}
-		if found && off != at {
-			return noOffset, false
-		}
-		off, found = at, true
-	}
-	return off, found
-}
-
-// offsetOf looks for a member, in anonymous structs and unions, too.
-func offsetOf(ms []btf.Member, name string, size int) (uint32, bool) {
-	for _, f := range ms {
-		if f.Name == name && f.BitfieldSize == 0 {
-			n, err := btf.Sizeof(f.Type)
-			return f.Offset.Bytes(), err == nil && (size == anySize || size == n)
-		}
-		if f.Name != "" {
-			continue
-		}
-		if off, ok := offsetOf(inner(f.Type), name, size); ok {
-			return f.Offset.Bytes() + off, true
-		}
-	}
-	return noOffset, false
-}
-
-func inner(t btf.Type) []btf.Member {
-	switch t := btf.UnderlyingType(t).(type) {
-	case *btf.Struct:
-		return t.Members
-	case *btf.Union:
-		return t.Members
-	}
-	return nil
 }
 
 // moduleTypes returns the types of a driver, those of the kernel if it is built in,
