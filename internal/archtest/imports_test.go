@@ -66,7 +66,7 @@ var table = map[string]row{
 	"internal/auditsink":  {5, "audit internal/control", "it takes what control records, to any place"},
 	"internal/controlrpc": {5, "policy eval sign audit internal/control internal/engine", "sign for the hints of refusals, engine for the mode that travels"},
 	"internal/controlfs":  {5, "audit internal/control", "files and numbers; what they do is control's"},
-	"internal/cli": {7, "digest policy eval sign internal/atomicfile internal/control internal/controlrpc internal/engine internal/kernelabi internal/ruletab internal/trust verity/dmverity verity/fsverity verity/merkle",
+	"internal/cli": {7, "digest policy eval sign audit internal/atomicfile internal/control internal/controlrpc internal/engine internal/kernelabi internal/ruletab internal/trust verity/dmverity verity/fsverity verity/merkle",
 		"control and engine for the values that controlrpc carries; it never makes one"},
 	"cmd/ipe":  {8, "internal/cli", "flag wiring is internal/cli's; this is the process around it"},
 	"cmd/iped": {8, "sign audit internal/auditsink internal/bootparam internal/control internal/controlfs internal/controlrpc internal/engine internal/engine/bpf internal/engine/securityfs internal/kernelabi internal/keyring internal/policydir internal/store internal/trust", "the one place that names engines"},

@@ -7,44 +7,106 @@ import (
 
 	"github.com/spf13/cobra"
 
+	"github.com/ipe-linux/ipe/audit"
 	"github.com/ipe-linux/ipe/internal/controlrpc"
+)
+
+// Formats of records.
+const (
+	formatText  = "text"
+	formatAudit = "audit"
 )
 
 func (a *app) events() *cobra.Command {
 	var follow bool
+	var format string
 	cmd := &cobra.Command{
 		Use: "events", Short: "Show recent decisions", Args: none,
 		Long: "Events shows the last decisions that iped recorded: every denial, also in permissive mode,\n" +
-			"and with success audit what was allowed as well. Needs root.",
+			"and with success audit what was allowed as well. With --format audit it shows them, and\n" +
+			"changes of policies and mode, as the kernel log has records of the kernel's IPE. Needs root.",
 		RunE: func(cmd *cobra.Command, _ []string) error {
+			if err := checkFormat(cmd, format); err != nil {
+				return err
+			}
 			return a.ask(cmd, func(ctx context.Context, c *controlrpc.Client) error {
+				if format == formatAudit {
+					return c.Records(ctx, follow, a.printKernelLine)
+				}
 				return c.Events(ctx, follow, a.printRecord)
 			})
 		},
 	}
 	cmd.Flags().BoolVarP(&follow, "follow", "f", false, "go on with new decisions until interrupted")
+	addFormat(cmd, &format)
 	return cmd
+}
+
+func addFormat(cmd *cobra.Command, format *string) {
+	cmd.Flags().StringVar(format, "format", formatText, "text, or audit for the kernel's own form")
+}
+
+func checkFormat(cmd *cobra.Command, format string) error {
+	if format != formatText && format != formatAudit {
+		return usage(cmd, "--format %s: not one of text, audit", format)
+	}
+	return nil
+}
+
+// printKernelLine prints a record as the kernel log has it.
+func (a *app) printKernelLine(j audit.JSON) error {
+	if a.json {
+		return a.printJSON(j)
+	}
+	h, r, err := j.Record()
+	if err != nil {
+		return err
+	}
+	return a.emit(append(audit.Newest.AppendKernelLog(nil, h, r), '\n'))
 }
 
 func (a *app) printRecord(r controlrpc.Record) error {
 	if a.json {
 		return a.printJSON(r)
 	}
-	st := green
-	if r.Action == "DENY" {
-		st = red
-		if !r.Enforcing {
-			st = yellow
-		}
-	}
 	file := "no file"
 	if r.Device != "" {
 		file = fmt.Sprintf("%s on %s inode %d", r.Path, r.Device, r.Inode)
 	}
+	return a.emit([]byte(a.decisionText(decision{r.Time, r.Action, r.Enforcing, r.Op, r.Hook, r.Comm, r.PID, file, r.Rule})))
+}
+
+// decision is what a line about one says, wherever it comes from.
+type decision struct {
+	time       time.Time
+	action     string
+	enforcing  bool
+	op, hook   string
+	comm       string
+	pid        uint32
+	file, rule string
+}
+
+func (a *app) decisionText(d decision) string {
+	st := green
+	if d.action == "DENY" {
+		st = red
+		if !d.enforcing {
+			st = yellow
+		}
+	}
 	mode := ""
-	if !r.Enforcing {
+	if !d.enforcing {
 		mode = " (permissive)"
 	}
-	return a.emit([]byte(fmt.Sprintf("%s %s%s %s %s by %s[%d]: %s: %s\n", r.Time.UTC().Format(time.RFC3339),
-		a.paint(a.stdout, st, r.Action), mode, r.Op, r.Hook, printable(r.Comm), r.PID, printable(file), printable(r.Rule))))
+	return fmt.Sprintf("%s %s%s %s %s by %s[%d]: %s: %s\n", timeText(d.time), a.paint(a.stdout, st, d.action), mode,
+		d.op, d.hook, printable(d.comm), d.pid, printable(d.file), printable(d.rule))
+}
+
+// timeText is a dash for a record without a time.
+func timeText(t time.Time) string {
+	if t.IsZero() {
+		return "-"
+	}
+	return t.UTC().Format(time.RFC3339)
 }

@@ -22,7 +22,7 @@ func (a *app) root() *cobra.Command {
 	root.SetFlagErrorFunc(func(cmd *cobra.Command, err error) error { return usage(cmd, "%w", err) })
 	root.PersistentFlags().BoolVar(&a.json, "json", false, "print results as JSON")
 	root.PersistentFlags().StringVar(&a.socket, "socket", a.defaultSocket(), "where iped listens; also IPE_SOCKET")
-	root.AddCommand(a.policy(), a.fsverity(), a.dmverity(), a.mode(), a.status(), a.doctor(), a.events(), a.version(), a.man())
+	root.AddCommand(a.policy(), a.fsverity(), a.dmverity(), a.mode(), a.status(), a.doctor(), a.events(), a.audit(), a.version(), a.man())
 	return root
 }
 

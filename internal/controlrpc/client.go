@@ -13,6 +13,7 @@ import (
 	"strings"
 	"time"
 
+	"github.com/ipe-linux/ipe/audit"
 	"github.com/ipe-linux/ipe/internal/control"
 )
 
@@ -95,9 +96,17 @@ func (c *Client) SetMode(ctx context.Context, change ModeChange) (m Mode, err er
 // Events calls fn with each kept decision and, if follow is set, with new ones
 // until ctx ends, fn returns an error or the daemon stops.
 func (c *Client) Events(ctx context.Context, follow bool, fn func(Record) error) error {
-	path := "/events"
+	return stream(ctx, c, "/events?records=0", follow, fn)
+}
+
+// Records is Events for the records that a kernel with IPE writes, of all types.
+func (c *Client) Records(ctx context.Context, follow bool, fn func(audit.JSON) error) error {
+	return stream(ctx, c, "/events?records=1", follow, fn)
+}
+
+func stream[T any](ctx context.Context, c *Client, path string, follow bool, fn func(T) error) error {
 	if follow {
-		path += "?follow=1"
+		path += "&follow=1"
 	}
 	resp, err := c.do(ctx, "GET", path, nil)
 	if err != nil {
@@ -105,7 +114,7 @@ func (c *Client) Events(ctx context.Context, follow bool, fn func(Record) error)
 	}
 	defer resp.Body.Close()
 	for dec := json.NewDecoder(resp.Body); ; {
-		var rec Record
+		var rec T
 		switch err := dec.Decode(&rec); {
 		case errors.Is(err, io.EOF), ctx.Err() != nil:
 			return nil

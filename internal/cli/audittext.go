@@ -1,0 +1,66 @@
+package cli
+
+import (
+	"fmt"
+
+	"golang.org/x/sys/unix"
+
+	"github.com/ipe-linux/ipe/audit"
+)
+
+// recordText is a record as a line for people.
+func (a *app) recordText(h audit.Header, r audit.Record) string {
+	switch r := r.(type) {
+	case audit.Access:
+		return a.decisionText(decision{h.Time, r.Rule.Action.String(), r.Enforcing, r.Op.String(), r.Hook.String(), r.Comm, r.PID,
+			fileText(r.File), r.Rule.String()})
+	case audit.ConfigChange:
+		return a.changeText(h, green, "ACTIVE", fmt.Sprintf("%s, before %s", idText(r.New), idText(r.Old)), r.Subject)
+	case audit.PolicyLoad:
+		if r.Errno != 0 {
+			return a.changeText(h, red, "REFUSED", "a policy: "+errnoText(r.Errno), r.Subject)
+		}
+		return a.changeText(h, green, "LOADED", idText(r.Policy), r.Subject)
+	case audit.Status:
+		if r.Enforcing {
+			return a.changeText(h, green, "ENFORCE", "on", r.Subject)
+		}
+		return a.changeText(h, yellow, "ENFORCE", "off", r.Subject)
+	}
+	return ""
+}
+
+func (a *app) changeText(h audit.Header, st style, word, what string, s audit.Subject) string {
+	return fmt.Sprintf("%s %s %s by %s\n", timeText(h.Time), a.paint(a.stdout, st, word), printable(what), subjectText(s))
+}
+
+func fileText(f *audit.File) string {
+	switch {
+	case f == nil:
+		return "no file"
+	case f.NoInode:
+		return f.Path
+	}
+	return fmt.Sprintf("%s on %s inode %d", f.Path, f.Dev, f.Ino)
+}
+
+func idText(p *audit.PolicyID) string {
+	if p == nil {
+		return "none"
+	}
+	return fmt.Sprintf("%s %s sha256:%.8x", p.Name, p.Version, p.Digest[:])
+}
+
+func errnoText(errno uint16) string {
+	if name := unix.ErrnoName(unix.Errno(errno)); name != "" {
+		return name
+	}
+	return fmt.Sprintf("errno %d", errno)
+}
+
+func subjectText(s audit.Subject) string {
+	if s.AUID == audit.Unset {
+		return "nobody who logged in"
+	}
+	return fmt.Sprintf("auid %d, session %d", s.AUID, s.Session)
+}
