@@ -128,6 +128,17 @@ func opensslSign(t *testing.T, cert, key, text string) []byte {
 	return signed
 }
 
+// TestDaemonRecords: where records go.
+func TestDaemonRecords(t *testing.T) {
+	files := programs(t)
+	deployment(t, files)
+	for _, k := range vmtest.Kernels(t) {
+		t.Run(k.Name, func(t *testing.T) {
+			vmtest.RunPackage(t, testvm.Config{Kernel: k, Files: files, Modules: []string{"fuse"}}, "-test.run=^TestRecorded")
+		})
+	}
+}
+
 // TestDaemonRefusesKernel: where the programs would never be called, iped says so
 // and what to add.
 func TestDaemonRefusesKernel(t *testing.T) {

@@ -96,6 +96,16 @@ type dependency struct {
 	name, version string
 }
 
+// versionOf reads the version of a description.
+func versionOf(description string) string {
+	for line := range strings.Lines(description) {
+		if v, ok := strings.CutPrefix(line, "Version:"); ok {
+			return strings.TrimSpace(v)
+		}
+	}
+	return ""
+}
+
 // exactDepends reads the dependencies "linux-NAME (= VERSION)" of a description.
 func exactDepends(description string) []dependency {
 	var all []dependency

@@ -1,6 +1,7 @@
 //go:build linux
 
-// Command fetch brings the kernels of the test guests into the cache.
+// Command fetch brings the kernels of the test guests, and the tools of auditd, into
+// the cache.
 //
 //	fetch [-update]
 //
@@ -38,5 +39,10 @@ func fetch(ctx context.Context, update bool) error {
 		}
 		fmt.Printf("kernel %-6s %s\n", k.Name, k.Dir)
 	}
+	dir, err := testvm.Unpacked(ctx, testvm.AuditTools()...)
+	if err != nil {
+		return err
+	}
+	fmt.Printf("tools         %s\n", dir)
 	return nil
 }
