@@ -77,8 +77,8 @@ func mountAll(t *testing.T) {
 			linkUserKeyring(t)
 			openVolume(t, "volume", os.Getenv("ROOT_HASH"), "/signed", "--root-hash-signature=/images/roothash.p7s")
 		}
-		sealVolume(t)
 		copyImage(t, "files.img", "pristine.img")
+		sealVolume(t)
 		tool(t, "mount", "-o", "loop", "/images/files.img", "/files")
 		tool(t, "fsverity", "enable", "/files/sealed")
 		trustFileSignatures(t)
