@@ -319,3 +319,46 @@ func TestJSONRefuses(t *testing.T) {
 		}
 	}
 }
+
+// TestEmptyStatus: the second record of a switch is a type and a time.
+func TestEmptyStatus(t *testing.T) {
+	h := audit.Header{Time: time.UnixMilli(1795453972191), Serial: 13}
+	for _, g := range generations {
+		if got, want := string(g.AppendKernelLog(nil, h, audit.EmptyStatus{})), "audit: type=1404 audit(1795453972.191:13): "; got != want {
+			t.Errorf("%q, want %q", got, want)
+		}
+		if got, want := string(g.AppendNumberedAuditLog(nil, h, audit.EmptyStatus{})), "type=MAC_STATUS msg=audit(1795453972.191:13): "; got != want {
+			t.Errorf("%q, want %q", got, want)
+		}
+		if !g.Records(audit.EmptyStatus{}) {
+			t.Errorf("%v does not record it", g)
+		}
+	}
+	gotH, r, err := audit.NewJSON(h, audit.EmptyStatus{}).Record()
+	if err != nil || r != audit.Record(audit.EmptyStatus{}) || !gotH.Time.Equal(h.Time) {
+		t.Errorf("by JSON: %v, %v, %v", gotH, r, err)
+	}
+}
+
+func TestParseGeneration(t *testing.T) {
+	for _, g := range generations {
+		if got, err := audit.ParseGeneration(g.String()); err != nil || got != g {
+			t.Errorf("%v: %v, %v", g, got, err)
+		}
+	}
+	if _, err := audit.ParseGeneration("6.13"); !errors.Is(err, audit.ErrGeneration) {
+		t.Errorf("6.13: %v", err)
+	}
+}
+
+// TestNumberedAuditLog reads back as what it was made from.
+func TestNumberedAuditLog(t *testing.T) {
+	want := audit.PolicyLoad{Errno: 126}
+	line := string(audit.Newest.AppendNumberedAuditLog(nil, audit.Header{Time: time.UnixMilli(1), Serial: 2, Node: "a"}, want))
+	if !strings.HasPrefix(line, "node=a type=UNKNOWN[1422] msg=audit(0.001:2): policy_name=?") {
+		t.Errorf("%q", line)
+	}
+	if h, r, err := audit.Parse(line); err != nil || r != audit.Record(want) || h.Node != "a" {
+		t.Errorf("%v, %v, %v", h, r, err)
+	}
+}

@@ -126,7 +126,8 @@ func (s *Sink) Reopen() {
 	}
 }
 
-// Close writes what is queued and closes the sink. Nothing may be put any more.
+// Close writes what is queued, unless that fails, and closes the sink. Nothing may be
+// put any more.
 func (s *Sink) Close() error {
 	close(s.end)
 	return <-s.done
@@ -141,9 +142,9 @@ func (s *Sink) run() error {
 		case <-s.again:
 			s.tell(s.to.reopen())
 		case <-s.end:
-			for len(s.queue) > 0 {
-				s.write(s.fill(batch[:0]))
+			for len(s.queue) > 0 && s.write(s.fill(batch[:0])) {
 			}
+			s.count(0, len(s.queue), nil)
 			return s.to.close()
 		}
 	}
@@ -162,13 +163,15 @@ func (s *Sink) fill(batch []control.Entry) []control.Entry {
 	return batch
 }
 
-func (s *Sink) write(batch []control.Entry) {
+// write reports whether all was written.
+func (s *Sink) write(batch []control.Entry) bool {
 	before := s.Status().Error
 	n, err := s.to.write(batch)
 	s.count(n, len(batch)-n, err)
 	if err != nil && err.Error() != before { // not once a batch while the disk is full
 		s.tell(err)
 	}
+	return err == nil
 }
 
 func (s *Sink) count(written, lost int, err error) {
@@ -176,9 +179,11 @@ func (s *Sink) count(written, lost int, err error) {
 	defer s.mu.Unlock()
 	s.status.Written += uint64(written)
 	s.status.Lost += uint64(lost)
-	s.status.Error = ""
-	if err != nil {
+	switch {
+	case err != nil:
 		s.status.Error = err.Error()
+	case written > 0:
+		s.status.Error = ""
 	}
 }
 
