@@ -133,7 +133,8 @@ static __noinline void read_untyped_info(struct facts *f, __u64 addr)
 	alg = BPF_CORE_READ(info, tree_params.hash_alg);
 	if (!alg)
 		return;
-	if (set_digest(&f->file, (__u64)BPF_CORE_READ(alg, name), (__u64)&info->file_digest, BPF_CORE_READ(alg, digest_size)))
+	if (set_digest(&f->file, (__u64)BPF_CORE_READ(alg, name), (__u64)&info->file_digest,
+		       BPF_CORE_READ(alg, digest_size)))
 		f->present |= IPE_NEED_FILE;
 }
 

@@ -141,7 +141,8 @@ int BPF_PROG(ipe_inode_setintegrity, struct inode *inode, enum lsm_integrity_typ
  * files without a signature, and is content if there need not be one.
  */
 SEC("fexit/fsverity_verify_signature")
-int BPF_PROG(ipe_verify_signature, const struct fsverity_info *info, const __u8 *signature, unsigned long size, int ret)
+int BPF_PROG(ipe_verify_signature, const struct fsverity_info *info, const __u8 *signature, unsigned long size,
+	     int ret)
 {
 	__u64 inode = (__u64)BPF_CORE_READ(info, inode);
 

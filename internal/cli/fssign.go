@@ -23,7 +23,7 @@ func (a *app) fsSign() *cobra.Command {
 			"The kernel checks it when fs-verity is enabled with it, and whenever the file is opened.\n\n" +
 			"The passphrase of an encrypted key is read as by ipe policy sign.",
 		Example: "  ipe fsverity sign --key signer.key --cert signer.pem server",
-		RunE: func(cmd *cobra.Command, args []string) error { return a.runFSSign(cmd, args[0], p, f) },
+		RunE:    func(cmd *cobra.Command, args []string) error { return a.runFSSign(cmd, args[0], p, f) },
 	}
 	f.keyFlags(cmd)
 	p.flags(cmd)
