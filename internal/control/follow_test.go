@@ -152,6 +152,28 @@ func TestKernelAhead(t *testing.T) {
 	}
 }
 
+// TestKernelWithOther: while iped was away others activated a policy that the kernel
+// does not leave for the one that is kept.
+func TestKernelWithOther(t *testing.T) {
+	m := newKernelMachine(t)
+	c := m.started()
+	must[control.Info](t)(c.Load(m.signed("site", "1.0.0")))
+	if err := errors.Join(c.Activate("site"), m.kernel.Load(m.signed("other", "2.0.0")), m.kernel.Poke("other")); err != nil {
+		t.Fatal(err)
+	}
+	c, err := m.start()
+	wantErrno(t, "start", err, unix.EINVAL)
+	wantList(t, c, "other 2.0.0 active unkept, site 1.0.0")
+	wantSummary(t, c, "enforcing")
+	if problems := c.Status().Problems; len(problems) != 2 {
+		t.Errorf("problems %q", problems)
+	}
+	if err := c.Activate("other"); err != nil {
+		t.Fatal(err)
+	}
+	wantProblem(t, c, "")
+}
+
 // full is a store that takes nothing any more.
 type full struct{ control.Store }
 

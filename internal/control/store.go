@@ -65,7 +65,13 @@ func (c *Control) keepActive(d *deployed) error {
 	if c.keeper == nil || d.boot || c.isStoredActive(d.name) && c.kept(d) {
 		return nil
 	}
-	return c.persistActive(d)
+	if err := c.persistActive(d); err != nil {
+		return err
+	}
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	delete(c.problems, problemEngine) // it was about what was kept before
+	return nil
 }
 
 func (c *Control) isStoredActive(name string) bool {

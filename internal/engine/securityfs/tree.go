@@ -173,6 +173,10 @@ func (e *RefusedError) Hint() string {
 		return "the kernel takes 65535 bytes at most, signature included: name volumes instead of their files"
 	case unix.EBADMSG:
 		return "this kernel's parser refuses it, maybe for an operation that it knows and this text has no default for: add a global DEFAULT"
+	case unix.EINVAL:
+		if filepath.Base(e.Node) == nodeActive {
+			return "the active policy has a higher version, whatever its name: raise policy_version and sign again"
+		}
 	case unix.ESTALE:
 		return "raise policy_version above the one in the kernel and sign again"
 	case unix.EPERM:
