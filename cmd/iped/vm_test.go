@@ -42,10 +42,15 @@ func TestDaemonOnKernels(t *testing.T) {
 // TestDaemonOnKernelsOwn runs them where the kernel has IPE itself and trusts the
 // signer: the same life, and what only that kernel can do.
 func TestDaemonOnKernelsOwn(t *testing.T) {
-	vmtest.RunPackage(t, testvm.Config{
-		Kernel: vmtest.Kernel(t, "6.12"), UEFI: true, Files: platformDeployment(t), Modules: []string{"dm-verity", "fuse"},
-		Env: []string{"ENGINE=securityfs"}, Timeout: 10 * time.Minute,
-	}, "-test.run=^(TestInstalled|TestOwn)")
+	files := platformDeployment(t)
+	for _, name := range []string{"6.12", "newest"} {
+		t.Run(name, func(t *testing.T) {
+			vmtest.RunPackage(t, testvm.Config{
+				Kernel: vmtest.Kernel(t, name), UEFI: true, Files: files, Modules: []string{"dm-verity", "fuse"},
+				Env: []string{"ENGINE=securityfs"}, Timeout: 10 * time.Minute,
+			}, "-test.run=^(TestInstalled|TestOwn)")
+		})
+	}
 }
 
 // TestDaemonRebootsKernelsOwn boots three times with the same state: the last time on

@@ -69,8 +69,13 @@ func platformKey(t *testing.T) (*x509.Certificate, crypto.Signer) {
 	return certs[0], key
 }
 
-func TestEngineOnKernel(t *testing.T) {
-	vmtest.RunPackage(t, testvm.Config{Kernel: vmtest.Kernel(t, "6.12"), UEFI: true, Files: policies(t)}, "-test.run=^TestEngine")
+func TestEngineOnKernels(t *testing.T) {
+	files := policies(t)
+	for _, name := range []string{"6.12", "newest"} {
+		t.Run(name, func(t *testing.T) {
+			vmtest.RunPackage(t, testvm.Config{Kernel: vmtest.Kernel(t, name), UEFI: true, Files: files}, "-test.run=^TestEngine")
+		})
+	}
 }
 
 // TestSilentKernel boots with auditing off: nothing can be recorded.
