@@ -17,7 +17,7 @@ import (
 
 // TestAsTheKernel: shell scripts, system calls, writers at the same time and systemd's
 // way to load policies have the same outcome on the tree of a kernel's own IPE and on
-// ours, also on a kernel without IPE.
+// ours, also on other kernels.
 func TestAsTheKernel(t *testing.T) {
 	cfg := testvm.Config{Files: blobs(t), Modules: []string{"fuse"}, Timeout: 6 * time.Minute}
 	t.Run("6.12", func(t *testing.T) {
@@ -25,11 +25,13 @@ func TestAsTheKernel(t *testing.T) {
 		cfg.Kernel, cfg.UEFI = vmtest.Kernel(t, "6.12"), true
 		vmtest.RunPackage(t, cfg)
 	})
-	t.Run("6.1", func(t *testing.T) {
-		cfg := cfg
-		cfg.Kernel = vmtest.Kernel(t, "6.1")
-		vmtest.RunPackage(t, cfg, "-test.run=^Test(TreeOfOurs|Hung|Killed|WatchdogDies)$")
-	})
+	for _, name := range []string{"6.1", "newest"} {
+		t.Run(name, func(t *testing.T) {
+			cfg := cfg
+			cfg.Kernel = vmtest.Kernel(t, name)
+			vmtest.RunPackage(t, cfg, "-test.run=^Test(TreeOfOurs|Hung|Killed|WatchdogDies)$")
+		})
+	}
 }
 
 // blobs are what the scripts write, the programs that they need, and their keys.
