@@ -247,9 +247,9 @@ func memory(t *testing.T, name string) (rss, own int) {
 	return 0, 0
 }
 
-// TestInstalledHung: a stopped iped hangs those who use its tree for a while only, and
+// TestHungDaemon: a stopped iped hangs those who use its tree for a while only, and
 // the kernel goes on denying meanwhile.
-func TestInstalledHung(t *testing.T) {
+func TestHungDaemon(t *testing.T) {
 	detachAll(t)
 	daemon := iped(t, "--state", "/run/hung")
 	ipe(t, "policy", "load", "/other-2.0.0.p7b")

@@ -126,10 +126,13 @@ func TestHung(t *testing.T) {
 		t.Fatal(err)
 	}
 	defer f.Close()
-	halt(t, cmd)
 	stopped := time.Now()
+	halt(t, cmd)
+	// That may have taken until the cut: the server asks itself, and may be waiting.
 	_, err = f.Read(make([]byte, 1))
-	wantErrno(t, "read that waited", err, unix.ECONNABORTED)
+	if got := errnoOf(err); got != unix.ECONNABORTED && got != unix.ENOTCONN {
+		t.Errorf("read that waited: %v, want ECONNABORTED or ENOTCONN", err)
+	}
 	waited := time.Since(stopped)
 	if waited < watch.Patience/2 || waited > 5*watch.Patience {
 		t.Errorf("waited %v, patience is %v", waited, watch.Patience)

@@ -65,7 +65,7 @@ func MountGuarded(dir string, c *control.Control, w Watch, log *slog.Logger) (*G
 func (g *Guard) Serve() {
 	for s := g.server; s != nil; {
 		done := make(chan struct{})
-		watched := g.tell(s.device)
+		watched := g.tell(s, s.device)
 		go g.beatFor(s, watched, done)
 		s.Serve()
 		close(done)
@@ -120,7 +120,7 @@ func (g *Guard) beatFor(s *Server, watched bool, done <-chan struct{}) {
 			device = 0 // nothing is left to cut
 		}
 		g.beat.Store(int64(time.Since(g.start)))
-		watched = watched && g.tell(device)
+		watched = watched && g.tell(s, device)
 		select {
 		case <-done:
 			return
@@ -129,11 +129,12 @@ func (g *Guard) beatFor(s *Server, watched bool, done <-chan struct{}) {
 	}
 }
 
-// tell reports whether there is somebody to tell.
-func (g *Guard) tell(device uint64) bool {
+// tell reports whether there is somebody to tell. What is late, of a server that has
+// ended since, is not said: it would be taken to be about the next.
+func (g *Guard) tell(s *Server, device uint64) bool {
 	g.mu.Lock()
 	defer g.mu.Unlock()
-	if g.closed {
+	if g.closed || s != g.server {
 		return false
 	}
 	err := g.dog.tell(device)
