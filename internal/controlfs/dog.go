@@ -7,6 +7,8 @@ import (
 	"os/exec"
 	"syscall"
 	"time"
+
+	"golang.org/x/sys/unix"
 )
 
 // dog is the process that runs Watchdog, as its server sees it.
@@ -15,9 +17,6 @@ type dog struct {
 	// beats is written to, cuts read from.
 	beats, cuts *os.File
 }
-
-// moment is how long the server waits for its watchdog, which may be stopped itself.
-const moment = 10 * time.Millisecond
 
 func startDog(dir string, w Watch) (*dog, error) {
 	stdin, beats, err := os.Pipe()
@@ -42,24 +41,37 @@ func startDog(dir string, w Watch) (*dog, error) {
 	return d, nil
 }
 
+// The server never waits for its watchdog, which may be stopped itself. It has no
+// deadlines either: one that passes while the server is stopped would hide what is there.
+
 // tell sends a beat. A watchdog that does not listen just now is no error.
 func (d *dog) tell(device uint64) error {
-	if err := d.beats.SetWriteDeadline(time.Now().Add(moment)); err != nil {
+	conn, err := d.beats.SyscallConn()
+	if err != nil {
 		return err
 	}
-	_, err := d.beats.Write(binary.LittleEndian.AppendUint64(nil, device))
-	if errors.Is(err, os.ErrDeadlineExceeded) {
-		return nil
+	var sent error
+	err = conn.Write(func(fd uintptr) bool {
+		_, sent = unix.Write(int(fd), binary.LittleEndian.AppendUint64(nil, device))
+		return true
+	})
+	if errors.Is(sent, unix.EAGAIN) {
+		sent = nil
 	}
-	return err
+	return errors.Join(err, os.NewSyscallError("write", sent))
 }
 
 // hasCut reports whether there was a cut since it was last asked.
 func (d *dog) hasCut() bool {
-	if err := d.cuts.SetReadDeadline(time.Now().Add(moment)); err != nil {
+	conn, err := d.cuts.SyscallConn()
+	if err != nil {
 		return false
 	}
-	n, err := d.cuts.Read(make([]byte, 64))
+	n := 0
+	err = conn.Read(func(fd uintptr) bool {
+		n, _ = unix.Read(int(fd), make([]byte, 64)) // EAGAIN if there is nothing
+		return true
+	})
 	return err == nil && n > 0
 }
 
