@@ -103,6 +103,21 @@ static __always_inline bool verity_signed(struct walk *w, __u64 verity)
 	return w->verity_sig_size == IPE_NO_OFFSET || peek32(verity, w->verity_sig_size);
 }
 
+/* Whether user space has verified a signature of that root hash. */
+static __noinline bool root_vouched(struct table_key *root)
+{
+	__u8 op;
+	bool found;
+
+	if (!root)
+		return false;
+	op = root->op;
+	root->op = 0;
+	found = bpf_map_lookup_elem(&ipe_signed_roots, root);
+	root->op = op;
+	return found;
+}
+
 /* dmverity_roothash and dmverity_signature */
 static __always_inline void read_volume(struct facts *f, struct inode *inode, bool typed)
 {
@@ -121,6 +136,8 @@ static __always_inline void read_volume(struct facts *f, struct inode *inode, bo
 	if (set_digest(&f->root, verity_alg_name(w, verity), peek(verity, w->verity_root_digest),
 		       peek32(verity, w->verity_digest_size)))
 		f->present |= IPE_NEED_ROOT;
+	if (w->signed_roots && (f->present & IPE_NEED_ROOT) && root_vouched(&f->root))
+		f->present |= IPE_NEED_ROOT_SIGNED;
 }
 
 static __noinline void read_untyped_info(struct facts *f, __u64 addr)

@@ -75,6 +75,9 @@ struct walk {
 	__u32 ovl_flags;
 	/* the flag of ovl_flags that says that the upper file has the data */
 	__u32 ovl_upper_data;
+	/* How many root hashes are in ipe_signed_roots: none, nobody looks. */
+	__u32 signed_roots;
+	__u32 pad;
 };
 
 struct {
@@ -101,6 +104,20 @@ struct {
 	__type(key, __u64);
 	__type(value, __u8);
 } ipe_signed_inodes SEC(".maps");
+
+#define IPE_MAX_ROOTS (1 << 16)
+
+/*
+ * Root hashes with a signature that user space has verified: keys with op and kind 0.
+ * All builds share it, for a volume does not become another one by an upgrade.
+ */
+struct {
+	__uint(type, BPF_MAP_TYPE_HASH);
+	__uint(max_entries, IPE_MAX_ROOTS);
+	__uint(map_flags, BPF_F_NO_PREALLOC | BPF_F_RDONLY_PROG);
+	__type(key, struct table_key);
+	__type(value, __u8);
+} ipe_signed_roots SEC(".maps");
 
 struct {
 	__uint(type, BPF_MAP_TYPE_RINGBUF);

@@ -38,7 +38,7 @@ func choose(cfg config, whom trusted) kernelabi.Choice {
 	if cfg.engine != engineAuto {
 		return kernelabi.Choice{Engine: cfg.engine, Reason: "asked for with --engine"}
 	}
-	return kernelabi.Choose(kernelabi.Wish{Certificates: whom.ring.Certificates(), BootPolicy: cfg.bootPolicy != ""})
+	return kernelabi.Choose(kernelabi.Wish{Certificates: whom.ring.Certificates(), BootPolicy: cfg.bootPolicy != "", RootHashes: len(cfg.rootHashes) > 0})
 }
 
 func start(name string, cfg config, log *slog.Logger) (engine.Engine, error) {

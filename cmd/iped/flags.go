@@ -25,6 +25,7 @@ type config struct {
 	socket     string
 	bootPolicy string
 	policyDirs []string
+	rootHashes []string
 	fs         string
 	audit      auditConfig
 	version    bool
@@ -49,6 +50,10 @@ func parseFlags(args []string, stderr io.Writer) (config, error) {
 			given = append(given, p)
 		}
 		c.policyDirs = given
+		return nil
+	})
+	fs.Func("roothash-signature", "`path` of a root hash and its signature, NAME.roothash and NAME.roothash.p7s, or of a directory of such; volumes with it count as signed; may be repeated", func(p string) error {
+		c.rootHashes = append(c.rootHashes, p)
 		return nil
 	})
 	fs.StringVar(&c.fs, "fs", "", "`directory` to mount the control tree on, as the kernel's /sys/kernel/security/ipe; not mounted by default")

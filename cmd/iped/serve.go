@@ -60,12 +60,18 @@ func serve(ctx context.Context, cfg config, open opener, log *slog.Logger) error
 	found, unreadable := policydir.Read(cfg.policyDirs, sign.MaxLen)
 	c := control.New(control.Config{Store: st, Verifier: verifier, Engine: eng.Engine, EngineReason: eng.reason, Log: log,
 		Sinks: records.forControl(), Boot: boot, Mode: mode, Problems: slices.Concat(whom.skipped, wrong, unreadable)})
+	roots, err := newVolumes(cfg.rootHashes, verifier, eng.Engine, c, log)
+	if err != nil {
+		return err
+	}
+	roots.read()
 	files, err := mountTree(cfg.fs, c, log)
 	if err != nil {
 		return err
 	}
 	defer files.close()
 	begin(c, found, log)
+	roots.readAtSignal(ctx)
 	return operate(ctx, c, l, files, eng.Engine, log)
 }
 

@@ -49,7 +49,7 @@ func (t trusted) verifier(eng engine.Engine, log *slog.Logger) (control.Verifier
 	if _, ok := eng.(engine.Keeper); ok {
 		return control.KernelToo(sign.NewKeyring(t.named()...)), nil
 	}
-	certificates := control.Certificates(t.ring)
+	certificates := certificateVerifier{control.Certificates(t.ring), t.ring}
 	if !t.kernel {
 		if len(t.ring.Certificates()) == 0 {
 			log.Warn("no trusted certificate: no policy can be loaded; see --trust")
@@ -63,10 +63,33 @@ func (t trusted) verifier(eng engine.Engine, log *slog.Logger) (control.Verifier
 	return kernelVerifier{k, certificates}, nil
 }
 
+// detachedVerifier is a verifier that can be asked about signatures of root hashes, too.
+type detachedVerifier interface {
+	verifyDetached(message, content []byte) error
+}
+
+type certificateVerifier struct {
+	control.Verifier
+	ring *sign.Keyring
+}
+
+func (c certificateVerifier) verifyDetached(message, content []byte) error {
+	_, err := sign.VerifyDetached(message, content, c.ring)
+	return err
+}
+
 // kernelVerifier asks the certificates first, and then the kernel, whose answer counts.
 type kernelVerifier struct {
 	kernel       *keyring.Kernel
-	certificates control.Verifier
+	certificates certificateVerifier
+}
+
+func (k kernelVerifier) verifyDetached(message, content []byte) error {
+	if k.certificates.verifyDetached(message, content) == nil {
+		return nil
+	}
+	_, err := k.kernel.VerifyDetached(message, content)
+	return err
 }
 
 func (k kernelVerifier) Verify(message []byte) (control.Verified, error) {

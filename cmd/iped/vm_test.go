@@ -180,8 +180,9 @@ func programs(t *testing.T) testvm.Files {
 	return files
 }
 
-// deployment signs policies with a fresh key that the guest's iped trusts.
-func deployment(t *testing.T, files testvm.Files) {
+// deployment signs policies with a fresh key that the guest's iped trusts; what it
+// returns signs more.
+func deployment(t *testing.T, files testvm.Files) func(text string, detached bool) []byte {
 	t.Helper()
 	key, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
 	if err != nil {
@@ -200,6 +201,13 @@ func deployment(t *testing.T, files testvm.Files) {
 		t.Fatal(err)
 	}
 	deploy(t, files, cert, key)
+	return func(text string, detached bool) []byte {
+		signed, err := sign.Content([]byte(text), cert, key, sign.Options{Detached: detached})
+		if err != nil {
+			t.Fatal(err)
+		}
+		return signed
+	}
 }
 
 // platformDeployment is programs and policies signed with the key that the guest's

@@ -28,10 +28,11 @@ var table = map[string]row{
 	"internal/archtest":    {0, "", ""},
 	"internal/testvm/wire": {0, "", "the guest's init is small: it shares nothing but this with the host"},
 
-	"policy":           {1, "digest", ""},
-	"internal/trust":   {1, "sign", ""},
-	"internal/keyring": {1, "sign internal/kernelabi", "the kernel as a verifier is none of an engine's business, nor control's: cmd/iped joins them"},
-	"verity/merkle":    {1, "digest", "trees know nothing of what is kept in them, nor of policies"},
+	"policy":            {1, "digest", ""},
+	"internal/trust":    {1, "sign", ""},
+	"internal/roothash": {1, "digest", "who may sign is for the caller to say"},
+	"internal/keyring":  {1, "sign internal/kernelabi", "the kernel as a verifier is none of an engine's business, nor control's: cmd/iped joins them"},
+	"verity/merkle":     {1, "digest", "trees know nothing of what is kept in them, nor of policies"},
 
 	"eval":                      {2, "digest policy", "it must not see what enforces, or it could not be its oracle"},
 	"verity/dmverity":           {2, "digest verity/merkle", "it meets policies only in digests"},
@@ -42,7 +43,7 @@ var table = map[string]row{
 	"internal/testvm/guestinit": {2, "internal/testvm/wire", "it runs as process 1 of a guest"},
 
 	"audit":                        {3, "digest policy eval", "records say what was decided; what to do with them is not their business"},
-	"internal/engine":              {3, "policy eval", "an engine reports decisions; what becomes of them is not its business"},
+	"internal/engine":              {3, "digest policy eval", "an engine reports decisions; what becomes of them is not its business"},
 	"internal/ruletab":             {3, "digest policy eval", "only this package knows the layout that C reads"},
 	"internal/testvm/fetch":        {3, "internal/testvm", ""},
 	"internal/testvm/vmtest":       {3, "internal/testvm", ""},
@@ -69,7 +70,7 @@ var table = map[string]row{
 	"internal/cli": {7, "digest policy eval sign audit internal/atomicfile internal/control internal/controlrpc internal/engine internal/kernelabi internal/ruletab internal/trust verity/dmverity verity/fsverity verity/merkle",
 		"control and engine for the values that controlrpc carries; it never makes one"},
 	"cmd/ipe":  {8, "internal/cli", "flag wiring is internal/cli's; this is the process around it"},
-	"cmd/iped": {8, "sign audit internal/auditsink internal/bootparam internal/control internal/controlfs internal/controlrpc internal/engine internal/engine/bpf internal/engine/securityfs internal/kernelabi internal/keyring internal/policydir internal/store internal/trust", "the one place that names engines"},
+	"cmd/iped": {8, "sign audit internal/auditsink internal/bootparam internal/control internal/controlfs internal/controlrpc internal/engine internal/engine/bpf internal/engine/securityfs internal/kernelabi internal/keyring internal/policydir internal/roothash internal/store internal/trust", "the one place that names engines"},
 }
 
 // maxLevel is the depth of the tree, maxSiblings its width. What gathers for a

@@ -63,6 +63,9 @@ func (a *app) statusText(st controlrpc.Status) string {
 	}
 	row("hooks", "%s", orNone(strings.Join(st.Kernel.Hooks, " ")))
 	row("trust", "%s", trustText(st))
+	if n := st.Kernel.SignedRoots; n > 0 {
+		row("volumes", "%d signed by root hash, signatures checked by iped", n)
+	}
 	row("decisions", "%s", recorded(st))
 	for _, sink := range st.Sinks {
 		row("records", "%s: %d written, %d lost%s", sink.Name, sink.Written, sink.Lost, because(sink.Error))

@@ -32,6 +32,18 @@ func (c *Control) problem(key string, err error) error {
 	return fmt.Errorf("%s: %w", key, err)
 }
 
+// SetProblem shows a problem that the caller has from now on, in the place of an
+// earlier one by that name; nil shows it no longer.
+func (c *Control) SetProblem(name string, err error) {
+	if err != nil {
+		_ = c.problem(name, err) // it is the same error
+		return
+	}
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	delete(c.problems, name)
+}
+
 // Start takes up where the last process ended. It verifies every stored policy
 // anew, sets the stored mode, and makes the stored active policy decide, or the
 // boot policy if the store has none that is active; what the engine already

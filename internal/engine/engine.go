@@ -7,6 +7,7 @@ import (
 	"context"
 	"time"
 
+	"github.com/ipe-linux/ipe/digest"
 	"github.com/ipe-linux/ipe/eval"
 	"github.com/ipe-linux/ipe/policy"
 )
@@ -47,6 +48,8 @@ type State struct {
 	Lost uint64 `json:"lost"`
 	// Silent says why no decisions can be recorded; empty if they can.
 	Silent string `json:"silent"`
+	// SignedRoots counts the root hashes that RootSigner was given.
+	SignedRoots int `json:"signed_roots"`
 	// Adopted: this process found the engine already enforcing and took it over.
 	Adopted bool `json:"adopted"`
 }
@@ -126,6 +129,14 @@ type Engine interface {
 	Events(ctx context.Context, fn func(Event)) error
 	// Close lets go of the engine. Enforcement continues.
 	Close() error
+}
+
+// RootSigner is an engine that takes the word of its caller for signatures of root
+// hashes, for volumes that the kernel itself was given none of.
+type RootSigner interface {
+	// SetSignedRoots makes dmverity_signature true of volumes with these root hashes,
+	// too; those of an earlier call count no longer. They outlive this process.
+	SetSignedRoots(roots []digest.Digest) error
 }
 
 // VerifierError is the kernel's refusal of a BPF program, with its whole log.

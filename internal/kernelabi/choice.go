@@ -27,6 +27,9 @@ type Wish struct {
 	Certificates []*x509.Certificate
 	// BootPolicy: an unsigned policy is to be active at first.
 	BootPolicy bool
+	// RootHashes: volumes are to count as signed by root hashes whose signatures iped
+	// checks.
+	RootHashes bool
 }
 
 // Choose prefers the kernel's own IPE where it can do what is wished. What enforces
@@ -42,6 +45,8 @@ func (s *System) Choose(w Wish) Choice {
 		return Choice{EngineBPF, "it is attached already, beside the kernel's own IPE; after a reboot the choice is free again"}
 	case w.BootPolicy:
 		return Choice{EngineBPF, "a boot policy is given, and the kernel's own IPE takes none but that compiled into it"}
+	case w.RootHashes:
+		return Choice{EngineBPF, "signed root hashes are given, and the kernel's own IPE takes none but those of opened volumes"}
 	case len(w.Certificates) == 0:
 		return Choice{EngineSecurityfs, "this kernel has IPE itself"}
 	}

@@ -49,6 +49,7 @@ func TestChoose(t *testing.T) {
 		{"IPE", ipe, kernelabi.Wish{}, nil, "securityfs", "has IPE itself"},
 		{"bpf is attached", both, kernelabi.Wish{}, nil, "bpf", "attached already"},
 		{"boot policy", ipe, kernelabi.Wish{BootPolicy: true}, nil, "bpf", "boot policy"},
+		{"root hashes", ipe, kernelabi.Wish{RootHashes: true}, nil, "bpf", "signed root hashes"},
 		{"known key", ipe, kernelabi.Wish{Certificates: cert("\x0a\x1b", "", 1)}, nil, "securityfs", "trusts a given certificate"},
 		{"known issuer", ipe, kernelabi.Wish{Certificates: cert("x", "\x0a\x1b", 1)}, nil, "securityfs", "trusts a given certificate"},
 		{"known by its serial number", ipe, kernelabi.Wish{Certificates: cert("", "", 0x77)}, nil, "securityfs", "trusts a given certificate"},

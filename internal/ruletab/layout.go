@@ -101,6 +101,9 @@ func Fits(d digest.Digest) bool {
 	return a > 0 && a < AlgSize && s > 0 && s <= SumSize
 }
 
+// RootKey is the key of a root hash for itself, in the set of those that are signed.
+func RootKey(d digest.Digest) Key { return digestKey(0, 0, d) }
+
 func digestKey(op uint8, kind Kind, d digest.Digest) Key {
 	k := Key{Op: op, Kind: kind, Len: uint8(d.Size())}
 	copy(k.Alg[:], d.Algorithm())

@@ -165,6 +165,11 @@ func number(b bool) uint32 {
 // State reads back what the kernel holds.
 func (e *Engine) State() (engine.State, error) {
 	s := engine.State{Adopted: e.adopted}
+	roots, err := rootKeys(e.maps[mapRoots])
+	if err != nil {
+		return s, fmt.Errorf("state: read signed root hashes: %w", err)
+	}
+	s.SignedRoots = len(roots)
 	s.Hooks, s.Missing = e.attachedHooks()
 	others, err := e.otherBuilds()
 	if err != nil {

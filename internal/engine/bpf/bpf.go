@@ -48,12 +48,19 @@ type Engine struct {
 	// report and noVolumes say what this kernel provides; a module may change both.
 	report    atomic.Pointer[kernelabi.Report]
 	noVolumes atomic.Bool
+	// signedRoots is the number of root hashes for which the caller vouched.
+	signedRoots atomic.Uint32
+
+	walk sync.Mutex // serialises changes of what the programs are told of this kernel
 
 	mu     sync.Mutex     // serialises changes of the active tables
 	active *engine.Active // what the tables were made from, as far as this process knows
 }
 
-var _ engine.Engine = (*Engine)(nil)
+var (
+	_ engine.Engine     = (*Engine)(nil)
+	_ engine.RootSigner = (*Engine)(nil)
+)
 
 // Open takes over the engine that runs, or starts one. Nothing is enforced until
 // Activate. It fails with [kernelabi.UnsupportedError] if this kernel, as it was
@@ -98,6 +105,9 @@ func (e *Engine) start() error {
 		return err
 	}
 	e.refreshWalk(types)
+	if err := e.countRoots(); err != nil {
+		return fmt.Errorf("count signed root hashes: %w", err)
+	}
 	if err := e.inherit(); err != nil {
 		return err
 	}
@@ -132,6 +142,9 @@ func (e *Engine) Close() error {
 // Unavailable is the set of properties that this kernel cannot provide.
 func (e *Engine) Unavailable() policy.KeySet {
 	s := unavailable(e.report.Load())
+	if e.signedRoots.Load() > 0 && !s.Has(policy.DMVerityRoothash) {
+		s &^= policy.Keys(policy.DMVeritySignature) // there are signatures, whatever the driver checks
+	}
 	if e.noVolumes.Load() {
 		s |= policy.Keys(policy.DMVerityRoothash, policy.DMVeritySignature)
 	}

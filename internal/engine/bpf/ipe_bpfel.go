@@ -52,6 +52,17 @@ type ipeEvent struct {
 	}
 }
 
+type ipeTableKey struct {
+	_      structs.HostLayout
+	Op     uint8
+	Kind   uint8
+	Len    uint8
+	Pad0   uint8
+	RootId uint32
+	Alg    [24]uint8
+	Sum    [64]uint8
+}
+
 type ipeWalk struct {
 	_                structs.HostLayout
 	VerityTable      uint64
@@ -78,6 +89,8 @@ type ipeWalk struct {
 	OvlUpperDentry   uint32
 	OvlFlags         uint32
 	OvlUpperData     uint32
+	SignedRoots      uint32
+	Pad              uint32
 }
 
 // Names of all BPF objects in the ELF.
@@ -89,6 +102,7 @@ const (
 	ipeMapIpeEvents             = "ipe_events"
 	ipeMapIpeLost               = "ipe_lost"
 	ipeMapIpeSignedInodes       = "ipe_signed_inodes"
+	ipeMapIpeSignedRoots        = "ipe_signed_roots"
 	ipeMapIpeWalk               = "ipe_walk"
 	ipeProgIpeBprmCheck         = "ipe_bprm_check"
 	ipeProgIpeBprmCreds         = "ipe_bprm_creds"
@@ -163,6 +177,7 @@ type ipeMapSpecs struct {
 	IpeEvents       *ebpf.MapSpec `ebpf:"ipe_events"`
 	IpeLost         *ebpf.MapSpec `ebpf:"ipe_lost"`
 	IpeSignedInodes *ebpf.MapSpec `ebpf:"ipe_signed_inodes"`
+	IpeSignedRoots  *ebpf.MapSpec `ebpf:"ipe_signed_roots"`
 	IpeWalk         *ebpf.MapSpec `ebpf:"ipe_walk"`
 }
 
@@ -197,6 +212,7 @@ type ipeMaps struct {
 	IpeEvents       *ebpf.Map `ebpf:"ipe_events"`
 	IpeLost         *ebpf.Map `ebpf:"ipe_lost"`
 	IpeSignedInodes *ebpf.Map `ebpf:"ipe_signed_inodes"`
+	IpeSignedRoots  *ebpf.Map `ebpf:"ipe_signed_roots"`
 	IpeWalk         *ebpf.Map `ebpf:"ipe_walk"`
 }
 
@@ -207,6 +223,7 @@ func (m *ipeMaps) Close() error {
 		m.IpeEvents,
 		m.IpeLost,
 		m.IpeSignedInodes,
+		m.IpeSignedRoots,
 		m.IpeWalk,
 	)
 }

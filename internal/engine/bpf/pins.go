@@ -20,6 +20,7 @@ const (
 	mapControl = "ipe_control"
 	mapWalk    = "ipe_walk"
 	mapSigned  = "ipe_signed_inodes"
+	mapRoots   = "ipe_signed_roots"
 	mapEvents  = "ipe_events"
 	mapLost    = "ipe_lost"
 )
@@ -121,7 +122,7 @@ func (e *Engine) openMaps(spec *ebpf.CollectionSpec) error {
 		m = m.Copy()
 		m.Pinning = ebpf.PinByName
 		dir := e.dir
-		if name == mapSigned {
+		if name == mapSigned || name == mapRoots {
 			dir = e.root // shared by all builds
 		}
 		opened, err := ebpf.NewMapWithOptions(m, ebpf.MapOptions{PinPath: dir})

@@ -36,10 +36,13 @@ func (e *Engine) refreshWalk(types *btf.Cache) (ready bool) {
 // putWalk replaces the offsets. A reader may see a part of an update, so the old
 // ones are taken back first and the new ones declared ready last.
 func (e *Engine) putWalk(w ipeWalk) error {
+	e.walk.Lock()
+	defer e.walk.Unlock()
 	var have ipeWalk
 	if err := e.maps[mapWalk].Lookup(slot, &have); err != nil {
 		return err
 	}
+	w.SignedRoots = have.SignedRoots
 	if w == have {
 		return nil
 	}
