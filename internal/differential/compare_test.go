@@ -45,7 +45,7 @@ func TestCompare(t *testing.T) {
 	}
 	for name, tt := range tests {
 		t.Run(name, func(t *testing.T) {
-			c := compare(ours, nil, lines(reference), lines(tt.got))
+			c := compare(ours, lines(reference), lines(tt.got))
 			var got []string
 			for _, d := range c.unnamed() {
 				got = append(got, d.line().Key())
@@ -67,8 +67,6 @@ w|overlay on plain, mmap|EACCES|1420 ipe_hook=MMAP x
 w|overlay on plain, mprotect|ok
 w|plain, mmap|EACCES|1420 ipe_hook=MMAP x
 w|plain, mprotect|ok
-w|signed volume, exec|ENOENT
-w|volume, exec|EACCES|1420 path="/volume/probe" dev="dm-1"
 w|plain, exec|ENOENT|1420 ipe_hook=BPRM_CHECK x
 w|plain, execveat check|EINVAL
 w|load|EEXIST
@@ -83,8 +81,6 @@ w|load|EEXIST
 		"overlay, record":      {oldest, "w|overlay on plain, mprotect|EACCES|1420 ipe_hook=MPROTECT y", ""},
 		"no overlay":           {oldest, "w|plain, mprotect|EACCES|1420 ipe_hook=MPROTECT x", ""},
 		"overlay on newest":    {newest, "w|overlay on plain, mprotect|EACCES|1420 ipe_hook=MPROTECT x", ""},
-		"unsigned":             {oldest, `w|signed volume, exec|EACCES|1420 path="/signed/probe" dev="dm-3"`, "unsigned volume"},
-		"unsigned, no record":  {oldest, `w|signed volume, exec|EACCES`, ""},
 		"check":                {newest, "w|plain, execveat check|ok|1420 ipe_hook=BPRM_CREDS_FOR_EXEC x", "AT_EXECVE_CHECK"},
 		"check, denied":        {newest, "w|plain, execveat check|EACCES|1420 ipe_hook=BPRM_CREDS_FOR_EXEC x", ""},
 		"failure":              {newest, "w|load|EEXIST|1422 policy_name=? policy_version=? policy_digest=? lsm=ipe res=0 errno=-17", "failed loads are recorded"},
@@ -95,7 +91,7 @@ w|load|EEXIST
 		t.Run(name, func(t *testing.T) {
 			got := lines(tt.got)[0]
 			want := index(reference)[got.Key()]
-			if d := explain(tt.in, nil, index(reference), want, &got); d.Named != tt.want {
+			if d := explain(tt.in, index(reference), want, &got); d.Named != tt.want {
 				t.Errorf("explained by %q, want %q", d.Named, tt.want)
 			}
 		})
@@ -104,13 +100,13 @@ w|load|EEXIST
 
 func TestUnusedEntries(t *testing.T) {
 	reference := lines("w|overlay on plain, mmap|EACCES\nw|overlay on plain, mprotect|ok")
-	c := compare(oldest, nil, reference, lines("w|overlay on plain, mmap|EACCES\nw|overlay on plain, mprotect|EACCES"))
+	c := compare(oldest, reference, lines("w|overlay on plain, mmap|EACCES\nw|overlay on plain, mprotect|EACCES"))
 	for _, u := range unused([]*comparison{c}) {
 		if u == "overlay mprotect in c" {
 			t.Errorf("%s was used", u)
 		}
 	}
-	c = compare(oldest, nil, reference, reference)
+	c = compare(oldest, reference, reference)
 	if got := strings.Join(unused([]*comparison{c}), ", "); !strings.Contains(got, "overlay mprotect in c") {
 		t.Errorf("unused entries are %q, want overlay mprotect among them", got)
 	}

@@ -27,10 +27,11 @@ type configuration struct {
 	reference string
 	// daemon: iped enforces, not the kernel's own IPE.
 	daemon bool
-	// signed: the kernel takes root-hash signatures of the platform key.
-	signed bool
-	// silent: it writes no audit records yet, and only results are compared.
-	silent bool
+	// owned: the guest boots through shim with the test key as its owner's, which is how
+	// a kernel takes root-hash signatures that does not look at the platform keyring.
+	owned bool
+	// generation is that of the reference's records, which iped is asked to write.
+	generation string
 	// lacks takes away the facts that cannot be had there; nil for none. Each of them
 	// has an entry in the table of differences.
 	lacks func(subject, act string, e *eval.Evidence)
@@ -45,11 +46,11 @@ func configurations() []configuration {
 	// execveat has no such flag before 6.14, and refuses.
 	unjudged := []string{"execveat check"}
 	return []configuration{
-		{name: "a", kernel: "6.12", signed: true, unjudged: unjudged},
-		{name: "b", kernel: "6.12", reference: "a", daemon: true, signed: true, silent: true, unjudged: unjudged},
-		{name: "c", kernel: "6.1", reference: "a", daemon: true, silent: true, unjudged: unjudged, lacks: lacksOldest},
-		{name: "d", kernel: "newest", reference: "a", signed: true},
-		{name: "e", kernel: "newest", reference: "d", daemon: true, signed: true, silent: true, unjudged: unjudged, lacks: lacksNewest},
+		{name: "a", kernel: "6.12", unjudged: unjudged},
+		{name: "b", kernel: "6.12", reference: "a", daemon: true, generation: "6.12", unjudged: unjudged},
+		{name: "c", kernel: "6.1", reference: "a", daemon: true, owned: true, generation: "6.12", unjudged: unjudged, lacks: layerUnseen},
+		{name: "d", kernel: "newest", reference: "a"},
+		{name: "e", kernel: "newest", reference: "d", daemon: true, generation: "6.19"},
 	}
 }
 
@@ -67,8 +68,11 @@ const (
 	outSize = 1 << 30 // a sparse file
 )
 
-// treeDir is where iped serves the control tree.
-const treeDir = "/run/ipe-tree"
+// Where iped serves the control tree, and where it writes records.
+const (
+	treeDir  = "/run/ipe-tree"
+	auditLog = "/run/audit.log"
+)
 
 // transcript boots the configuration and gives what the probe wrote.
 func (c configuration) transcript(ctx context.Context, r *rig) ([]enginetest.Line, testvm.Kernel, error) {
@@ -88,7 +92,7 @@ func (c configuration) transcript(ctx context.Context, r *rig) ([]enginetest.Lin
 		return nil, k, err
 	}
 	cfg := testvm.Config{
-		Kernel: k, Command: []string{"/usr/bin/probe"}, Files: files, UEFI: true,
+		Kernel: k, Command: []string{"/usr/bin/probe"}, Files: files, UEFI: !c.owned, MOK: c.owned,
 		Modules: []string{"dm-verity", "loop", "squashfs", "overlay", "fuse", "zram num_devices=1"},
 		Disks:   []testvm.Disk{{Path: disk}},
 		Append:  []string{"audit_backlog_limit=65536"},
@@ -140,12 +144,13 @@ func (c configuration) files(ctx context.Context, r *rig, k testvm.Kernel) (test
 		return nil, err
 	}
 	setup := enginetest.Config{
-		Tree: "/sys/kernel/security/ipe", Records: enginetest.Netlink, Signed: c.signed, Roots: maps.Clone(r.images.roots),
+		Tree: "/sys/kernel/security/ipe", Records: enginetest.Netlink, Roots: maps.Clone(r.images.roots),
 		Out: outDisk, Seed: r.seed, First: r.first, Policies: r.policies,
 	}
 	if c.daemon {
-		setup.Tree, setup.Records = treeDir, ""
-		setup.Daemon = []string{"/usr/sbin/iped", "--engine", "bpf", "--trust", "/images/platform.pem", "--state", "/run/state", "--socket", "/run/iped.sock", "--fs", treeDir}
+		setup.Tree, setup.Records = treeDir, auditLog
+		setup.Daemon = []string{"/usr/sbin/iped", "--engine", "bpf", "--trust", "/images/platform.pem", "--state", "/run/state", "--socket", "/run/iped.sock",
+			"--fs", treeDir, "--audit", "file:" + auditLog, "--audit-size", "0", "--audit-generation", c.generation}
 		files["/usr/sbin/iped"] = testvm.File{Host: filepath.Join(r.dir, "iped")}
 	}
 	text, err := json.Marshal(setup)
@@ -171,11 +176,34 @@ func (r *rig) kernelFiles(ctx context.Context, configuration string, k testvm.Ke
 	if _, err := hostTool(ctx, "xz", "--force", "--keep", "--check=crc32", "--lzma2=dict=1MiB", name); err != nil {
 		return err
 	}
+	image, err := r.signKernel(ctx, configuration, k)
+	if err != nil {
+		return err
+	}
 	files.Add(testvm.Files{
-		"/images/vmlinuz": {Host: k.Image()}, "/images/module.ko": {Data: module},
+		"/images/vmlinuz": {Host: image}, "/images/module.ko": {Data: module},
 		"/images/module.ko.xz": {Host: name + ".xz"}, "/images/empty": {Data: []byte{}},
 	})
 	return nil
+}
+
+// signKernel gives the kernel's image the signature of the test key in the place of
+// Debian's, which not every kernel verifies.
+func (r *rig) signKernel(ctx context.Context, configuration string, k testvm.Kernel) (string, error) {
+	plain, signed := filepath.Join(r.dir, "vmlinuz-"+configuration), filepath.Join(r.dir, "vmlinuz-signed-"+configuration)
+	data, err := os.ReadFile(k.Image())
+	if err != nil {
+		return "", err
+	}
+	if err := os.WriteFile(plain, data, 0o644); err != nil {
+		return "", err
+	}
+	// This fails if there is none to remove.
+	if _, err := hostTool(ctx, "sbattach", "--remove", plain); err != nil {
+		fmt.Fprintf(r.log, "%s: %v\n", configuration, err)
+	}
+	_, err = hostTool(ctx, "sbsign", "--key", r.images.path("platform.key"), "--cert", r.images.path("platform.pem"), "--output", signed, plain)
+	return signed, err
 }
 
 // rig is what the guests of one run share.

@@ -67,7 +67,7 @@ func judge(r *rig, all []configuration, outcomes []outcome, w io.Writer) (rep *r
 	}
 	var comparisons []*comparison
 	for i, c := range all {
-		cmp := compare(c, r.facts, lines[c.reference], lines[c.name])
+		cmp := compare(c, lines[c.reference], lines[c.name])
 		if cmp.witnessed, cmp.wrong, err = witness(c, r.facts, lines[c.name]); err != nil {
 			return nil, fmt.Errorf("judge %s: %w", c.name, err)
 		}

@@ -6,10 +6,8 @@ import (
 	"slices"
 	"strings"
 
-	"github.com/ipe-linux/ipe/digest"
 	"github.com/ipe-linux/ipe/eval"
 	"github.com/ipe-linux/ipe/internal/engine/enginetest"
-	"github.com/ipe-linux/ipe/policy"
 )
 
 // entry is a difference that is as it must be. The lines that it is about are
@@ -27,10 +25,8 @@ type entry struct {
 // pair is a line of the reference and one of a configuration that differ; all of the
 // reference is there to look up others.
 type pair struct {
-	configuration configuration
-	reference     indexed
-	facts         *facts
-	want, have    *enginetest.Line
+	reference  indexed
+	want, have *enginetest.Line
 }
 
 // table is the whole list.
@@ -49,35 +45,55 @@ func table() []entry {
 			match: func(p pair) bool { return p.want.What == "seek" && p.want.Got == "ESPIPE" && p.have.Got == "ok" },
 		},
 		{
-			name: "unsigned volume", in: []string{"c"},
-			why: "Linux 6.1 verifies root hashes against its builtin and secondary keyrings alone; the platform keyring came in " +
-				"6.7 (DM_VERITY_VERIFY_ROOTHASH_SIG_PLATFORM_KEYRING). The volume is opened without its signature there and " +
-				"must be judged as the reference judges the same volume without one.",
-			match: like("signed volume", "volume"),
+			name: "compressed module", in: []string{"c"},
+			why: "Debian's 6.1 cannot decompress modules (MODULE_DECOMPRESS), which it finds out after the file was judged: the " +
+				"records must be the same.",
+			match: func(p pair) bool {
+				return strings.HasSuffix(p.want.What, ", module, compressed") && p.have.Got == "ENOTSUP" && slices.Equal(p.want.Records, p.have.Records)
+			},
 		},
 		{
-			name: "no fsverity_signature", in: []string{"c"},
-			why: "Before 6.12 there is no hook that tells of a signature of fs-verity (inode_setintegrity), and the property is " +
-				"false in both forms. The decision must be what package eval demands with that property missing.",
-			match: asDemanded("fsverity_signature"),
-		},
-		{
-			name: "facts not found", in: []string{"e"},
-			why: "This kernel keeps the digests of fs-verity, and the layer of an overlay's file, where the engine does not look " +
-				"yet. The decision must be what package eval demands without them.",
-			match: asDemanded(""),
-		},
-		{
-			name: "AT_EXECVE_CHECK is not judged", in: []string{"e"},
-			why:   "The engine has no program on bprm_creds_for_exec yet: asking whether a file may be executed succeeds.",
-			match: func(p pair) bool { return strings.HasSuffix(p.want.What, ", execveat check") && p.have.Got == "ok" },
+			name: "zram dictionary", in: []string{"c"},
+			why: "Dictionaries for zram came in 6.12 (algorithm_params).",
+			match: func(p pair) bool {
+				return strings.HasSuffix(p.want.What, ", zram dictionary") && p.have.Got == "ENOENT" && len(p.have.Records) == 0
+			},
 		},
 		{
 			name: "overlay mprotect", in: []string{"c"},
 			why: "Before 6.8 (commit def3ae83da02, fs: store real path instead of fake path in backing file f_path) a mapping of " +
 				"an overlay's file keeps the overlay's file, so mprotect sees the superblock that mmap sees; since then it sees " +
-				"the layer's (section 2.7 of the semantics). It must be judged as the reference judges mmap.",
+				"the layer's (section 2.7 of the semantics). It must be judged as the reference judges mmap, and recorded with " +
+				"the overlay's path; device and inode are the layer's.",
 			match: overlayProtect,
+		},
+		{
+			name: "errno of zram", in: []string{"d"},
+			why: "Later than 6.12 zram came to answer what reading a dictionary answers, instead of EINVAL for all. The records " +
+				"must be the same.",
+			match: func(p pair) bool {
+				return strings.HasSuffix(p.want.What, ", zram dictionary") && p.want.Got == "EINVAL" && slices.Equal(p.want.Records, p.have.Records)
+			},
+		},
+		{
+			name: "more spellings of truth", in: []string{"d"},
+			why: "Between 6.12 and 7.3 the kernel's kstrtobool() came to take words that begin with e and d, for enable and " +
+				"disable.",
+			match: func(p pair) bool { return spelling(p.want.What) && p.want.Got == "EINVAL" && p.have.Got == "ok" },
+		},
+		{
+			name: "spellings of 6.12", in: []string{"e"},
+			why: "The tree of iped takes the spellings of 6.12 on every kernel, so that a script means the same everywhere " +
+				"(LIMITATIONS, the control tree).",
+			match: func(p pair) bool { return spelling(p.want.What) && p.want.Got == "ok" && p.have.Got == "EINVAL" },
+		},
+		{
+			name: "no record of unreadable memory", in: []string{"e"},
+			why: "FUSE copies what is written before iped hears of it: the writer gets EFAULT all the same, and there is no " +
+				"record of the failure (LIMITATIONS, the control tree).",
+			match: func(p pair) bool {
+				return p.want.What == "message from nowhere" && p.want.Got == "EFAULT" && p.have.Got == "EFAULT" && len(p.have.Records) == 0
+			},
 		},
 		{
 			name: "failed loads are recorded", in: []string{"d"},
@@ -108,24 +124,44 @@ func (p pair) is(what string, results map[string]string, change ...string) bool 
 	for _, r := range l.Records {
 		twin.Records = append(twin.Records, strings.NewReplacer(change...).Replace(r))
 	}
-	return p.configuration.equal(&twin, p.have)
+	return equal(&twin, p.have)
 }
 
-// like explains lines about one subject that are as the reference's about another.
-func like(subject, other string) func(pair) bool {
-	return func(p pair) bool {
-		return strings.Contains(p.want.What, subject) && p.is(strings.Replace(p.want.What, subject, other, 1), nil,
-			"/volume/", "/signed/", "/overlay-volume/", "/overlay-signed/", `"dm-1"`, `"dm-3"`)
-	}
-}
-
-// overlayProtect: mprotect of an overlay's file is judged as mmap of it.
+// overlayProtect: mprotect of an overlay's file is judged as mmap of it. The record has
+// the overlay's path as well; the inode is the layer's in any case.
 func overlayProtect(p pair) bool {
-	subject, act, ok := strings.Cut(p.want.What, ", mprotect")
+	subject, act, ok := cutLast(p.want.What, ", mprotect")
 	if !ok || !strings.Contains(subject, "overlay") || act == " again" {
 		return false
 	}
-	return p.is(subject+", mmap", nil, "ipe_hook=MMAP", "ipe_hook=MPROTECT")
+	return p.is(subject+", mmap", nil, "ipe_hook=MMAP", "ipe_hook=MPROTECT", `dev="overlay"`, layerOf(p.want, p.have))
+}
+
+// cutLast is strings.Cut around the last separator.
+func cutLast(s, sep string) (before, after string, found bool) {
+	i := strings.LastIndex(s, sep)
+	if i < 0 {
+		return s, "", false
+	}
+	return s[:i], s[i+len(sep):], true
+}
+
+// layerOf is the device that a record of the lines names: the reference's, if it has one.
+func layerOf(lines ...*enginetest.Line) string {
+	for _, l := range lines {
+		for _, r := range l.Records {
+			if i := strings.Index(r, ` dev="`); i >= 0 {
+				dev, _, _ := strings.Cut(r[i+1:], " ")
+				return dev
+			}
+		}
+	}
+	return ""
+}
+
+// spelling: a switch is set by a word that newer kernels know.
+func spelling(what string) bool {
+	return strings.HasPrefix(what, `"enable" to `) || strings.HasPrefix(what, `"disable" to `)
 }
 
 // failureRecorded: there are records of failures, and nothing else is different.
@@ -134,7 +170,7 @@ func failureRecorded(p pair) bool {
 	l.Records = slices.DeleteFunc(slices.Clone(l.Records), func(r string) bool {
 		return strings.HasPrefix(r, "1422 policy_name=? policy_version=? policy_digest=? ") && strings.Contains(r, " res=0 errno=-")
 	})
-	return len(l.Records) < len(p.have.Records) && p.configuration.equal(p.want, &l)
+	return len(l.Records) < len(p.have.Records) && equal(p.want, &l)
 }
 
 // checkJudged: asking whether a file may be executed is judged as executing it.
@@ -144,37 +180,9 @@ func checkJudged(p pair) bool {
 		"ipe_hook=BPRM_CHECK", "ipe_hook=BPRM_CREDS_FOR_EXEC")
 }
 
-// asDemanded: without the facts that are missing, package eval demands what was
-// decided. The policy has to be one that asks for the property.
-func asDemanded(property string) func(pair) bool {
-	return func(p pair) bool {
-		l := p.reference[enginetest.Line{Scenario: p.want.Scenario, What: policyLine}.Key()]
-		subject, act, ok := strings.Cut(p.want.What, ", ")
-		if l == nil || !ok || !strings.Contains(l.Got, property) {
-			return false
-		}
-		s, err := readStep(l)
-		if err != nil {
-			return false
-		}
-		denied, err := s.demands(p.configuration, p.facts, subject, act)
-		return err == nil && denied == (p.have.Got == "EACCES")
-	}
-}
-
-// lacksOldest is what the engine cannot find out on Linux 6.1.
-func lacksOldest(subject, act string, e *eval.Evidence) {
-	e.Unavailable = policy.Keys(policy.FSVeritySignature)
-	e.RootHashSigned = false // the volume was opened without its signature
+// layerUnseen: before 6.8, mprotect of an overlay's file does not see the layer.
+func layerUnseen(subject, act string, e *eval.Evidence) {
 	if subject == "overlay on initramfs" && strings.HasPrefix(act, "mprotect") {
 		e.BootVerified = false
-	}
-}
-
-// lacksNewest is what the engine does not find yet on the newest kernel.
-func lacksNewest(subject, act string, e *eval.Evidence) {
-	e.FileDigest = digest.Digest{}
-	if strings.HasPrefix(subject, "overlay") && !strings.HasPrefix(act, "mprotect") {
-		*e = eval.Evidence{}
 	}
 }

@@ -41,8 +41,6 @@ type Config struct {
 	Records string
 	// Daemon is the command that serves the tree; none for the kernel's own.
 	Daemon []string
-	// Signed: this kernel takes root-hash signatures of the platform key.
-	Signed bool
 	// Roots are the root hashes of the volumes by name.
 	Roots map[string]string
 	// Out is where the transcript goes.
@@ -124,6 +122,11 @@ func Run(cfg Config) (err error) {
 	if s.out, err = newTranscript(cfg.Out); err != nil {
 		return err
 	}
+	defer func() {
+		if err != nil { // as far as it came
+			err = errors.Join(err, s.out.w.Flush())
+		}
+	}()
 	if err := s.start(); err != nil {
 		return err
 	}

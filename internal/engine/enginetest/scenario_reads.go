@@ -5,7 +5,6 @@ package enginetest
 import (
 	"fmt"
 	"os"
-	"strings"
 	"unsafe"
 
 	"golang.org/x/sys/unix"
@@ -159,6 +158,6 @@ func dictionary(file string) error {
 		return fmt.Errorf("prepare: %w", err)
 	}
 	defer unix.Close(fd)
-	_, err = unix.Write(fd, []byte(strings.Join([]string{"algo=zstd", "dict=" + file}, " ")))
+	_, err = unix.Write(fd, []byte("dict="+file))
 	return err
 }

@@ -21,7 +21,10 @@ import (
 // default, while processes ask without a pause.
 const (
 	switchLoad  = 8
-	switchCount = 100
+	switchCount = 40
+	// switchPause is between two policies, and between two questions of a process:
+	// the kernel passes on a few hundred records a second under emulation.
+	switchPause = 40 * time.Millisecond
 )
 
 // LoadArgument makes the probe one of the processes that ask.
@@ -33,7 +36,8 @@ func Load() error {
 	runtime.LockOSThread()
 	allowed, refused := 0, 0
 	for {
-		for range 200 {
+		for range 20 {
+			time.Sleep(switchPause)
 			switch err := mapMemory(unix.MAP_PRIVATE); result(err) {
 			case "ok":
 				allowed++
@@ -74,11 +78,7 @@ func switches(s *Session) error {
 		if err := s.decideBy(text...); err != nil {
 			return err
 		}
-		records, err := s.settle()
-		if err != nil {
-			return err
-		}
-		noteRules(rules, records)
+		time.Sleep(switchPause)
 	}
 	for i, w := range workers {
 		if err := s.out.line(s.scenario, fmt.Sprintf("process %d", i), w.end()); err != nil {

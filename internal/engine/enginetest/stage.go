@@ -15,8 +15,7 @@ import (
 // of no return: it never replaces the process that tries it.
 const script = "#!/no-such-interpreter\n"
 
-// stage makes the files of every kind. Volumes with a signature come last, so that
-// devices have the same names on kernels that do not take it.
+// stage makes the files of every kind.
 func (s *Session) stage() error {
 	for _, step := range []func() error{s.mountVolumes, s.mountFiles, s.sealVolume, s.mountOverlays, s.openSubjects} {
 		if err := step(); err != nil {
@@ -44,11 +43,7 @@ func (s *Session) mountVolumes() error {
 			return err
 		}
 	}
-	var signature []string
-	if s.cfg.Signed {
-		signature = []string{"--root-hash-signature=/images/roothash.p7s"}
-	}
-	return openVolume("volume", "signed", s.cfg.Roots["volume"], signature...)
+	return openVolume("volume", "signed", s.cfg.Roots["volume"], "--root-hash-signature=/images/roothash.p7s")
 }
 
 // openVolume opens a copy of the image, so that one image can be open twice.

@@ -132,14 +132,28 @@ func (s *Session) step(w walker) error {
 	if _, err := s.settle(); err != nil { // records of the switch are a scenario's
 		return err
 	}
+	return s.everything("", w.choose(len(fileActs())))
+}
+
+// everything tries the chosen acts on each subject, and writes a line for each of them
+// whose second field begins with the prefix.
+func (s *Session) everything(prefix string, chosen []bool) error {
 	t := tried{records: map[string][]string{}}
-	chosen := w.choose(len(fileActs()))
 	for _, sub := range s.subjects {
 		if err := t.all(sub, chosen); err != nil {
 			return err
 		}
 	}
-	return s.compile(&t)
+	return s.compile(prefix, &t)
+}
+
+// all chooses all of n acts.
+func all(n int) []bool {
+	chosen := make([]bool, n)
+	for i := range chosen {
+		chosen[i] = true
+	}
+	return chosen
 }
 
 // tried is what a policy decided.
@@ -187,7 +201,7 @@ func unlabelled(r audit.Record) audit.Record {
 }
 
 // compile writes the lines of a step, each with its records.
-func (s *Session) compile(t *tried) error {
+func (s *Session) compile(prefix string, t *tried) error {
 	records, err := s.settle()
 	if err != nil {
 		return err
@@ -196,13 +210,13 @@ func (s *Session) compile(t *tried) error {
 		t.records[comm(r)] = append(t.records[comm(r)], s.masks.text(unlabelled(r)))
 	}
 	for i, what := range t.whats {
-		if err := s.out.line(s.scenario, what, t.results[i], t.records[label(i)]...); err != nil {
+		if err := s.out.line(s.scenario, prefix+what, t.results[i], t.records[label(i)]...); err != nil {
 			return err
 		}
 		delete(t.records, label(i))
 	}
 	for _, left := range t.records {
-		if err := s.out.line(s.scenario, "unexpected", "records", left...); err != nil {
+		if err := s.out.line(s.scenario, prefix+"unexpected", "records", left...); err != nil {
 			return err
 		}
 	}
