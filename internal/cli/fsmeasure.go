@@ -104,7 +104,8 @@ func walkFiles(root string, keep keeper, do func(string, error) bool) {
 		do(root, err)
 		return
 	}
-	_ = filepath.WalkDir(root, func(path string, d fs.DirEntry, err error) error {
+	// With the slash, a symbolic link is followed here, and only here.
+	_ = filepath.WalkDir(root+"/", func(path string, d fs.DirEntry, err error) error {
 		wanted := err == nil && d.Type().IsRegular()
 		if wanted && keep != nil {
 			wanted, err = keep(path, d)
