@@ -180,8 +180,18 @@ struct fs_struct {
 	struct path root;
 };
 
+struct fdtable {
+	unsigned int max_fds;
+	struct file **fd;
+};
+
+struct files_struct {
+	struct fdtable *fdt;
+};
+
 struct task_struct {
 	struct fs_struct *fs;
+	struct files_struct *files;
 };
 
 struct proc_ns_operations {

@@ -52,7 +52,7 @@ func start(name string, cfg config, log *slog.Logger) (engine.Engine, error) {
 		return securityfs.Open(securityfs.Options{Log: log})
 	}
 	warnOfNeighbour(log)
-	return bpf.Open(bpf.Options{Log: log})
+	return bpf.Open(bpf.Options{Log: log, KeepCaches: cfg.keepCaches})
 }
 
 // warnOfNeighbour says that the kernel's own IPE is at work beside another engine.

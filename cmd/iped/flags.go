@@ -27,6 +27,7 @@ type config struct {
 	policyDirs []string
 	rootHashes []string
 	fs         string
+	keepCaches bool
 	audit      auditConfig
 	version    bool
 }
@@ -57,6 +58,7 @@ func parseFlags(args []string, stderr io.Writer) (config, error) {
 		return nil
 	})
 	fs.StringVar(&c.fs, "fs", "", "`directory` to mount the control tree on, as the kernel's /sys/kernel/security/ipe; not mounted by default")
+	fs.BoolVar(&c.keepCaches, "keep-caches", false, "do not make unused files leave memory at the first start, to learn of their fs-verity signatures")
 	auditFlags(fs, &c.audit)
 	fs.BoolVar(&c.version, "version", false, "print the version and exit")
 	fs.Usage = func() {

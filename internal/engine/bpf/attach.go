@@ -78,6 +78,7 @@ func (e *Engine) attach(spec *ebpf.CollectionSpec, types *btf.Cache) error {
 		return err
 	}
 	e.adopted = len(wanted) == 0
+	e.listens = slices.ContainsFunc(wanted, func(h hook) bool { return h.tracker && h.name != freeInode })
 	return e.load(spec, wanted, types)
 }
 

@@ -30,6 +30,9 @@ type Options struct {
 	// PinDir is a directory on a BPF file system, DefaultPinDir if empty.
 	PinDir string
 	Log    *slog.Logger
+	// KeepCaches leaves inodes in memory that nobody uses; the built-in fs-verity
+	// signatures of those that came there before the engine stay unknown.
+	KeepCaches bool
 }
 
 // Engine is the BPF engine of this kernel. There is one per machine, and one process
@@ -43,6 +46,7 @@ type Engine struct {
 	links   map[string]link.Link // by hook
 	inner   *ebpf.MapSpec        // of a policy's tables
 	adopted bool
+	listens bool // since this start, for verified signatures
 	events  *reader
 	watch   *moduleWatch
 	// report and noVolumes say what this kernel provides; a module may change both.
@@ -81,14 +85,14 @@ func Open(o Options) (*Engine, error) {
 	}
 	e := &Engine{log: o.Log, root: o.PinDir, maps: map[string]*ebpf.Map{}, links: map[string]link.Link{}}
 	e.report.Store(&report)
-	if err := e.start(); err != nil {
+	if err := e.start(o.KeepCaches); err != nil {
 		e.Close()
 		return nil, fmt.Errorf("open bpf engine: %w", err)
 	}
 	return e, nil
 }
 
-func (e *Engine) start() error {
+func (e *Engine) start(keepCaches bool) error {
 	if err := e.preparePins(); err != nil {
 		return err
 	}
@@ -107,6 +111,9 @@ func (e *Engine) start() error {
 	e.refreshWalk(types)
 	if err := e.countRoots(); err != nil {
 		return fmt.Errorf("count signed root hashes: %w", err)
+	}
+	if e.listens {
+		e.recall(types, keepCaches)
 	}
 	if err := e.inherit(); err != nil {
 		return err

@@ -1,0 +1,206 @@
+package bpf
+
+import (
+	"crypto/rand"
+	"encoding/binary"
+	"errors"
+	"fmt"
+	"os"
+	"runtime"
+	"strconv"
+	"strings"
+	"syscall"
+	"unsafe"
+
+	"github.com/cilium/ebpf"
+	"github.com/cilium/ebpf/btf"
+	"github.com/cilium/ebpf/link"
+	"golang.org/x/sys/unix"
+
+	"github.com/ipe-linux/ipe/internal/kernelabi"
+)
+
+// What linux/fsverity.h calls FS_IOC_READ_VERITY_METADATA, and its largest signature.
+const (
+	readVerityMetadata = 0xc0286687
+	metadataSignature  = 3
+	maxSignature       = 16128
+)
+
+// recall makes up for signatures that the kernel verified before this engine listened:
+// it says each once. Files that nobody uses are made to leave memory, so that the
+// kernel says it again; those in use, a library that init has mapped, are verified
+// anew, by the kernel. What goes wrong here costs the fact for such files and nothing
+// else.
+func (e *Engine) recall(types *btf.Cache, keepCaches bool) {
+	if f, _ := e.report.Load().Feature(kernelabi.PropFSVeritySigned); f.State == kernelabi.No {
+		return
+	}
+	keyring, err := verityKeyring()
+	if err != nil {
+		e.log.Warn("fs-verity files that are in memory already count as not signed", "error", err)
+		return
+	}
+	if keyring == 0 {
+		return // without a key no signature was ever found valid
+	}
+	if !keepCaches {
+		if err := dropInodes(); err != nil {
+			e.log.Warn("fs-verity files that are in memory already may count as not signed", "error", err)
+		}
+	}
+	seen, valid, err := e.recallInUse(types, keyring)
+	if err != nil {
+		e.log.Warn("fs-verity files in use count as not signed", "error", err)
+		return
+	}
+	e.log.Info("verified the signatures of fs-verity files in use", "files", seen, "valid", valid)
+}
+
+// dropInodes makes inodes that nobody uses leave memory, with their pages, which would
+// keep them there. The second time is for those that were used by such inodes, of
+// overlayfs.
+func dropInodes() error {
+	for range 2 {
+		if err := os.WriteFile("/proc/sys/vm/drop_caches", []byte("3"), 0); err != nil {
+			return fmt.Errorf("drop unused inodes: %w", err)
+		}
+	}
+	return nil
+}
+
+// verityKeyring is the number of the keyring .fs-verity, 0 if it is empty.
+func verityKeyring() (int32, error) {
+	text, err := os.ReadFile("/proc/keys")
+	if err != nil {
+		return 0, fmt.Errorf("find keyring .fs-verity: %w", err)
+	}
+	return parseKeyring(string(text))
+}
+
+func parseKeyring(keys string) (int32, error) {
+	for line := range strings.Lines(keys) {
+		number, rest, _ := strings.Cut(line, " ")
+		_, state, ok := strings.Cut(rest, " keyring   .fs-verity: ")
+		if !ok {
+			continue
+		}
+		if strings.TrimSpace(state) == "empty" {
+			return 0, nil
+		}
+		n, err := strconv.ParseUint(number, 16, 31)
+		if err != nil {
+			return 0, fmt.Errorf("find keyring .fs-verity: %w", err)
+		}
+		return int32(n), nil
+	}
+	return 0, errors.New("find keyring .fs-verity: it is not in /proc/keys")
+}
+
+// recallInUse verifies the signature of each fs-verity file that some process has open
+// or mapped.
+func (e *Engine) recallInUse(types *btf.Cache, keyring int32) (seen, valid int, err error) {
+	a, err := e.newAsker(types)
+	if err != nil {
+		return 0, 0, err
+	}
+	defer a.close()
+	err = verityFilesInUse(func(f *os.File) error {
+		signature, err := readSignature(f)
+		if err != nil || len(signature) == 0 {
+			return nil // none, or on a file system that cannot say
+		}
+		seen++
+		switch err := a.ask(f, keyring, signature); {
+		case err == nil:
+			valid++
+		case errors.Is(err, errNotCalled):
+			return err
+		default:
+			e.log.Warn("the signature of an fs-verity file in use is not valid", "file", f.Name(), "error", err)
+		}
+		return nil
+	})
+	return seen, valid, err
+}
+
+// readSignature reads the built-in signature of an fs-verity file.
+func readSignature(f *os.File) ([]byte, error) {
+	buf := make([]byte, maxSignature)
+	arg := struct{ kind, offset, length, buf, reserved uint64 }{
+		kind: metadataSignature, length: uint64(len(buf)), buf: uint64(uintptr(unsafe.Pointer(&buf[0]))),
+	}
+	n, _, errno := unix.Syscall(unix.SYS_IOCTL, f.Fd(), readVerityMetadata, uintptr(unsafe.Pointer(&arg)))
+	runtime.KeepAlive(buf)
+	if errno != 0 {
+		return nil, errno
+	}
+	return buf[:n], nil
+}
+
+// errNotCalled: the program is attached and was not called.
+var errNotCalled = errors.New("the kernel did not call the program that verifies")
+
+// asker has the kernel verify signatures by a program that is attached while it lives.
+type asker struct {
+	coll *ebpf.Collection
+	link link.Link
+}
+
+func (e *Engine) newAsker(types *btf.Cache) (*asker, error) {
+	spec, err := loadRecall()
+	if err != nil {
+		return nil, fmt.Errorf("read embedded BPF object: %w", err)
+	}
+	kernel, err := types.Kernel()
+	if err != nil {
+		return nil, fmt.Errorf("read kernel BTF: %w", err)
+	}
+	coll, err := ebpf.NewCollectionWithOptions(spec, ebpf.CollectionOptions{
+		MapReplacements: e.maps, Programs: ebpf.ProgramOptions{KernelTypes: kernel},
+	})
+	if err != nil {
+		return nil, fmt.Errorf("load BPF object: %w", explain(err))
+	}
+	l, err := link.AttachLSM(link.LSMOptions{Program: coll.Programs["ipe_recall"]})
+	if err != nil {
+		coll.Close()
+		return nil, fmt.Errorf("attach: %w", err)
+	}
+	return &asker{coll: coll, link: l}, nil
+}
+
+func (a *asker) close() {
+	a.link.Close()
+	a.coll.Close()
+}
+
+// ask has the kernel verify the signature of an open file; the program remembers the
+// inode if it is valid.
+func (a *asker) ask(f *os.File, keyring int32, signature []byte) error {
+	var number [8]byte
+	_, _ = rand.Read(number[:]) // it never fails
+	r := &recallRecall{
+		Number: binary.NativeEndian.Uint64(number[:]) | 1, Fd: uint32(f.Fd()),
+		Keyring: keyring, SignatureLen: uint32(len(signature)),
+	}
+	copy(r.Signature[:], signature)
+	asked := a.coll.Maps["ipe_recall_file"]
+	if err := asked.Put(slot, r); err != nil {
+		return fmt.Errorf("ask: %w", err)
+	}
+	// A call that only wants the number of a program: on its way the kernel calls ours.
+	const progGetNextID = 11
+	_, _, _ = unix.Syscall(unix.SYS_BPF, progGetNextID, uintptr(unsafe.Pointer(&r.Number)), unsafe.Sizeof(r.Number))
+	runtime.KeepAlive(f)
+	if err := asked.Lookup(slot, r); err != nil {
+		return fmt.Errorf("ask: %w", err)
+	}
+	switch {
+	case r.Answered == 0:
+		return errNotCalled
+	case r.Answer != 0:
+		return syscall.Errno(-r.Answer)
+	}
+	return nil
+}
