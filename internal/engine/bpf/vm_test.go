@@ -45,14 +45,29 @@ func TestReadsOnKernels(t *testing.T) {
 		t.Run(k.Name, func(t *testing.T) {
 			files := images.files(t)
 			files["/images/vmlinuz"] = testvm.File{Host: k.Image()}
+			files["/images/ask.ko"] = testvm.File{Host: askModule(t)}
 			vmtest.RunPackage(t, testvm.Config{
 				Kernel:  k,
 				Modules: []string{"dm-verity", "loop", "squashfs", "overlay"},
 				Files:   files,
 				Env:     []string{"ROOT_HASH=" + images.root, "OTHER_HASH=" + images.other},
+				Timeout: 10 * time.Minute,
 			}, "-test.run=^TestReads")
 		})
 	}
+}
+
+// askModule compiles testdata/ask, for any kernel.
+func askModule(t *testing.T) string {
+	t.Helper()
+	object := filepath.Join(t.TempDir(), "ask.ko")
+	cmd := exec.CommandContext(t.Context(), "clang-16", "--target=x86_64-linux-gnu", "-c", "-O2", "-Wall", "-Werror",
+		"-ffreestanding", "-fno-pic", "-mcmodel=kernel", "-mno-red-zone", "-mgeneral-regs-only", "-fno-stack-protector",
+		"-fno-asynchronous-unwind-tables", "-o", object, filepath.Join("testdata", "ask", "ask.c"))
+	if out, err := cmd.CombinedOutput(); err != nil {
+		t.Fatalf("compile ask.c: %v\n%s", err, out)
+	}
+	return object
 }
 
 func TestPathsOnKernels(t *testing.T) {
