@@ -6,6 +6,7 @@ import (
 	"log/slog"
 	"runtime/debug"
 	"slices"
+	"time"
 
 	"github.com/coreos/go-systemd/v22/daemon"
 
@@ -75,6 +76,9 @@ func serve(ctx context.Context, cfg config, open opener, log *slog.Logger) error
 	return operate(ctx, c, l, files, eng.Engine, log)
 }
 
+// settleTime is after how long a daemon that has started counts as idle.
+const settleTime = 2 * time.Second
+
 // operate answers on l and waits for the end.
 func operate(ctx context.Context, c *control.Control, l *controlrpc.Listener, files *tree, eng engine.Engine, log *slog.Logger) error {
 	ctx, cancel := context.WithCancel(ctx)
@@ -84,6 +88,8 @@ func operate(ctx context.Context, c *control.Control, l *controlrpc.Listener, fi
 	events := make(chan error, 1)
 	go func() { events <- c.Run(ctx) }()
 	debug.FreeOSMemory()
+	// And once more, for the garbage of the first requests and of concurrent starters.
+	defer time.AfterFunc(settleTime, debug.FreeOSMemory).Stop()
 	status := c.Status()
 	log.Info("ready", "summary", status.Summary, "engine", status.Engine, "socket", l.Addr().String(),
 		"version", controlrpc.BuildVersion())

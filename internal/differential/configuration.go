@@ -12,6 +12,7 @@ import (
 	"maps"
 	"os"
 	"path/filepath"
+	"sync"
 	"time"
 
 	"github.com/ipe-linux/ipe/eval"
@@ -236,6 +237,18 @@ func newRig(ctx context.Context, dir string) (*rig, error) {
 		return nil, err
 	}
 	return &rig{dir: dir, images: im, facts: f}, nil
+}
+
+// shared is a writer of several guests.
+type shared struct {
+	mu sync.Mutex
+	w  io.Writer
+}
+
+func (s *shared) Write(b []byte) (int, error) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.w.Write(b)
 }
 
 // prefixed passes on whole lines, each with a prefix.

@@ -27,6 +27,7 @@ type outcome struct {
 // Differences go to w; an error means that nothing was proved.
 func conform(ctx context.Context, r *rig, jobs int, w io.Writer) (*report, error) {
 	begin := time.Now()
+	r.log = &shared{w: r.log}
 	all := slices.DeleteFunc(configurations(), func(c configuration) bool { return r.only != "" && !strings.Contains(r.only, c.name) })
 	outcomes := make([]outcome, len(all))
 	var wg sync.WaitGroup
