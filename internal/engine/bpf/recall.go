@@ -5,11 +5,13 @@ import (
 	"encoding/binary"
 	"errors"
 	"fmt"
+	"math"
 	"os"
 	"runtime"
 	"strconv"
 	"strings"
 	"syscall"
+	"time"
 	"unsafe"
 
 	"github.com/cilium/ebpf"
@@ -57,16 +59,60 @@ func (e *Engine) recall(types *btf.Cache, keepCaches bool) {
 	e.log.Info("verified the signatures of fs-verity files in use", "files", seen, "valid", valid)
 }
 
+// Limits of dropInodes. Each round lets go of what the one before left unused: an entry
+// that was looked up lately, then its inode, then what that used, below an overlayfs. A
+// dead file server may keep sync(2) waiting for ever, which must not keep the engine.
+const (
+	dropRounds = 16
+	syncTime   = 20 * time.Second
+)
+
 // dropInodes makes inodes that nobody uses leave memory, with their pages, which would
-// keep them there. The second time is for those that were used by such inodes, of
-// overlayfs.
+// keep them there, as would that they are not written yet.
 func dropInodes() error {
-	for range 2 {
+	synced := make(chan struct{})
+	go func() {
+		unix.Sync()
+		close(synced)
+	}()
+	select {
+	case <-synced:
+	case <-time.After(syncTime):
+	}
+	before, still := math.MaxInt, 0
+	for range dropRounds {
 		if err := os.WriteFile("/proc/sys/vm/drop_caches", []byte("3"), 0); err != nil {
 			return fmt.Errorf("drop unused inodes: %w", err)
 		}
+		now, err := cachedInodes()
+		if err != nil {
+			return fmt.Errorf("drop unused inodes: %w", err)
+		}
+		if still++; now < before {
+			still = 0
+		}
+		if before = now; still == 2 {
+			return nil
+		}
 	}
 	return nil
+}
+
+// cachedInodes counts the entries and inodes that the kernel keeps.
+func cachedInodes() (int, error) {
+	sum := 0
+	for _, name := range []string{"/proc/sys/fs/dentry-state", "/proc/sys/fs/inode-nr"} {
+		text, err := os.ReadFile(name)
+		if err != nil {
+			return 0, err
+		}
+		var n int
+		if _, err := fmt.Sscan(string(text), &n); err != nil {
+			return 0, fmt.Errorf("read %s: %w", name, err)
+		}
+		sum += n
+	}
+	return sum, nil
 }
 
 // verityKeyring is the number of the keyring .fs-verity, 0 if it is empty.
