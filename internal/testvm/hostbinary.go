@@ -96,7 +96,8 @@ func interpreter(f *elf.File) string {
 }
 
 // findLibrary looks where the loader would; $ORIGIN is the directory of the
-// binary that needs the library.
+// binary that needs the library. That is searched last, for a library that the
+// program has loaded from there before.
 func findLibrary(f *elf.File, origin, lib string) (string, error) {
 	var dirs []string
 	for _, tag := range []elf.DynTag{elf.DT_RPATH, elf.DT_RUNPATH} {
@@ -106,7 +107,7 @@ func findLibrary(f *elf.File, origin, lib string) (string, error) {
 			dirs = append(dirs, filepath.SplitList(strings.ReplaceAll(list, "$ORIGIN", origin))...)
 		}
 	}
-	for _, dir := range slices.Concat(dirs, libraryDirs) {
+	for _, dir := range slices.Concat(dirs, libraryDirs, []string{origin}) {
 		path := filepath.Join(dir, lib)
 		if _, err := os.Stat(path); err == nil {
 			return path, nil

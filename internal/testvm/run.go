@@ -73,7 +73,7 @@ func buildInitramfs(ctx context.Context, cfg Config, dst string) error {
 		return err
 	}
 	spec, err := json.Marshal(wire.Spec{
-		Modules: order, Args: cfg.Command, Env: environment(cfg.Env), Dir: cfg.Dir, Merge: cfg.Merge,
+		Modules: order, Args: cfg.Command, Env: environment(cfg.Env), Dir: cfg.Dir, Merge: cfg.Merge, Init: cfg.Init,
 	})
 	if err != nil {
 		return fmt.Errorf("write spec: %w", err)

@@ -45,6 +45,9 @@ type Config struct {
 	Env []string
 	// Dir is the working directory of the command; "/" when empty.
 	Dir string
+	// Init, a program and its arguments, becomes process 1, and the command runs beside
+	// it: systemd, to see a unit under it. It gets SYSTEMD_IN_INITRD=0.
+	Init []string
 	// Merge makes the command's standard error the same as its standard output, so
 	// that the order of both is kept; Result.Stderr stays empty.
 	Merge bool

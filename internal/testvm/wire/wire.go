@@ -41,6 +41,8 @@ type Spec struct {
 	Dir string `json:"dir,omitempty"`
 	// Merge sends the standard error where the standard output goes, in order.
 	Merge bool `json:"merge,omitempty"`
+	// Init takes over process 1 when the guest is prepared; empty means nobody does.
+	Init []string `json:"init,omitempty"`
 }
 
 // Module is a kernel module: its file in the guest, and its parameters.
