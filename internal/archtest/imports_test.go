@@ -18,21 +18,22 @@ type row struct {
 // table is the whole list; anything absent is forbidden. A package stands above
 // everything that it imports.
 var table = map[string]row{
-	"conformance":          {0, "", "vectors are data that any implementation can import"},
-	"digest":               {0, "", ""},
-	"sign":                 {0, "", "bytes are bytes: a message is verified before anybody parses it"},
-	"internal/atomicfile":  {0, "", ""},
-	"internal/bootparam":   {0, "", "it reads a line of text; what the words mean is for others"},
-	"internal/policydir":   {0, "", "it finds files; what is in them is for others"},
-	"internal/kernelabi":   {0, "", "probes look at the kernel and know nothing of policies"},
-	"internal/archtest":    {0, "", ""},
-	"internal/testvm/wire": {0, "", "the guest's init is small: it shares nothing but this with the host"},
+	"conformance":                     {0, "", "vectors are data that any implementation can import"},
+	"digest":                          {0, "", ""},
+	"sign":                            {0, "", "bytes are bytes: a message is verified before anybody parses it"},
+	"internal/atomicfile":             {0, "", ""},
+	"internal/bootparam":              {0, "", "it reads a line of text; what the words mean is for others"},
+	"internal/policydir":              {0, "", "it finds files; what is in them is for others"},
+	"internal/kernelabi":              {0, "", "probes look at the kernel and know nothing of policies"},
+	"internal/archtest":               {0, "", ""},
+	"verity/merkle/internal/sha256x2": {0, "", "it knows bytes, not blocks"},
+	"internal/testvm/wire":            {0, "", "the guest's init is small: it shares nothing but this with the host"},
 
 	"policy":            {1, "digest", ""},
 	"internal/trust":    {1, "sign", ""},
 	"internal/roothash": {1, "digest", "who may sign is for the caller to say"},
 	"internal/keyring":  {1, "sign internal/kernelabi", "the kernel as a verifier is none of an engine's business, nor control's: cmd/iped joins them"},
-	"verity/merkle":     {1, "digest", "trees know nothing of what is kept in them, nor of policies"},
+	"verity/merkle":     {1, "digest verity/merkle/internal/sha256x2", "trees know nothing of what is kept in them, nor of policies"},
 
 	"eval":                      {2, "digest policy", "it must not see what enforces, or it could not be its oracle"},
 	"verity/dmverity":           {2, "digest verity/merkle", "it meets policies only in digests"},

@@ -1,0 +1,6 @@
+//go:build !purego
+
+package sha256x2
+
+// built says that there is assembly in this build.
+const built = true
