@@ -3,6 +3,9 @@ package merkle
 import (
 	"encoding"
 	"hash"
+	"slices"
+
+	"github.com/ipe-linux/ipe/verity/merkle/internal/sha256x2"
 )
 
 // hasher hashes one block after the other with the same salt, without
@@ -17,15 +20,25 @@ type hasher struct {
 	state  []byte
 	resume encoding.BinaryUnmarshaler
 
+	pair *sha256x2.Pair // hashes two blocks at once; nil if nothing does
+
 	zero    []byte // the block of zeros
 	zeroSum []byte // and its digest, once it is known
 }
 
-// newHasher expects parameters that were checked.
+// newHasher expects parameters that were checked. The block size is that of sums;
+// with 0, there is sum alone.
 func newHasher(p Params, blockSize int) *hasher {
 	h := &hasher{hash: constructors[p.Algorithm](), salt: p.Salt, last: p.SaltLast, zero: make([]byte, blockSize)}
 	if !h.last && len(h.salt) >= h.hash.BlockSize() {
 		h.remember()
+	}
+	if p.Algorithm == "sha256" && blockSize > 0 {
+		before, after := p.Salt, []byte(nil)
+		if p.SaltLast {
+			before, after = after, before
+		}
+		h.pair = sha256x2.New(before, after, blockSize)
 	}
 	return h
 }
@@ -64,13 +77,38 @@ func (h *hasher) sum(dst, block []byte) []byte {
 	return h.hash.Sum(dst)
 }
 
-// sumSparse is sum for blocks that are often zero: such a block is hashed once.
-func (h *hasher) sumSparse(dst, block []byte) []byte {
-	if string(block) != string(h.zero) {
-		return h.sum(dst, block)
+// sums appends the digests of blocks that follow each other in memory. Blocks of
+// zeros are frequent, and hashed once.
+func (h *hasher) sums(dst, blocks []byte) []byte {
+	size, digest, begin := len(h.zero), h.hash.Size(), len(dst)
+	n := len(blocks) / size
+	dst = slices.Grow(dst, n*digest)[:begin+n*digest]
+	at := func(i int) []byte { return dst[begin+i*digest:][:0] }
+	block := func(i int) []byte { return blocks[i*size:][:size] }
+	alone := -1 // a block that waits for another
+	for i := range n {
+		switch {
+		case string(block(i)) == string(h.zero):
+			h.sumZero(at(i))
+		case h.pair == nil:
+			h.sum(at(i), block(i))
+		case alone < 0:
+			alone = i
+		default:
+			h.pair.Sums(at(alone), at(i), block(alone), block(i))
+			alone = -1
+		}
 	}
+	if alone >= 0 {
+		h.sum(at(alone), block(alone))
+	}
+	return dst
+}
+
+// sumZero appends the digest of the block of zeros.
+func (h *hasher) sumZero(dst []byte) []byte {
 	if h.zeroSum == nil {
-		h.zeroSum = h.sum(nil, block)
+		h.zeroSum = h.sum(nil, h.zero)
 	}
 	return append(dst, h.zeroSum...)
 }

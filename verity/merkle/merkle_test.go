@@ -90,6 +90,9 @@ func randomParams(r *rand.Rand) merkle.Params {
 		SaltLast:      r.IntN(3) == 0,
 		Packed:        r.IntN(3) == 0,
 	}
+	if r.IntN(3) == 0 { // has a way of its own through the hasher
+		p.Algorithm = "sha256"
+	}
 	if r.IntN(10) == 0 {
 		p.DataBlockSize, p.HashBlockSize = 64<<10, 64<<10
 	}

@@ -172,11 +172,8 @@ func (r *run) offset(piece int64) int64 {
 func (r *run) hash(h *hasher, n int64, buf []byte) {
 	block := r.tree.params.DataBlockSize
 	s := &r.ring[n%int64(len(r.ring))]
-	s.sums = s.sums[:0]
 	blocks := int(min(int64(r.piece/block), r.tree.blocks-n*int64(r.piece/block)))
-	for i := range blocks {
-		s.sums = h.sumSparse(s.sums, buf[i*block:(i+1)*block])
-	}
+	s.sums = h.sums(s.sums[:0], buf[:blocks*block])
 }
 
 // deliver marks a piece as ready and gives the stack what is ready in order.

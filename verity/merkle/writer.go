@@ -8,11 +8,12 @@ import (
 // Writer computes the root of what is written to it, on the goroutine that
 // writes. The size need not be known before.
 type Writer struct {
-	hasher *hasher
-	stack  *stack
-	block  []byte // begun, not full
-	sum    []byte
-	size   int64
+	hasher    *hasher
+	stack     *stack
+	blockSize int
+	begun     []byte // less than two blocks, which are hashed together
+	sums      []byte
+	size      int64
 }
 
 // NewWriter returns a Writer. Errors wrap ErrAlgorithm or ErrParams.
@@ -22,40 +23,45 @@ func NewWriter(p Params) (*Writer, error) {
 	}
 	p.Salt = slices.Clone(p.Salt)
 	return &Writer{
-		hasher: newHasher(p, p.DataBlockSize),
-		stack:  newStack(p, nil),
-		block:  make([]byte, 0, p.DataBlockSize),
+		hasher:    newHasher(p, p.DataBlockSize),
+		stack:     newStack(p, nil),
+		blockSize: p.DataBlockSize,
+		begun:     make([]byte, 0, 2*p.DataBlockSize),
 	}, nil
 }
 
 // Write takes the next bytes. It never fails.
 func (w *Writer) Write(p []byte) (int, error) {
-	n, size := len(p), cap(w.block)
+	n, two := len(p), cap(w.begun)
 	w.size += int64(n)
-	if len(w.block) > 0 {
-		k := min(size-len(w.block), len(p))
-		w.block, p = append(w.block, p[:k]...), p[k:]
-		if len(w.block) < size {
+	if len(w.begun) > 0 {
+		k := min(two-len(w.begun), len(p))
+		w.begun, p = append(w.begun, p[:k]...), p[k:]
+		if len(w.begun) < two {
 			return n, nil
 		}
-		w.add(w.block)
-		w.block = w.block[:0]
+		w.add(w.begun)
+		w.begun = w.begun[:0]
 	}
-	for ; len(p) >= size; p = p[size:] {
-		w.add(p[:size])
+	even := len(p) / two * two
+	for piece := range slices.Chunk(p[:even], pieceSize) { // whole blocks, whatever their size
+		w.add(piece)
 	}
-	w.block = append(w.block, p...)
+	w.begun = append(w.begun, p[even:]...)
 	return n, nil
 }
 
-func (w *Writer) add(block []byte) {
-	w.sum = w.hasher.sumSparse(w.sum[:0], block)
-	_ = w.stack.add(0, w.sum) // fails only if a visit does, and there is none
+// add takes whole blocks.
+func (w *Writer) add(blocks []byte) {
+	w.sums = w.hasher.sums(w.sums[:0], blocks)
+	for sum := range slices.Chunk(w.sums, w.stack.digest) {
+		_ = w.stack.add(0, sum) // fails only if a visit does, and there is none
+	}
 }
 
 // Reset forgets what was written, for other data with the same parameters.
 func (w *Writer) Reset() {
-	w.block = w.block[:0]
+	w.begun = w.begun[:0]
 	w.size = 0
 	w.stack.reset()
 }
@@ -64,12 +70,11 @@ func (w *Writer) Reset() {
 // and the number of bytes that were written; the root is nil if there were none.
 // Nothing may be written after it, but after Reset.
 func (w *Writer) Root() (root []byte, size int64) {
-	if len(w.block) > 0 {
-		block := w.block[:cap(w.block)]
-		clear(block[len(w.block):])
-		w.add(block)
-		w.block = w.block[:0]
-	}
+	end := (len(w.begun) + w.blockSize - 1) / w.blockSize * w.blockSize
+	last := w.begun[:end]
+	clear(last[len(w.begun):])
+	w.add(last)
+	w.begun = w.begun[:0]
 	root, _ = w.stack.root() // as in add
 	return slices.Clone(root), w.size
 }
