@@ -58,22 +58,12 @@ func (a *app) runDMSign(cmd *cobra.Command, args []string, rootFile string, f si
 // signDetached signs content and writes the message; done is told who signed if
 // it went to a file.
 func (a *app) signDetached(cmd *cobra.Command, content []byte, out string, f signFlags, done func(signer string) error) error {
-	hash, ok := hashes[f.hash]
-	switch {
-	case f.key == "" || f.cert == "":
-		return usage(cmd, "--key and --cert are needed")
-	case !ok:
-		return usage(cmd, "--hash %s: not one of sha256, sha384, sha512", f.hash)
-	case out != "-" && (sameFile(out, f.key) || sameFile(out, f.cert)):
-		return usage(cmd, "-o %s: would overwrite what is read", out)
-	}
-	cert, key, err := a.signer(f)
-	if err != nil {
+	if err := f.check(cmd, out); err != nil {
 		return err
 	}
-	message, err := sign.Content(content, cert, key, sign.Options{Hash: hash, Detached: true})
+	message, signer, err := a.detached(content, f)
 	if err != nil {
-		return signHint(err)
+		return err
 	}
 	if out == "-" {
 		return a.emit(message)
@@ -81,5 +71,18 @@ func (a *app) signDetached(cmd *cobra.Command, content []byte, out string, f sig
 	if err := create(out, message); err != nil {
 		return err
 	}
-	return done(cert.Subject.String())
+	return done(signer)
+}
+
+// detached returns a signature of content, and who signed.
+func (a *app) detached(content []byte, f signFlags) (message []byte, signer string, err error) {
+	cert, key, err := a.signer(f)
+	if err != nil {
+		return nil, "", err
+	}
+	message, err = sign.Content(content, cert, key, sign.Options{Hash: hashes[f.hash], Detached: true})
+	if err != nil {
+		return nil, "", signHint(err)
+	}
+	return message, cert.Subject.String(), nil
 }

@@ -19,7 +19,10 @@ const maxInput = 16 << 20
 
 // read returns the content of a file, or of standard input for "-", which is its
 // name in errors, too. One that is larger than maxInput gives EFBIG.
-func (a *app) read(name string) ([]byte, error) {
+func (a *app) read(name string) ([]byte, error) { return a.readUpTo(name, maxInput) }
+
+// readUpTo is read with another limit, in bytes.
+func (a *app) readUpTo(name string, limit int64) ([]byte, error) {
 	r := a.stdin
 	if name != "-" {
 		f, err := os.Open(name)
@@ -29,7 +32,7 @@ func (a *app) read(name string) ([]byte, error) {
 		defer f.Close()
 		r = f
 	}
-	b, err := io.ReadAll(io.LimitReader(r, maxInput+1))
+	b, err := io.ReadAll(io.LimitReader(r, limit+1))
 	var pe *fs.PathError
 	if errors.As(err, &pe) {
 		err = pe.Err
@@ -37,8 +40,8 @@ func (a *app) read(name string) ([]byte, error) {
 	if err != nil {
 		return nil, fmt.Errorf("read %s: %w", name, err)
 	}
-	if len(b) > maxInput {
-		return nil, fmt.Errorf("read %s: %w (more than %d bytes)", name, unix.EFBIG, maxInput)
+	if int64(len(b)) > limit {
+		return nil, fmt.Errorf("read %s: %w (more than %d bytes)", name, unix.EFBIG, limit)
 	}
 	return b, nil
 }

@@ -55,7 +55,7 @@ func (a *app) runFSDigest(cmd *cobra.Command, files []string, f digestFlags) err
 			return err
 		}
 	}
-	return a.report(cmd.Context(), files, nil, p, func(m measured) error {
+	return a.report(cmd.Context(), place{}, files, nil, p, func(m measured) error {
 		text := m.digest.String()
 		switch {
 		case f.builtin:

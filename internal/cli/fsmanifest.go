@@ -1,101 +1,198 @@
 package cli
 
 import (
-	"bufio"
 	"bytes"
-	"encoding/json"
-	"errors"
 	"fmt"
-	"io"
 	"io/fs"
+	"os"
+	"path/filepath"
+	"slices"
+	"strings"
+	"unicode/utf8"
 
 	"github.com/spf13/cobra"
-
-	"github.com/ipe-linux/ipe/digest"
 )
 
-// manifestEntry is one line of a manifest.
-type manifestEntry struct {
-	Path   string `json:"path"`
-	Digest string `json:"digest"`
-	Size   int64  `json:"size"`
-	Mode   string `json:"mode"` // permissions, in octal
+// manifestFlags are those of fsverity manifest.
+type manifestFlags struct {
+	signFlags
+	fsParams
+	root       string
+	executable bool
+}
+
+// writtenManifest is the result of fsverity manifest if it goes to a file.
+type writtenManifest struct {
+	Output    string `json:"output"`
+	Files     int    `json:"files"`
+	Signature string `json:"signature"` // empty if it is not signed
+	Signer    string `json:"signer"`
 }
 
 func (a *app) fsManifest() *cobra.Command {
-	var p fsParams
-	var executable bool
+	var f manifestFlags
 	cmd := &cobra.Command{
 		Use: "manifest FILE...", Short: "List files with their fs-verity digests, as JSON lines", Args: some("at least one FILE or directory"),
 		Long: "Manifest prints one JSON object a line for each file, and for each regular file in a directory:\n" +
-			"path, digest, size and permissions. ipe fsverity rules and verify read it.",
-		Example: "  ipe fsverity manifest --executable /opt/app >app.manifest",
-		RunE: func(cmd *cobra.Command, args []string) error {
-			params, err := p.params(cmd)
-			if err != nil {
-				return err
-			}
-			return a.report(cmd.Context(), args, keeping(executable), params, func(m measured) error {
-				return a.printJSON(manifestEntry{m.path, m.digest.String(), m.size, octal(m.mode)})
-			})
-		},
+			"path, digest, size and permissions. ipe fsverity rules and verify read it.\n\n" +
+			"With --root, paths are those below DIR. With -o, the manifest is written whole or, if a file cannot\n" +
+			"be read, not at all; with --key and --cert it is signed as well, and OUT.p7s is the detached\n" +
+			"signature (PKCS#7) of its bytes. The passphrase of an encrypted key is read as by ipe policy sign.",
+		Example: "  ipe fsverity manifest --executable /opt/app >app.manifest\n" +
+			"  ipe fsverity manifest --root /mnt/image --key signer.key --cert signer.pem -o image.manifest /",
+		RunE: func(cmd *cobra.Command, args []string) error { return a.runFSManifest(cmd, args, f) },
 	}
-	p.flags(cmd)
-	cmd.Flags().BoolVar(&executable, "executable", false, "in directories, only files with an executable bit and ELF files")
+	f.keyFlags(cmd)
+	f.flags(cmd)
+	fl := cmd.Flags()
+	fl.StringVarP(&f.out, "output", "o", "", "where to write (default standard output)")
+	fl.StringVar(&f.root, "root", "", "take paths as those below this `directory`")
+	fl.BoolVar(&f.executable, "executable", false, "in directories, only files with an executable bit and ELF files")
 	return cmd
 }
 
-func octal(m fs.FileMode) string { return fmt.Sprintf("%04o", m.Perm()) }
+func (a *app) runFSManifest(cmd *cobra.Command, files []string, f manifestFlags) error {
+	params, err := f.params(cmd)
+	if err != nil {
+		return err
+	}
+	signing := f.key != "" || f.cert != ""
+	if signing {
+		if f.out == "" || f.out == "-" {
+			return usage(cmd, "a signed manifest needs -o")
+		}
+		if err := f.check(cmd, f.out, f.out+signatureSuffix); err != nil {
+			return err
+		}
+	}
+	in, err := placeAt(f.root)
+	if err != nil {
+		return err
+	}
+	defer in.close()
+	whole := f.out != "" && f.out != "-"
+	m := manifestWriter{seen: map[string]string{}}
+	if whole {
+		m.mind(f.out, f.out+signatureSuffix)
+	}
+	err = a.report(cmd.Context(), in, files, keeping(f.executable), params, func(file measured) error {
+		e, err := m.entry(file)
+		if err != nil || e == nil {
+			return err
+		}
+		if whole {
+			return m.keep(e)
+		}
+		return a.printJSON(e)
+	})
+	switch {
+	case err != nil || !whole:
+		return err
+	case len(m.seen) == 0:
+		return hinted(fmt.Errorf("%s: %w", f.out, errNoFiles), "nothing was written")
+	}
+	return a.writeManifest(&m, signing, f.signFlags)
+}
 
-func keeping(executable bool) keeper {
-	if executable {
-		return executables
+// writeManifest writes the signature, too, if there is to be one.
+func (a *app) writeManifest(m *manifestWriter, signing bool, f signFlags) error {
+	r := writtenManifest{Output: f.out, Files: len(m.seen)}
+	by := ""
+	var message []byte
+	if signing {
+		var err error
+		if message, r.Signer, err = a.detached(m.text.Bytes(), f); err != nil {
+			return err
+		}
+		r.Signature = f.out + signatureSuffix
+		by = fmt.Sprintf(", signed by %s in %s", printable(r.Signer), r.Signature)
+	}
+	if err := create(f.out, m.text.Bytes()); err != nil {
+		return err
+	}
+	if signing {
+		if err := create(r.Signature, message); err != nil {
+			return err
+		}
+	}
+	return a.result(r, "%s: %d files%s\n", r.Output, r.Files, by)
+}
+
+// manifestWriter turns files into entries, each path once.
+type manifestWriter struct {
+	seen    map[string]string // path by key
+	outputs []fs.FileInfo     // what will be replaced, and so cannot be listed
+	text    bytes.Buffer
+}
+
+// mind notes which files will be written.
+func (m *manifestWriter) mind(outputs ...string) {
+	for _, name := range outputs {
+		if st, err := os.Stat(name); err == nil {
+			m.outputs = append(m.outputs, st)
+		}
+	}
+}
+
+// pathError is that of a path that cannot stand in a manifest.
+type pathError struct{ path, reason string }
+
+func (e *pathError) Error() string { return fmt.Sprintf("%q: %s", e.path, e.reason) }
+
+// entry returns nil for a path that has been there.
+func (m *manifestWriter) entry(f measured) (*manifestEntry, error) {
+	path := filepath.Clean(f.path)
+	if err := checkPath(path); err != nil {
+		return nil, err
+	}
+	if slices.ContainsFunc(m.outputs, func(o fs.FileInfo) bool { return os.SameFile(o, f.info) }) {
+		return nil, &pathError{path, "would be overwritten by -o, and cannot be listed"}
+	}
+	key := pathKey(path)
+	if before, ok := m.seen[key]; ok {
+		if before != path {
+			return nil, &pathError{path, "is there as " + before + " as well"}
+		}
+		return nil, nil
+	}
+	m.seen[key] = path
+	return &manifestEntry{path, f.digest.String(), f.size, octal(f.info.Mode())}, nil
+}
+
+func (m *manifestWriter) keep(e *manifestEntry) error {
+	if m.text.Len() > maxManifest {
+		return fmt.Errorf("manifest: more than %d bytes", maxManifest)
+	}
+	return writeJSON(&m.text, e)
+}
+
+// checkPath refuses paths that could lead to another file than they seem to, or
+// that JSON would change.
+func checkPath(path string) error {
+	switch {
+	case path != filepath.Clean(path):
+		return &pathError{path, "not in its shortest form, " + filepath.Clean(path)}
+	case path == ".." || strings.HasPrefix(path, "../"):
+		return &pathError{path, "leads above where it begins (see --root)"}
+	case path == "." || path == "/":
+		return &pathError{path, "names no file"}
+	case !utf8.ValidString(path) || strings.ContainsRune(path, 0):
+		return &pathError{path, "not UTF-8"}
 	}
 	return nil
 }
 
-// maxManifestLine bounds a line; paths have 4096 bytes at most.
-const maxManifestLine = 64 << 10
+// pathKey is the same for paths that are the same below a directory.
+func pathKey(path string) string { return strings.TrimLeft(path, "/") }
 
-// parseManifest reads a manifest strictly: no unknown fields, no line without a
-// digest.
-func parseManifest(r io.Reader, each func(manifestEntry, digest.Digest) error) error {
-	lines := bufio.NewScanner(r)
-	lines.Buffer(nil, maxManifestLine)
-	n := 0
-	for lines.Scan() {
-		n++
-		e, d, err := parseManifestLine(lines.Bytes())
-		if err == nil {
-			err = each(e, d)
-		}
-		if err != nil {
-			return fmt.Errorf("line %d: %w", n, err)
+// octal shows permissions as chmod(1) takes them, with the bits for set-user-ID,
+// set-group-ID and sticky.
+func octal(m fs.FileMode) string {
+	bits := m.Perm()
+	for flag, bit := range map[fs.FileMode]fs.FileMode{fs.ModeSetuid: 0o4000, fs.ModeSetgid: 0o2000, fs.ModeSticky: 0o1000} {
+		if m&flag != 0 {
+			bits |= bit
 		}
 	}
-	if err := lines.Err(); err != nil {
-		return fmt.Errorf("line %d: %w", n+1, err)
-	}
-	return nil
-}
-
-func parseManifestLine(line []byte) (e manifestEntry, d digest.Digest, err error) {
-	dec := json.NewDecoder(bytes.NewReader(line))
-	dec.DisallowUnknownFields()
-	if err := dec.Decode(&e); err != nil {
-		return e, d, err
-	}
-	if _, err := dec.Token(); !errors.Is(err, io.EOF) {
-		return e, d, errors.New("more than one object")
-	}
-	if e.Path == "" || e.Size < 0 {
-		return e, d, errors.New("no path, or a negative size")
-	}
-	if d, err = digest.Parse(e.Digest); err != nil {
-		return e, d, err
-	}
-	if size, ok := digest.AlgorithmSize(d.Algorithm()); !ok || size != d.Size() {
-		return e, d, fmt.Errorf("digest %q: no such algorithm, or of another length", e.Digest)
-	}
-	return e, d, nil
+	return fmt.Sprintf("%04o", uint32(bits))
 }

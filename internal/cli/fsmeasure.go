@@ -7,8 +7,8 @@ import (
 	"fmt"
 	"io"
 	"io/fs"
+	"iter"
 	"os"
-	"path/filepath"
 	"runtime"
 
 	"github.com/ipe-linux/ipe/digest"
@@ -16,13 +16,23 @@ import (
 	"github.com/ipe-linux/ipe/verity/merkle"
 )
 
-// measured is a file with its digest, or with the reason why it has none.
+// measured is a file with its digest, or with the reason why it has none. One of
+// another size than it should have is not read, and has neither.
 type measured struct {
 	path   string
 	size   int64
-	mode   fs.FileMode
+	info   fs.FileInfo
 	digest digest.Digest
 	err    error
+	want   *listed
+}
+
+// measureJob is a file to be measured. With err there is nothing to measure, and
+// that is to be told in its turn.
+type measureJob struct {
+	path string
+	err  error
+	want *listed // what it should be, which says the algorithm, too; or nil
 }
 
 // largeFile is the size from which several processors share a file.
@@ -30,37 +40,33 @@ const largeFile = 8 << 20
 
 // measureTask is a file that is waiting for its turn, and where the result goes.
 type measureTask struct {
-	path string
-	to   chan measured
+	measureJob
+	to chan measured
 }
 
-// measureAll measures files and, in directories, all regular files that keep
-// wants, several at a time. It gives them to each in the order of the arguments,
-// within a directory by name, and returns the first error of each. Symbolic links
-// are followed among the arguments, not in directories.
-func (a *app) measureAll(ctx context.Context, paths []string, keep keeper, p fsverity.Params, each func(measured) error) error {
+// measureAll measures files, several at a time, and gives them to each in the order
+// of the jobs. It returns the first error of each.
+func (a *app) measureAll(ctx context.Context, in place, jobs iter.Seq[measureJob], p fsverity.Params, bar *progress, each func(measured) error) error {
 	ctx, cancel := context.WithCancel(ctx)
 	defer cancel()
 	workers := runtime.GOMAXPROCS(0)
 	todo := make(chan measureTask)
 	order := make(chan chan measured, 8*workers) // this many may wait for a slow one
-	bar := a.progress(0)
-	defer bar.end()
 	for range workers {
 		go func() {
-			m := measurer{params: p, bar: bar}
+			m := measurer{in: in, params: p, bar: bar}
 			for t := range todo {
-				t.to <- m.file(ctx, t.path)
+				t.to <- m.file(ctx, t.measureJob)
 			}
 		}()
 	}
 	go func() {
 		defer close(order)
 		defer close(todo)
-		for _, path := range paths {
-			walkFiles(path, keep, func(path string, err error) bool {
-				return handOut(ctx, measureTask{path, make(chan measured, 1)}, err, order, todo)
-			})
+		for job := range jobs {
+			if !handOut(ctx, measureTask{job, make(chan measured, 1)}, order, todo) {
+				return
+			}
 		}
 	}()
 	for to := range order {
@@ -78,14 +84,14 @@ func (a *app) measureAll(ctx context.Context, paths []string, keep keeper, p fsv
 
 // handOut gives a file to whoever has time, unless there is an error to be told in
 // its place. It returns false when nobody wants more.
-func handOut(ctx context.Context, t measureTask, err error, order chan<- chan measured, todo chan<- measureTask) bool {
+func handOut(ctx context.Context, t measureTask, order chan<- chan measured, todo chan<- measureTask) bool {
 	select {
 	case order <- t.to:
 	case <-ctx.Done():
 		return false
 	}
-	if err != nil {
-		t.to <- measured{path: t.path, err: err}
+	if t.err != nil {
+		t.to <- measured{path: t.path, err: t.err, want: t.want}
 		return true
 	}
 	select {
@@ -96,29 +102,9 @@ func handOut(ctx context.Context, t measureTask, err error, order chan<- chan me
 	}
 }
 
-// walkFiles calls do for a file, or for all regular files in a directory that keep
-// wants, until do returns false.
-func walkFiles(root string, keep keeper, do func(string, error) bool) {
-	st, err := os.Stat(root)
-	if err != nil || !st.IsDir() {
-		do(root, err)
-		return
-	}
-	// With the slash, a symbolic link is followed here, and only here.
-	_ = filepath.WalkDir(root+"/", func(path string, d fs.DirEntry, err error) error {
-		wanted := err == nil && d.Type().IsRegular()
-		if wanted && keep != nil {
-			wanted, err = keep(path, d)
-		}
-		if (wanted || err != nil) && !do(path, err) {
-			return fs.SkipAll
-		}
-		return nil
-	})
-}
-
 // measurer measures files, one after the other.
 type measurer struct {
+	in     place
 	params fsverity.Params
 	bar    *progress
 	buf    []byte // for small files
@@ -130,9 +116,9 @@ type measurer struct {
 const smallFile = 256 << 10
 
 // file measures one file.
-func (w *measurer) file(ctx context.Context, path string) measured {
-	m := measured{path: path}
-	f, err := os.Open(path)
+func (w *measurer) file(ctx context.Context, job measureJob) measured {
+	m := measured{path: job.path, want: job.want}
+	f, err := w.in.open(job.path)
 	if err != nil {
 		m.err = err
 		return m
@@ -144,19 +130,32 @@ func (w *measurer) file(ctx context.Context, path string) measured {
 		return m
 	}
 	if !st.Mode().IsRegular() {
-		m.err = fmt.Errorf("%s: %w", path, errNotRegular)
+		m.err = fmt.Errorf("%s: %w", job.path, errNotRegular)
 		return m
 	}
-	m.size, m.mode = st.Size(), st.Mode()
+	m.size, m.info = st.Size(), st
+	if m.want != nil {
+		if m.want.Size != m.size {
+			return m
+		}
+		w.use(m.want.digest.Algorithm())
+	}
 	if m.size <= smallFile {
 		m.digest, err = w.small(f, int(m.size))
 	} else {
 		m.digest, err = w.large(ctx, f, m.size)
 	}
 	if err != nil {
-		m.err = fmt.Errorf("%s: %w", path, err)
+		m.err = fmt.Errorf("%s: %w", job.path, err)
 	}
 	return m
+}
+
+// use changes the algorithm.
+func (w *measurer) use(alg string) {
+	if w.params.Algorithm != alg {
+		w.params.Algorithm, w.writer = alg, nil
+	}
 }
 
 func (w *measurer) small(f *os.File, size int) (d digest.Digest, err error) {
@@ -187,44 +186,21 @@ func (w *measurer) large(ctx context.Context, f *os.File, size int64) (digest.Di
 
 var errNotRegular = errors.New("not a regular file")
 
-// keeper says whether a file in a directory is wanted; a nil one wants all.
-type keeper func(path string, d fs.DirEntry) (bool, error)
-
-// executables keeps what has an executable bit, or begins as ELF files do:
-// programs, libraries and kernel modules.
-func executables(path string, d fs.DirEntry) (bool, error) {
-	info, err := d.Info()
-	if err != nil || info.Mode()&0o111 != 0 {
-		return err == nil, err
-	}
-	f, err := os.Open(path)
-	if err != nil {
-		return false, err
-	}
-	defer f.Close()
-	var magic [4]byte
-	n, _ := f.ReadAt(magic[:], 0)
-	return string(magic[:n]) == "\x7fELF", nil
-}
-
-// report calls each for files that were measured, and prints an error for the
-// others. In the end it returns errSaid if there was one.
-func (a *app) report(ctx context.Context, paths []string, keep keeper, p fsverity.Params, each func(measured) error) (err error) {
-	out := a.stdout
-	if !isTerminal(out) { // where nobody waits for each line
-		lines := bufio.NewWriter(out)
-		a.stdout = lines
-		defer func() {
-			a.stdout = out
-			if e := lines.Flush(); e != nil && (err == nil || errors.Is(err, errSaid)) {
-				err = fmt.Errorf("write result: %w", e)
-			}
-		}()
-	}
+// report measures files and, in directories, all regular files that keep wants. It
+// calls each for those that were measured, and prints an error for the others. In
+// the end it returns errSaid if there was one.
+func (a *app) report(ctx context.Context, in place, paths []string, keep keeper, p fsverity.Params, each func(measured) error) (err error) {
+	bar := a.progress(0)
+	defer bar.end()
+	defer a.buffer()(&err)
 	failed := false
-	err = a.measureAll(ctx, paths, keep, p, func(m measured) error {
+	err = a.measureAll(ctx, in, in.files(paths, keep), p, bar, func(m measured) error {
 		if m.err == nil {
-			return each(m)
+			m.err = each(m)
+			var refusal *pathError
+			if !errors.As(m.err, &refusal) {
+				return m.err
+			}
 		}
 		failed = true
 		fmt.Fprintf(a.stderr, "ipe: %s %s\n", a.paint(a.stderr, red, "error:"), oneLine(m.err.Error()))
@@ -234,4 +210,21 @@ func (a *app) report(ctx context.Context, paths []string, keep keeper, p fsverit
 		return errSaid
 	}
 	return err
+}
+
+// buffer makes many lines one write where nobody waits for each. What it returns
+// must be called at the end.
+func (a *app) buffer() func(*error) {
+	out := a.stdout
+	if isTerminal(out) {
+		return func(*error) {}
+	}
+	lines := bufio.NewWriter(out)
+	a.stdout = lines
+	return func(err *error) {
+		a.stdout = out
+		if e := lines.Flush(); e != nil && (*err == nil || errors.Is(*err, errSaid)) {
+			*err = fmt.Errorf("write result: %w", e)
+		}
+	}
 }

@@ -2,7 +2,6 @@ package cli
 
 import (
 	"fmt"
-	"os"
 	"strings"
 
 	"github.com/spf13/cobra"
@@ -14,8 +13,9 @@ import (
 // rulesFlags are those of fsverity rules.
 type rulesFlags struct {
 	fsParams
-	op, action, manifest string
-	executable, paths    bool
+	source            manifestSource
+	op, action        string
+	executable, paths bool
 }
 
 // fileRule is the result of fsverity rules, for one file.
@@ -29,15 +29,16 @@ func (a *app) fsRules() *cobra.Command {
 	cmd := &cobra.Command{
 		Use: "rules [--manifest MANIFEST | FILE...]", Short: "Print policy rules that name files by their fs-verity digests",
 		Long: "Rules prints one rule a digest, for files, for all regular files in directories, or for those of a\n" +
-			"manifest, to be put into a policy text. The same content twice gives one rule.",
+			"manifest, to be put into a policy text. The same content twice gives one rule. With --trust, the\n" +
+			"manifest must be signed by one of those certificates.",
 		Example: "  ipe fsverity rules --executable /opt/app >>site.pol",
 		RunE:    func(cmd *cobra.Command, args []string) error { return a.runFSRules(cmd, args, f) },
 	}
 	f.flags(cmd)
+	f.source.flags(cmd)
 	fl := cmd.Flags()
 	fl.StringVar(&f.op, "op", "EXECUTE", "operation: "+strings.Join(opNames(), ", "))
 	fl.StringVar(&f.action, "action", "ALLOW", "ALLOW or DENY")
-	fl.StringVar(&f.manifest, "manifest", "", "take digests from this `file` that ipe fsverity manifest wrote, - for standard input")
 	fl.BoolVar(&f.executable, "executable", false, "in directories, only files with an executable bit and ELF files")
 	fl.BoolVar(&f.paths, "paths", false, "name the file in a comment before its rule")
 	choices(cmd, "op", opNames()...)
@@ -46,8 +47,11 @@ func (a *app) fsRules() *cobra.Command {
 }
 
 func (a *app) runFSRules(cmd *cobra.Command, args []string, f rulesFlags) error {
-	if (f.manifest == "") == (len(args) == 0) {
+	if (f.source.file == "") == (len(args) == 0) {
 		return usage(cmd, "%s wants FILE or --manifest", cmd.CommandPath())
+	}
+	if err := f.source.check(cmd); err != nil {
+		return err
 	}
 	// The policy's own parser says whether operation and action exist.
 	if _, err := policy.Parse([]byte(ruleProbe + f.rule(digest.New("sha256", make([]byte, 32))))); err != nil {
@@ -69,22 +73,11 @@ func (a *app) runFSRules(cmd *cobra.Command, args []string, f rulesFlags) error 
 		}
 		return a.result(fileRule{path, f.rule(d)}, "%s%s\n", comment, f.rule(d))
 	}
-	if f.manifest == "" {
-		return a.report(cmd.Context(), args, keeping(f.executable), p, func(m measured) error { return put(m.path, m.digest) })
+	if f.source.file == "" {
+		return a.report(cmd.Context(), place{}, args, keeping(f.executable), p, func(m measured) error { return put(m.path, m.digest) })
 	}
-	in := a.stdin
-	if f.manifest != "-" {
-		file, err := os.Open(f.manifest)
-		if err != nil {
-			return err
-		}
-		defer file.Close()
-		in = file
-	}
-	if err := parseManifest(in, func(e manifestEntry, d digest.Digest) error { return put(e.Path, d) }); err != nil {
-		return fmt.Errorf("%s: %w", f.manifest, err)
-	}
-	return nil
+	_, err = a.readManifest(f.source, func(e listed) error { return put(e.Path, e.digest) })
+	return err
 }
 
 // ruleProbe makes a policy of one rule.

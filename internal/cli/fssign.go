@@ -43,7 +43,7 @@ func (a *app) runFSSign(cmd *cobra.Command, file string, p fsParams, f signFlags
 	if out != "-" && sameFile(out, file) {
 		return usage(cmd, "-o %s: would overwrite what is read", out)
 	}
-	m := (&measurer{params: params, bar: a.progress(0)}).file(cmd.Context(), file)
+	m := (&measurer{params: params, bar: a.progress(0)}).file(cmd.Context(), measureJob{path: file})
 	if m.err != nil {
 		return m.err
 	}

@@ -8,49 +8,92 @@ import (
 	"github.com/ipe-linux/ipe/digest"
 )
 
-// fileVerdict is the result of fsverity verify.
+// fileVerdict is the result of fsverity verify --digest.
 type fileVerdict struct {
 	File   string `json:"file"`
 	Valid  bool   `json:"valid"`
 	Digest string `json:"digest"`
 }
 
+// verifyManifestFlags are those of fsverity verify.
+type verifyManifestFlags struct {
+	fsParams
+	source                         manifestSource
+	digest, root                   string
+	strict, executable, ignoreMode bool
+}
+
 func (a *app) fsVerify() *cobra.Command {
-	var p fsParams
-	var want string
+	var f verifyManifestFlags
 	cmd := &cobra.Command{
-		Use: "verify --digest ALG:HEX FILE", Short: "Say whether a file has a certain fs-verity digest", Args: exactly(1, "one FILE"),
-		Example: "  ipe fsverity verify --digest sha256:… /opt/app/bin/server",
-		RunE: func(cmd *cobra.Command, args []string) error {
-			if want == "" {
-				return usage(cmd, "--digest is needed")
-			}
-			d, err := digest.Parse(want)
-			if err != nil {
-				return usage(cmd, "--digest: %w", err)
-			}
-			// The algorithm is the digest's.
-			p.alg = d.Algorithm()
-			params, err := p.params(cmd)
-			if err != nil {
-				return err
-			}
-			m := (&measurer{params: params, bar: a.progress(0)}).file(cmd.Context(), args[0])
-			if m.err != nil {
-				return m.err
-			}
-			r := fileVerdict{File: args[0], Valid: m.digest.Equal(d), Digest: m.digest.String()}
-			if !r.Valid {
-				if err := a.result(r, ""); err != nil {
-					return err
-				}
-				return fmt.Errorf("%s: digest is %v", args[0], m.digest)
-			}
-			return a.result(r, "%s: ok\n", args[0])
-		},
+		Use: "verify --digest ALG:HEX FILE | --manifest MANIFEST [--trust CERT] [--root DIR] [--strict [DIR...]]", Short: "Compare files with a digest or a manifest",
+		Long: "Verify says whether a file has a certain fs-verity digest, or whether the files that a manifest names\n" +
+			"are what it says: there, and of that size, digest and permissions.\n\n" +
+			"With --trust the manifest must be signed by one of those certificates (MANIFEST.p7s), which is found\n" +
+			"out before it is read. With --root, all its paths are below DIR, and no symbolic link leads out of\n" +
+			"it. With --strict, regular files that the manifest does not name are an error, in the DIRs given or\n" +
+			"in all of --root; --executable looks only for programs, as in ipe fsverity manifest.",
+		Example: "  ipe fsverity verify --digest sha256:… /opt/app/bin/server\n" +
+			"  ipe fsverity verify --manifest image.manifest --trust signer.pem --root /mnt/image --strict",
+		RunE: func(cmd *cobra.Command, args []string) error { return a.runFSVerify(cmd, args, f) },
 	}
-	p.flags(cmd)
-	cmd.Flags().Lookup("hash-alg").Hidden = true
-	cmd.Flags().StringVar(&want, "digest", "", "the digest that it should have, `ALG:HEX`")
+	f.flags(cmd)
+	f.source.flags(cmd)
+	fl := cmd.Flags()
+	fl.Lookup("hash-alg").Hidden = true
+	fl.StringVar(&f.digest, "digest", "", "the digest that it should have, `ALG:HEX`")
+	fl.StringVar(&f.root, "root", "", "take the manifest's paths as those below this `directory`")
+	fl.BoolVar(&f.strict, "strict", false, "nothing but what the manifest names may be there")
+	fl.BoolVar(&f.executable, "executable", false, "with --strict, only files with an executable bit and ELF files count")
+	fl.BoolVar(&f.ignoreMode, "ignore-mode", false, "permissions may differ")
 	return cmd
+}
+
+func (a *app) runFSVerify(cmd *cobra.Command, args []string, f verifyManifestFlags) error {
+	if err := f.source.check(cmd); err != nil {
+		return err
+	}
+	switch {
+	case (f.digest == "") == (f.source.file == ""):
+		return usage(cmd, "--digest or --manifest is needed, and not both")
+	case f.digest != "" && (f.root != "" || f.strict || f.ignoreMode):
+		return usage(cmd, "--root, --strict and --ignore-mode are for --manifest")
+	case f.digest != "":
+		return a.runDigestVerify(cmd, args, f)
+	case f.executable && !f.strict:
+		return usage(cmd, "--executable is for --strict")
+	case len(args) > 0 && !f.strict:
+		return usage(cmd, "with --manifest, directories are for --strict")
+	case len(args) == 0 && f.strict && f.root == "":
+		return usage(cmd, "--strict wants directories, or --root")
+	}
+	return a.runManifestVerify(cmd, args, f)
+}
+
+func (a *app) runDigestVerify(cmd *cobra.Command, args []string, f verifyManifestFlags) error {
+	if err := exactly(1, "one FILE")(cmd, args); err != nil {
+		return err
+	}
+	d, err := digest.Parse(f.digest)
+	if err != nil {
+		return usage(cmd, "--digest: %w", err)
+	}
+	// The algorithm is the digest's.
+	f.alg = d.Algorithm()
+	params, err := f.params(cmd)
+	if err != nil {
+		return err
+	}
+	m := (&measurer{params: params, bar: a.progress(0)}).file(cmd.Context(), measureJob{path: args[0]})
+	if m.err != nil {
+		return m.err
+	}
+	r := fileVerdict{File: args[0], Valid: m.digest.Equal(d), Digest: m.digest.String()}
+	if !r.Valid {
+		if err := a.result(r, ""); err != nil {
+			return err
+		}
+		return fmt.Errorf("%s: digest is %v", args[0], m.digest)
+	}
+	return a.result(r, "%s: ok\n", args[0])
 }

@@ -68,16 +68,30 @@ func (f *signFlags) keyFlags(cmd *cobra.Command) {
 	choices(cmd, "hash", slices.Sorted(maps.Keys(hashes))...)
 }
 
-func (a *app) runSign(cmd *cobra.Command, file string, f signFlags) error {
-	hash, ok := hashes[f.hash]
-	switch {
-	case f.key == "" || f.cert == "":
+// check refuses flags that make no sense, and to write to what is read.
+func (f *signFlags) check(cmd *cobra.Command, outputs ...string) error {
+	if f.key == "" || f.cert == "" {
 		return usage(cmd, "--key and --cert are needed")
-	case !ok:
+	}
+	if _, ok := hashes[f.hash]; !ok {
 		return usage(cmd, "--hash %s: not one of sha256, sha384, sha512", f.hash)
+	}
+	for _, out := range outputs {
+		if out != "-" && (sameFile(out, f.key) || sameFile(out, f.cert)) {
+			return usage(cmd, "-o %s: would overwrite what is read", out)
+		}
+	}
+	return nil
+}
+
+func (a *app) runSign(cmd *cobra.Command, file string, f signFlags) error {
+	if err := f.check(cmd, f.out); err != nil {
+		return err
+	}
+	switch {
 	case file == "-" && f.out == "":
 		return usage(cmd, "signing standard input needs -o")
-	case f.out != "" && (sameFile(f.out, file) || sameFile(f.out, f.key) || sameFile(f.out, f.cert)):
+	case f.out != "" && sameFile(f.out, file):
 		return usage(cmd, "-o %s: would overwrite what is read", f.out)
 	}
 	text, err := a.read(file)
@@ -93,7 +107,7 @@ func (a *app) runSign(cmd *cobra.Command, file string, f signFlags) error {
 		return err
 	}
 	a.warnOfSigner(f.cert, cert, time.Now())
-	envelope, err := sign.Content(text, cert, key, sign.Options{Hash: hash})
+	envelope, err := sign.Content(text, cert, key, sign.Options{Hash: hashes[f.hash]})
 	if err != nil {
 		return signHint(err)
 	}

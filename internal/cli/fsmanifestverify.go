@@ -1,0 +1,198 @@
+package cli
+
+import (
+	"errors"
+	"fmt"
+	"io/fs"
+
+	"github.com/spf13/cobra"
+
+	"github.com/ipe-linux/ipe/verity/fsverity"
+)
+
+// entryVerdict is the result of fsverity verify --manifest, for one file.
+type entryVerdict struct {
+	File  string `json:"file"`
+	Valid bool   `json:"valid"`
+	// Differs says in what: missing, unreadable, size, digest, mode or extra.
+	Differs []string `json:"differs"`
+	Message string   `json:"message"`
+}
+
+func (v *entryVerdict) differs(what, format string, args ...any) {
+	if v.Message != "" {
+		v.Message += "; "
+	}
+	v.Differs = append(v.Differs, what)
+	v.Message += fmt.Sprintf(format, args...)
+}
+
+// tally counts what was found.
+type tally struct{ files, differ, missing, unreadable, extra int }
+
+func (t tally) ok() bool { return t.differ+t.missing+t.unreadable+t.extra == 0 }
+
+func (t tally) String() string {
+	s := fmt.Sprintf("%d files", t.files)
+	for _, part := range []struct {
+		n    int
+		what string
+	}{{t.differ, "differ"}, {t.missing, "missing"}, {t.unreadable, "cannot be read"}, {t.extra, "extra"}} {
+		if part.n > 0 {
+			s += fmt.Sprintf(", %d %s", part.n, part.what)
+		}
+	}
+	return s
+}
+
+// runManifestVerify compares files with a manifest; dirs are searched for files
+// that it does not name.
+func (a *app) runManifestVerify(cmd *cobra.Command, dirs []string, f verifyManifestFlags) (err error) {
+	params, err := f.params(cmd)
+	if err != nil {
+		return err
+	}
+	in, err := placeAt(f.root)
+	if err != nil {
+		return err
+	}
+	defer in.close()
+	var want []listed
+	total := int64(0)
+	signer, err := a.readManifest(f.source, func(e listed) error {
+		if err := measurable(e, params); err != nil {
+			return err
+		}
+		want = append(want, e)
+		total += e.Size
+		return nil
+	})
+	if err != nil {
+		return err
+	}
+	bar := a.progress(max(total, 0))
+	defer bar.end()
+	defer a.buffer()(&err)
+	t := tally{files: len(want)}
+	err = a.measureAll(cmd.Context(), in, wanted(want), params, bar, func(m measured) error { return a.judge(m, f, &t) })
+	if err == nil {
+		err = a.findExtra(in, dirs, want, f, &t)
+	}
+	if err != nil {
+		return err
+	}
+	bar.end()
+	return a.sumUp(f, t, signer)
+}
+
+// measurable refuses a digest that the parameters given do not go with.
+func measurable(e listed, p fsverity.Params) error {
+	p.Algorithm = e.digest.Algorithm()
+	_, err := fsverity.NewWriter(p)
+	return err
+}
+
+func wanted(want []listed) func(func(measureJob) bool) {
+	return func(yield func(measureJob) bool) {
+		for i := range want {
+			if !yield(measureJob{path: want[i].Path, want: &want[i]}) {
+				return
+			}
+		}
+	}
+}
+
+// judge compares one file.
+func (a *app) judge(m measured, f verifyManifestFlags, t *tally) error {
+	v := entryVerdict{File: m.path, Differs: []string{}}
+	switch {
+	case errors.Is(m.err, fs.ErrNotExist):
+		t.missing++
+		v.differs("missing", "missing")
+	case m.err != nil:
+		t.unreadable++
+		v.differs("unreadable", "%s", oneLine(m.err.Error()))
+	default:
+		if v.compare(m, f.ignoreMode); len(v.Differs) > 0 {
+			t.differ++
+		}
+	}
+	return a.entry(v)
+}
+
+// compare notes in what a file differs.
+func (v *entryVerdict) compare(m measured, ignoreMode bool) {
+	switch {
+	case m.size != m.want.Size:
+		v.differs("size", "size is %d, not %d", m.size, m.want.Size)
+	case !m.digest.Equal(m.want.digest):
+		v.differs("digest", "digest is %v, not %v", m.digest, m.want.digest)
+	}
+	if mode := octal(m.info.Mode()); mode != m.want.Mode && !ignoreMode {
+		v.differs("mode", "mode is %s, not %s", mode, m.want.Mode)
+	}
+}
+
+// entry prints what is not as it should be; as JSON, everything.
+func (a *app) entry(v entryVerdict) error {
+	v.Valid = len(v.Differs) == 0
+	if v.Valid && !a.json {
+		return nil
+	}
+	return a.result(v, "%s: %s\n", printable(v.File), printable(v.Message))
+}
+
+// findExtra looks for files that the manifest does not name.
+func (a *app) findExtra(in place, dirs []string, want []listed, f verifyManifestFlags, t *tally) error {
+	if !f.strict {
+		return nil
+	}
+	named := make(map[string]bool, len(want))
+	for _, e := range want {
+		named[in.key(e.Path)] = true
+	}
+	if len(dirs) == 0 {
+		dirs = []string{"/"} // of --root
+	}
+	for job := range in.files(dirs, keeping(f.executable)) {
+		v := entryVerdict{File: job.path}
+		switch {
+		case job.err != nil:
+			t.unreadable++
+			v.differs("unreadable", "%s", oneLine(job.err.Error()))
+		case !named[in.key(job.path)]:
+			t.extra++
+			v.differs("extra", "not in the manifest")
+		default:
+			continue
+		}
+		if err := a.entry(v); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// sumUp prints the last line.
+func (a *app) sumUp(f verifyManifestFlags, t tally, signer string) error {
+	if a.json {
+		if !t.ok() {
+			return errSaid
+		}
+		return nil
+	}
+	verdict, by := "", "; its signature was not looked at (--trust)"
+	if t.ok() {
+		verdict = "ok: "
+	}
+	if signer != "" {
+		by = ", signed by " + printable(signer)
+	}
+	if err := a.result(nil, "%s: %s%v%s\n", f.source.file, verdict, t, by); err != nil {
+		return err
+	}
+	if !t.ok() {
+		return errSaid
+	}
+	return nil
+}
