@@ -55,24 +55,28 @@ func (a *app) runFSDigest(cmd *cobra.Command, files []string, f digestFlags) err
 			return err
 		}
 	}
-	return a.report(cmd.Context(), place{}, files, nil, p, func(m measured) error {
-		text := m.digest.String()
-		switch {
-		case f.builtin:
-			b, err := fsverity.FormattedDigest(m.digest)
-			if err != nil {
-				return err
-			}
-			text = hex.EncodeToString(b)
-		case f.compact:
-			text = hex.EncodeToString(m.digest.Bytes())
+	return a.report(cmd.Context(), place{}, files, nil, p, func(m measured) error { return a.printDigest(m, f) })
+}
+
+func (a *app) printDigest(m measured, f digestFlags) error {
+	text := m.digest.String()
+	if a.json {
+		return a.printJSON(fileDigest{File: m.path, Digest: text, Size: m.size})
+	}
+	switch {
+	case f.builtin:
+		b, err := fsverity.FormattedDigest(m.digest)
+		if err != nil {
+			return err
 		}
-		r := fileDigest{File: m.path, Digest: m.digest.String(), Size: m.size}
-		if f.compact {
-			return a.result(r, "%s\n", text)
-		}
-		return a.result(r, "%s %s\n", text, m.path)
-	})
+		text = hex.EncodeToString(b)
+	case f.compact:
+		text = hex.EncodeToString(m.digest.Bytes())
+	}
+	if !f.compact {
+		text += " " + m.path
+	}
+	return a.result(nil, "%s\n", text)
 }
 
 // writeMetadata writes tree and descriptor of a file.

@@ -4,7 +4,6 @@ import (
 	"bytes"
 	"fmt"
 	"io/fs"
-	"os"
 	"path/filepath"
 	"slices"
 	"strings"
@@ -121,15 +120,15 @@ func (a *app) writeManifest(m *manifestWriter, signing bool, f signFlags) error 
 // manifestWriter turns files into entries, each path once.
 type manifestWriter struct {
 	seen    map[string]string // path by key
-	outputs []fs.FileInfo     // what will be replaced, and so cannot be listed
+	outputs []fileID          // what will be replaced, and so cannot be listed
 	text    bytes.Buffer
 }
 
 // mind notes which files will be written.
 func (m *manifestWriter) mind(outputs ...string) {
 	for _, name := range outputs {
-		if st, err := os.Stat(name); err == nil {
-			m.outputs = append(m.outputs, st)
+		if id, err := identify(name); err == nil {
+			m.outputs = append(m.outputs, id)
 		}
 	}
 }
@@ -145,7 +144,7 @@ func (m *manifestWriter) entry(f measured) (*manifestEntry, error) {
 	if err := checkPath(path); err != nil {
 		return nil, err
 	}
-	if slices.ContainsFunc(m.outputs, func(o fs.FileInfo) bool { return os.SameFile(o, f.info) }) {
+	if slices.Contains(m.outputs, f.id) {
 		return nil, &pathError{path, "would be overwritten by -o, and cannot be listed"}
 	}
 	key := pathKey(path)
@@ -156,7 +155,7 @@ func (m *manifestWriter) entry(f measured) (*manifestEntry, error) {
 		return nil, nil
 	}
 	m.seen[key] = path
-	return &manifestEntry{path, f.digest.String(), f.size, octal(f.info.Mode())}, nil
+	return &manifestEntry{path, f.digest.String(), f.size, octal(f.mode)}, nil
 }
 
 func (m *manifestWriter) keep(e *manifestEntry) error {

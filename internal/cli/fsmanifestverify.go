@@ -128,7 +128,7 @@ func (v *entryVerdict) compare(m measured, ignoreMode bool) {
 	case !m.digest.Equal(m.want.digest):
 		v.differs("digest", "digest is %v, not %v", m.digest, m.want.digest)
 	}
-	if mode := octal(m.info.Mode()); mode != m.want.Mode && !ignoreMode {
+	if mode := octal(m.mode); mode != m.want.Mode && !ignoreMode {
 		v.differs("mode", "mode is %s, not %s", mode, m.want.Mode)
 	}
 }

@@ -8,8 +8,6 @@ import (
 	"io"
 	"io/fs"
 	"iter"
-	"os"
-	"runtime"
 
 	"github.com/ipe-linux/ipe/digest"
 	"github.com/ipe-linux/ipe/verity/fsverity"
@@ -21,7 +19,8 @@ import (
 type measured struct {
 	path   string
 	size   int64
-	info   fs.FileInfo
+	mode   fs.FileMode
+	id     fileID
 	digest digest.Digest
 	err    error
 	want   *listed
@@ -38,68 +37,18 @@ type measureJob struct {
 // largeFile is the size from which several processors share a file.
 const largeFile = 8 << 20
 
-// measureTask is a file that is waiting for its turn, and where the result goes.
-type measureTask struct {
-	measureJob
-	to chan measured
-}
-
 // measureAll measures files, several at a time, and gives them to each in the order
 // of the jobs. It returns the first error of each.
 func (a *app) measureAll(ctx context.Context, in place, jobs iter.Seq[measureJob], p fsverity.Params, bar *progress, each func(measured) error) error {
-	ctx, cancel := context.WithCancel(ctx)
-	defer cancel()
-	workers := runtime.GOMAXPROCS(0)
-	todo := make(chan measureTask)
-	order := make(chan chan measured, 8*workers) // this many may wait for a slow one
-	for range workers {
-		go func() {
-			m := measurer{in: in, params: p, bar: bar}
-			for t := range todo {
-				t.to <- m.file(ctx, t.measureJob)
+	return inOrder(ctx, jobs, func() func(measureJob) measured {
+		m := measurer{in: in, params: p, bar: bar}
+		return func(job measureJob) measured {
+			if job.err != nil {
+				return measured{path: job.path, err: job.err, want: job.want}
 			}
-		}()
-	}
-	go func() {
-		defer close(order)
-		defer close(todo)
-		for job := range jobs {
-			if !handOut(ctx, measureTask{job, make(chan measured, 1)}, order, todo) {
-				return
-			}
+			return m.file(ctx, job)
 		}
-	}()
-	for to := range order {
-		select {
-		case m := <-to:
-			if err := each(m); err != nil {
-				return err
-			}
-		case <-ctx.Done():
-			return ctx.Err()
-		}
-	}
-	return ctx.Err()
-}
-
-// handOut gives a file to whoever has time, unless there is an error to be told in
-// its place. It returns false when nobody wants more.
-func handOut(ctx context.Context, t measureTask, order chan<- chan measured, todo chan<- measureTask) bool {
-	select {
-	case order <- t.to:
-	case <-ctx.Done():
-		return false
-	}
-	if t.err != nil {
-		t.to <- measured{path: t.path, err: t.err, want: t.want}
-		return true
-	}
-	select {
-	case todo <- t:
-		return true
-	case <-ctx.Done():
-		return false
-	}
+	}, each)
 }
 
 // measurer measures files, one after the other.
@@ -118,22 +67,20 @@ const smallFile = 256 << 10
 // file measures one file.
 func (w *measurer) file(ctx context.Context, job measureJob) measured {
 	m := measured{path: job.path, want: job.want}
-	f, err := w.in.open(job.path)
+	f, err := w.in.handle(job.path)
 	if err != nil {
 		m.err = err
 		return m
 	}
-	defer f.Close()
-	st, err := f.Stat()
-	if err != nil {
-		m.err = err
+	defer f.close()
+	if m.size, m.mode, m.id, err = f.stat(); err != nil {
+		m.err = fmt.Errorf("stat %s: %w", job.path, err)
 		return m
 	}
-	if !st.Mode().IsRegular() {
+	if !m.mode.IsRegular() {
 		m.err = fmt.Errorf("%s: %w", job.path, errNotRegular)
 		return m
 	}
-	m.size, m.info = st.Size(), st
 	if m.want != nil {
 		if m.want.Size != m.size {
 			return m
@@ -158,14 +105,17 @@ func (w *measurer) use(alg string) {
 	}
 }
 
-func (w *measurer) small(f *os.File, size int) (d digest.Digest, err error) {
+func (w *measurer) small(f handle, size int) (d digest.Digest, err error) {
 	if w.writer == nil {
 		w.buf = make([]byte, smallFile)
 		if w.writer, err = fsverity.NewWriter(w.params); err != nil {
 			return d, err
 		}
 	}
-	if n, err := io.ReadFull(f, w.buf[:size]); n < size {
+	if n, err := f.ReadAt(w.buf[:size], 0); n < size {
+		if errors.Is(err, io.EOF) {
+			err = io.ErrUnexpectedEOF
+		}
 		return d, fmt.Errorf("read %d bytes of %d: %w", n, size, err)
 	}
 	w.writer.Reset()
@@ -176,7 +126,7 @@ func (w *measurer) small(f *os.File, size int) (d digest.Digest, err error) {
 	return w.writer.FileDigest()
 }
 
-func (w *measurer) large(ctx context.Context, f *os.File, size int64) (digest.Digest, error) {
+func (w *measurer) large(ctx context.Context, f handle, size int64) (digest.Digest, error) {
 	opts := merkle.Options{Workers: 1, Progress: w.bar.upTo()}
 	if size >= largeFile {
 		opts.Workers = 0

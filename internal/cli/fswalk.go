@@ -42,13 +42,15 @@ func (p place) key(path string) string {
 	return filepath.Clean(path)
 }
 
-// open opens a file for reading and does not wait for the writer of a pipe.
+// openFlags are for reading, without waiting for the writer of a pipe.
+const openFlags = unix.O_RDONLY | unix.O_NONBLOCK
+
+// open opens a file for reading.
 func (p place) open(path string) (*os.File, error) {
-	const flags = os.O_RDONLY | unix.O_NONBLOCK
 	if p.below == nil {
-		return os.OpenFile(path, flags, 0)
+		return os.OpenFile(path, openFlags, 0)
 	}
-	return p.below.OpenFile(p.inside(path), flags, 0)
+	return p.below.OpenFile(p.inside(path), openFlags, 0)
 }
 
 func (p place) stat(path string) (fs.FileInfo, error) {

@@ -30,8 +30,13 @@ func (p *progress) add(n int64) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	p.done += n
-	if now := time.Now(); now.Sub(p.last) >= progressPause && isTerminal(p.a.stderr) {
-		p.last, p.shown = now, true
+	now := time.Now()
+	if now.Sub(p.last) < progressPause {
+		return
+	}
+	p.last = now
+	if isTerminal(p.a.stderr) {
+		p.shown = true
 		fmt.Fprintf(p.a.stderr, "\r\x1b[K%s", p.line())
 	}
 }

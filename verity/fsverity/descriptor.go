@@ -2,6 +2,8 @@ package fsverity
 
 import (
 	"bytes"
+	"crypto/sha256"
+	"crypto/sha512"
 	"encoding/binary"
 	"errors"
 	"fmt"
@@ -10,7 +12,6 @@ import (
 	"slices"
 
 	"github.com/ipe-linux/ipe/digest"
-	"github.com/ipe-linux/ipe/verity/merkle"
 )
 
 // DescriptorSize is the length of a descriptor in bytes.
@@ -76,11 +77,18 @@ func (d Descriptor) check() error {
 
 // MarshalBinary returns the 256 bytes. Errors wrap ErrParams.
 func (d Descriptor) MarshalBinary() ([]byte, error) {
+	b, err := d.marshal()
+	if err != nil {
+		return nil, err
+	}
+	return b[:], nil
+}
+
+func (d Descriptor) marshal() (b [DescriptorSize]byte, err error) {
 	if err := d.check(); err != nil {
-		return nil, fmt.Errorf("write descriptor: %w", err)
+		return b, fmt.Errorf("write descriptor: %w", err)
 	}
 	number, _ := algorithmNumber(d.Algorithm)
-	b := make([]byte, DescriptorSize)
 	b[atVersion] = descriptorVersion
 	b[atAlgorithm] = number
 	b[atLogBlock] = uint8(bits.TrailingZeros(uint(d.BlockSize)))
@@ -146,14 +154,14 @@ func zero(b []byte) bool { return len(bytes.Trim(b, "\x00")) == 0 }
 // FileDigest returns the digest of the file that the descriptor describes. Errors
 // wrap ErrParams.
 func (d Descriptor) FileDigest() (digest.Digest, error) {
-	b, err := d.MarshalBinary()
+	b, err := d.marshal()
 	if err != nil {
 		return digest.Digest{}, err
 	}
-	h, err := merkle.NewHash(d.Algorithm)
-	if err != nil {
-		return digest.Digest{}, err
+	if d.Algorithm == "sha512" {
+		sum := sha512.Sum512(b[:])
+		return digest.New(d.Algorithm, sum[:]), nil
 	}
-	h.Write(b)
-	return digest.New(d.Algorithm, h.Sum(nil)), nil
+	sum := sha256.Sum256(b[:])
+	return digest.New(d.Algorithm, sum[:]), nil
 }

@@ -11,8 +11,8 @@
 //
 // Building and verifying use all processors, hash two blocks of SHA-256 at once
 // where that helps, keep less than 16 MiB in memory whatever the size, stop when
-// their context ends, and hash blocks of zeros once. The package opens no files: it reads from io.ReaderAt or io.Reader and writes to
-// io.WriterAt.
+// their context ends, and hash blocks of zeros once. The package opens no files: it
+// reads from io.ReaderAt or io.Reader and writes to io.WriterAt.
 //
 // All sizes and offsets are in bytes unless they are called blocks. Formats built
 // on this are in the packages dmverity and fsverity beside it.
