@@ -27,6 +27,7 @@ var table = map[string]row{
 	"internal/kernelabi":              {0, "", "probes look at the kernel and know nothing of policies"},
 	"internal/archtest":               {0, "", ""},
 	"verity/merkle/internal/sha256x2": {0, "", "it knows bytes, not blocks"},
+	"internal/pkcs11uri":              {0, "", "it reads a line of text; what it names is for others"},
 	"internal/testvm/wire":            {0, "", "the guest's init is small: it shares nothing but this with the host"},
 
 	"policy":            {1, "digest", ""},
