@@ -9,7 +9,11 @@ TOOL      = $(GO) tool -modfile=tools/go.mod
 
 # The version is what Go takes from git, if there is one: see "build/ipe version".
 VCS       = $(if $(shell git rev-parse --verify --quiet HEAD 2>/dev/null),true,false)
-GOBUILD   = CGO_ENABLED=0 $(GO) build -trimpath -buildvcs=$(VCS) -ldflags "-s -w -buildid="
+BUILDFLAGS = -trimpath -buildvcs=$(VCS) -ldflags "-s -w -buildid="
+GOBUILD   = CGO_ENABLED=0 $(GO) build $(BUILDFLAGS)
+
+# 1 if there is a C compiler, and nobody has set it to 0.
+CGO       = $(shell $(GO) env CGO_ENABLED)
 
 # Where shells look for completions.
 COMPLETE_BASH = $(PREFIX)/share/bash-completion/completions
@@ -23,11 +27,14 @@ GOTEST    = $(TOOL) gotestsum --format pkgname --hide-summary skipped -- -race -
 
 .NOTPARALLEL:
 .DEFAULT_GOAL := build
-.PHONY: build setup demo conformance test vet lint generate check-generated fuzz bench install clean help
+.PHONY: build pkcs11 setup demo conformance test vet lint generate check-generated fuzz bench install clean help
 
-build: ## static programs in build/ (the default)
+build: $(if $(filter 1,$(CGO)),pkcs11) ## static programs in build/, and pkcs11 if there is a C compiler (the default)
 	$(GOBUILD) -o build/ipe ./cmd/ipe
 	$(GOBUILD) -o build/iped ./cmd/iped
+
+pkcs11: ## build/ipe-pkcs11, which loads the modules of tokens and so is not static
+	CGO_ENABLED=1 $(GO) build $(BUILDFLAGS) -o build/ipe-pkcs11 ./cmd/ipe-pkcs11
 
 setup: ## install what tests and demonstration need (Debian 12)
 	@scripts/setup
@@ -65,6 +72,7 @@ bench: ## every benchmark
 
 install: build ## programs, manual pages, completions and service below DESTDIR and PREFIX
 	install -D -m 755 build/ipe $(DESTDIR)$(PREFIX)/bin/ipe
+	if [ -e build/ipe-pkcs11 ]; then install -m 755 build/ipe-pkcs11 $(DESTDIR)$(PREFIX)/bin/ipe-pkcs11; fi
 	install -D -m 755 build/iped $(DESTDIR)$(PREFIX)/sbin/iped
 	install -D -m 644 -t $(DESTDIR)$(PREFIX)/share/man/man1 doc/ipe.1
 	install -D -m 644 -t $(DESTDIR)$(PREFIX)/share/man/man5 doc/ipe-policy.5 doc/ipe-control.5 doc/ipe-audit.5
@@ -81,4 +89,4 @@ clean: ## remove build/
 	rm -rf build
 
 help: ## this list
-	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "%-16s %s\n", $$1, $$2 }' Makefile
+	@awk -F ':.*## ' '/^[a-z0-9-]+:.*## / { printf "%-16s %s\n", $$1, $$2 }' Makefile

@@ -5,6 +5,7 @@ import (
 	"flag"
 	"fmt"
 	"log/slog"
+	"maps"
 	"os"
 	"os/signal"
 	"testing"
@@ -20,7 +21,9 @@ import (
 )
 
 func TestMain(m *testing.M) {
-	testscript.Main(m, map[string]func(){"ipe": main, "nokernel": nokernel})
+	commands := map[string]func(){"ipe": main, "nokernel": nokernel}
+	maps.Copy(commands, tokenCommands())
+	testscript.Main(m, commands)
 }
 
 // update rewrites the expectations of scripts: go test ./cmd/ipe -args -update.

@@ -24,7 +24,7 @@ func TestLinks(t *testing.T) {
 	if len(docs) == 0 {
 		t.Fatal("no documents")
 	}
-	command := regexp.MustCompile("(?m)(?:^|`)make ([a-z-]+)")
+	command := regexp.MustCompile("(?m)(?:^|`)make ([a-z0-9-]+)")
 	for _, doc := range docs {
 		text, err := os.ReadFile(doc)
 		if err != nil {

@@ -32,6 +32,7 @@ var table = map[string]row{
 
 	"policy":            {1, "digest", ""},
 	"internal/trust":    {1, "sign", ""},
+	"internal/token":    {1, "internal/pkcs11uri", "what is signed is not its business"},
 	"internal/roothash": {1, "digest", "who may sign is for the caller to say"},
 	"internal/keyring":  {1, "sign internal/kernelabi", "the kernel as a verifier is none of an engine's business, nor control's: cmd/iped joins them"},
 	"verity/merkle":     {1, "digest verity/merkle/internal/sha256x2", "trees know nothing of what is kept in them, nor of policies"},
@@ -39,6 +40,7 @@ var table = map[string]row{
 	"eval":                      {2, "digest policy", "it must not see what enforces, or it could not be its oracle"},
 	"verity/dmverity":           {2, "digest verity/merkle", "it meets policies only in digests"},
 	"verity/fsverity":           {2, "digest verity/merkle", "as dmverity"},
+	"internal/token/signer":     {2, "internal/pkcs11uri internal/token", "it needs cgo, so nothing but its program imports it"},
 	"internal/store":            {2, "digest policy sign internal/atomicfile", ""},
 	"internal/store/storetest":  {2, "internal/atomicfile", ""},
 	"internal/testvm":           {2, "internal/testvm/wire", "the harness must not depend on what it tests"},
@@ -69,10 +71,11 @@ var table = map[string]row{
 	"internal/auditsink":  {5, "audit internal/control", "it takes what control records, to any place"},
 	"internal/controlrpc": {5, "policy eval sign audit internal/control internal/engine", "sign for the hints of refusals, engine for the mode that travels"},
 	"internal/controlfs":  {5, "audit internal/control", "files and numbers; what they do is control's"},
-	"internal/cli": {7, "digest policy eval sign audit internal/atomicfile internal/control internal/controlrpc internal/engine internal/kernelabi internal/ruletab internal/trust verity/dmverity verity/fsverity verity/merkle",
+	"internal/cli": {7, "digest policy eval sign audit internal/atomicfile internal/control internal/controlrpc internal/engine internal/kernelabi internal/pkcs11uri internal/ruletab internal/token internal/trust verity/dmverity verity/fsverity verity/merkle",
 		"control and engine for the values that controlrpc carries; it never makes one"},
-	"cmd/ipe":  {8, "internal/cli", "flag wiring is internal/cli's; this is the process around it"},
-	"cmd/iped": {8, "sign audit internal/auditsink internal/bootparam internal/control internal/controlfs internal/controlrpc internal/engine internal/engine/bpf internal/engine/securityfs internal/kernelabi internal/keyring internal/policydir internal/roothash internal/store internal/trust", "the one place that names engines"},
+	"cmd/ipe":        {8, "internal/cli", "flag wiring is internal/cli's; this is the process around it"},
+	"cmd/ipe-pkcs11": {3, "internal/token/signer", "as cmd/ipe"},
+	"cmd/iped":       {8, "sign audit internal/auditsink internal/bootparam internal/control internal/controlfs internal/controlrpc internal/engine internal/engine/bpf internal/engine/securityfs internal/kernelabi internal/keyring internal/policydir internal/roothash internal/store internal/trust", "the one place that names engines"},
 }
 
 // maxLevel is the depth of the tree, maxSiblings its width. What gathers for a
@@ -105,6 +108,7 @@ var never = []struct{ from, to, why string }{
 	{"internal/cli", "internal/engine/securityfs", "ipe asks iped"},
 	{"internal/cli", "internal/engine/bpf", "ipe asks iped; it never touches the kernel's hooks itself"},
 	{"cmd/ipe", "internal/engine/bpf", "as cli"},
+	{"cmd/ipe", "internal/token/signer", "a static program loads no module, and a module may crash"},
 }
 
 // checkTable holds every package against its row.

@@ -39,8 +39,8 @@ type app struct {
 }
 
 // Main runs one command line, without the program's name, and returns the exit
-// code. It reads the environment variables NO_COLOR, TERM, IPE_SOCKET and
-// IPE_KEY_PASSPHRASE.
+// code. It reads the environment variables NO_COLOR, TERM, IPE_SOCKET,
+// IPE_KEY_PASSPHRASE, IPE_PIN and PKCS11_MODULE_PATH.
 func Main(args []string, stdin io.Reader, stdout, stderr io.Writer) int {
 	a := &app{stdin: stdin, stdout: stdout, stderr: stderr, getenv: os.Getenv}
 	root := a.root()

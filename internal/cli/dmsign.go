@@ -1,6 +1,8 @@
 package cli
 
 import (
+	"context"
+
 	"github.com/spf13/cobra"
 
 	"github.com/ipe-linux/ipe/sign"
@@ -61,7 +63,7 @@ func (a *app) signDetached(cmd *cobra.Command, content []byte, out string, f sig
 	if err := f.check(cmd, out); err != nil {
 		return err
 	}
-	message, signer, err := a.detached(content, f)
+	message, signer, err := a.detached(cmd.Context(), content, f)
 	if err != nil {
 		return err
 	}
@@ -75,14 +77,15 @@ func (a *app) signDetached(cmd *cobra.Command, content []byte, out string, f sig
 }
 
 // detached returns a signature of content, and who signed.
-func (a *app) detached(content []byte, f signFlags) (message []byte, signer string, err error) {
-	cert, key, err := a.signer(f)
+func (a *app) detached(ctx context.Context, content []byte, f signFlags) (message []byte, signer string, err error) {
+	s, err := a.signer(ctx, f)
 	if err != nil {
 		return nil, "", err
 	}
-	message, err = sign.Content(content, cert, key, sign.Options{Hash: hashes[f.hash], Detached: true})
+	defer s.close()
+	message, err = sign.Content(content, s.cert, s.key, sign.Options{Hash: hashes[f.hash], Detached: true})
 	if err != nil {
 		return nil, "", signHint(err)
 	}
-	return message, cert.Subject.String(), nil
+	return message, s.cert.Subject.String(), nil
 }

@@ -2,6 +2,7 @@ package cli
 
 import (
 	"bytes"
+	"context"
 	"fmt"
 	"io/fs"
 	"path/filepath"
@@ -90,17 +91,17 @@ func (a *app) runFSManifest(cmd *cobra.Command, files []string, f manifestFlags)
 	case len(m.seen) == 0:
 		return hinted(fmt.Errorf("%s: %w", f.out, errNoFiles), "nothing was written")
 	}
-	return a.writeManifest(&m, signing, f.signFlags)
+	return a.writeManifest(cmd.Context(), &m, signing, f.signFlags)
 }
 
 // writeManifest writes the signature, too, if there is to be one.
-func (a *app) writeManifest(m *manifestWriter, signing bool, f signFlags) error {
+func (a *app) writeManifest(ctx context.Context, m *manifestWriter, signing bool, f signFlags) error {
 	r := writtenManifest{Output: f.out, Files: len(m.seen)}
 	by := ""
 	var message []byte
 	if signing {
 		var err error
-		if message, r.Signer, err = a.detached(m.text.Bytes(), f); err != nil {
+		if message, r.Signer, err = a.detached(ctx, m.text.Bytes(), f); err != nil {
 			return err
 		}
 		r.Signature = f.out + signatureSuffix

@@ -2,6 +2,7 @@ package cli
 
 import (
 	"bytes"
+	"context"
 	"crypto"
 	"crypto/rsa"
 	_ "crypto/sha256" // the hashes that --hash names
@@ -15,6 +16,7 @@ import (
 
 	"github.com/spf13/cobra"
 
+	"github.com/ipe-linux/ipe/internal/pkcs11uri"
 	"github.com/ipe-linux/ipe/policy"
 	"github.com/ipe-linux/ipe/sign"
 )
@@ -27,8 +29,8 @@ var hashes = map[string]crypto.Hash{"sha256": crypto.SHA256, "sha384": crypto.SH
 
 // signFlags are those of policy sign.
 type signFlags struct {
-	key, cert, out, hash, passphraseFile string
-	force                                bool
+	key, cert, out, hash, passphraseFile, pinFile string
+	force                                         bool
 }
 
 // signed is the result of policy sign.
@@ -48,9 +50,13 @@ func (a *app) sign() *cobra.Command {
 		Long: "Sign checks the policy text FILE and writes it as a signed message (PKCS#7), by default to\n" +
 			"FILE.p7b. The result loads into iped and into a kernel that has IPE.\n\n" +
 			"The passphrase of an encrypted key is read from --passphrase-file, else from the\n" +
-			"environment variable " + passphraseEnv + ", else asked for if standard input is a terminal.",
-		Example: "  ipe policy sign --key signer.key --cert signer.pem site.pol",
-		RunE:    func(cmd *cobra.Command, args []string) error { return a.runSign(cmd, args[0], f) },
+			"environment variable " + passphraseEnv + ", else asked for if standard input is a terminal.\n\n" +
+			"KEY may be the URI of a key on a PKCS#11 token (RFC 7512). Without --cert, its certificate is read\n" +
+			"from the token, too. The PIN is read from --pin-file, else from pin-source in the URI, else from\n" +
+			pinEnv + ", else asked for like a passphrase.",
+		Example: "  ipe policy sign --key signer.key --cert signer.pem site.pol\n" +
+			"  ipe policy sign --key 'pkcs11:token=site;object=policies?module-path=/usr/lib/softhsm/libsofthsm2.so' site.pol",
+		RunE: func(cmd *cobra.Command, args []string) error { return a.runSign(cmd, args[0], f) },
 	}
 	f.keyFlags(cmd)
 	cmd.Flags().StringVarP(&f.out, "output", "o", "", "where to write, - for standard output (default FILE.p7b)")
@@ -61,17 +67,29 @@ func (a *app) sign() *cobra.Command {
 // keyFlags are those of all commands that sign.
 func (f *signFlags) keyFlags(cmd *cobra.Command) {
 	fl := cmd.Flags()
-	fl.StringVar(&f.key, "key", "", "private key of the signer, PEM")
-	fl.StringVar(&f.cert, "cert", "", "certificate of that key, PEM or DER")
+	fl.StringVar(&f.key, "key", "", "private key of the signer: PEM file, or pkcs11: URI of one on a token")
+	fl.StringVar(&f.cert, "cert", "", "certificate of that key, PEM or DER (default for a token: the one beside the key)")
 	fl.StringVar(&f.hash, "hash", "sha256", "digest: sha256, sha384 or sha512")
 	fl.StringVar(&f.passphraseFile, "passphrase-file", "", "file with the key's passphrase; a final newline does not count")
+	fl.StringVar(&f.pinFile, "pin-file", "", "file with the token's PIN; a final newline does not count")
 	choices(cmd, "hash", slices.Sorted(maps.Keys(hashes))...)
 }
 
 // check refuses flags that make no sense, and to write to what is read.
 func (f *signFlags) check(cmd *cobra.Command, outputs ...string) error {
-	if f.key == "" || f.cert == "" {
+	onToken := pkcs11uri.Is(f.key)
+	switch {
+	case f.key == "" || f.cert == "" && !onToken:
 		return usage(cmd, "--key and --cert are needed")
+	case f.pinFile != "" && !onToken:
+		return usage(cmd, "--pin-file is for a key on a token (pkcs11:)")
+	case f.passphraseFile != "" && onToken:
+		return usage(cmd, "--passphrase-file is for a key in a file; a token has --pin-file")
+	}
+	if onToken {
+		if _, err := f.tokenURI(); err != nil {
+			return usage(cmd, "%w", err)
+		}
 	}
 	if _, ok := hashes[f.hash]; !ok {
 		return usage(cmd, "--hash %s: not one of sha256, sha384, sha512", f.hash)
@@ -102,16 +120,17 @@ func (a *app) runSign(cmd *cobra.Command, file string, f signFlags) error {
 	if err != nil {
 		return err
 	}
-	cert, key, err := a.signer(f)
+	s, err := a.signer(cmd.Context(), f)
 	if err != nil {
 		return err
 	}
-	a.warnOfSigner(f.cert, cert, time.Now())
-	envelope, err := sign.Content(text, cert, key, sign.Options{Hash: hashes[f.hash]})
+	defer s.close()
+	a.warnOfSigner(s.from, s.cert, time.Now())
+	envelope, err := sign.Content(text, s.cert, s.key, sign.Options{Hash: hashes[f.hash]})
 	if err != nil {
 		return signHint(err)
 	}
-	return a.writeSigned(file, f.out, p, cert, envelope)
+	return a.writeSigned(file, f.out, p, s.cert, envelope)
 }
 
 // signable parses the text. What is invalid passes only by force; there is no
@@ -129,24 +148,45 @@ func (a *app) signable(file string, text []byte, force bool) (*policy.Policy, er
 	return nil, hinted(fmt.Errorf("sign %s: not a valid policy", file), "mend it, or sign it as it is with --force")
 }
 
+// signer is who signs.
+type signer struct {
+	cert  *x509.Certificate
+	from  string // where the certificate was
+	key   crypto.Signer
+	close func() // lets a token go
+}
+
 // signer reads certificate and key.
-func (a *app) signer(f signFlags) (*x509.Certificate, crypto.Signer, error) {
-	raw, err := a.read(f.cert)
-	if err != nil {
-		return nil, nil, err
+func (a *app) signer(ctx context.Context, f signFlags) (*signer, error) {
+	if pkcs11uri.Is(f.key) {
+		return a.tokenSigner(ctx, f)
 	}
-	certs, err := sign.ParseCertificates(raw)
+	cert, err := a.certificate(f.cert)
 	if err != nil {
-		return nil, nil, fmt.Errorf("%s: %w", f.cert, err)
+		return nil, err
 	}
-	if raw, err = a.read(f.key); err != nil {
-		return nil, nil, err
+	raw, err := a.read(f.key)
+	if err != nil {
+		return nil, err
 	}
 	key, err := a.privateKey(f, raw)
 	if err != nil {
-		return nil, nil, fmt.Errorf("%s: %w", f.key, err)
+		return nil, fmt.Errorf("%s: %w", f.key, err)
 	}
-	return certs[0], key, nil
+	return &signer{cert, f.cert, key, func() {}}, nil
+}
+
+// certificate reads the first certificate of a file.
+func (a *app) certificate(file string) (*x509.Certificate, error) {
+	raw, err := a.read(file)
+	if err != nil {
+		return nil, err
+	}
+	certs, err := sign.ParseCertificates(raw)
+	if err != nil {
+		return nil, fmt.Errorf("%s: %w", file, err)
+	}
+	return certs[0], nil
 }
 
 // privateKey parses the key, and asks for its passphrase if it needs one that was
@@ -176,6 +216,11 @@ func (a *app) passphrase(file string) ([]byte, error) {
 	if file == "" {
 		return []byte(a.getenv(passphraseEnv)), nil
 	}
+	return a.secretFile(file)
+}
+
+// secretFile reads a passphrase or a PIN.
+func (a *app) secretFile(file string) ([]byte, error) {
 	b, err := a.read(file)
 	return bytes.TrimSuffix(bytes.TrimSuffix(b, []byte("\n")), []byte("\r")), err
 }
