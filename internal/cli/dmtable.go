@@ -58,6 +58,13 @@ func (a *app) dmTable() *cobra.Command {
 	f.paramFlags(cmd)
 	f.placeFlags(cmd)
 	f.fecFlags(cmd)
+	f.optionFlags(cmd)
+	cmd.Flags().StringVar(&f.key, "root-hash-sig-key", "", "description of the key in the user keyring that holds the signature")
+	return cmd
+}
+
+// optionFlags are what the kernel is told beside the volume.
+func (f *tableFlags) optionFlags(cmd *cobra.Command) {
 	fl := cmd.Flags()
 	fl.StringVar(&f.rootFile, "root-hash-file", "", "read the root hash from this `file`")
 	fl.StringVar(&f.onCorruption, "on-corruption", "eio", "what the kernel does about a bad block: eio, ignore, restart or panic")
@@ -65,23 +72,33 @@ func (a *app) dmTable() *cobra.Command {
 	fl.BoolVar(&f.ignoreZero, "ignore-zero-blocks", false, "do not read blocks that should be zero")
 	fl.BoolVar(&f.once, "check-at-most-once", false, "verify a data block at its first read only")
 	fl.BoolVar(&f.tasklet, "use-tasklets", false, "verify in the bottom half")
-	fl.StringVar(&f.key, "root-hash-sig-key", "", "description of the key in the user keyring that holds the signature")
 	choices(cmd, "on-corruption", "eio", "ignore", "restart", "panic")
 	choices(cmd, "on-error", "eio", "restart", "panic")
-	return cmd
+}
+
+// options begins a table.
+func (f *tableFlags) options(cmd *cobra.Command) (t dmverity.Table, err error) {
+	word, ok := corruption[f.onCorruption]
+	if !ok {
+		return t, usage(cmd, "--on-corruption %s: not eio, ignore, restart or panic", f.onCorruption)
+	}
+	onError, ok := map[string]string{"eio": "", "restart": "restart_on_error", "panic": "panic_on_error"}[f.onError]
+	if !ok {
+		return t, usage(cmd, "--on-error %s: not eio, restart or panic", f.onError)
+	}
+	return dmverity.Table{
+		OnCorruption: word, OnIOError: onError, IgnoreZeroBlocks: f.ignoreZero, CheckAtMostOnce: f.once,
+		TryVerifyInTasklet: f.tasklet, SignatureKey: f.key,
+	}, nil
 }
 
 func (a *app) runDMTable(cmd *cobra.Command, args []string, f tableFlags) (err error) {
 	if len(args) < 2 || len(args) > 3 {
 		return usage(cmd, "%s wants DATA, HASH and ROOT-HASH, got %d arguments", cmd.CommandPath(), len(args))
 	}
-	word, ok := corruption[f.onCorruption]
-	if !ok {
-		return usage(cmd, "--on-corruption %s: not eio, ignore, restart or panic", f.onCorruption)
-	}
-	onError, ok := map[string]string{"eio": "", "restart": "restart_on_error", "panic": "panic_on_error"}[f.onError]
-	if !ok {
-		return usage(cmd, "--on-error %s: not eio, restart or panic", f.onError)
+	table, err := f.options(cmd)
+	if err != nil {
+		return err
 	}
 	c := &checked{}
 	defer func() { err = closing(err, c.data, c.hash, c.parity) }()
@@ -92,11 +109,9 @@ func (a *app) runDMTable(cmd *cobra.Command, args []string, f tableFlags) (err e
 	if err != nil {
 		return err
 	}
-	line, err := dmverity.Table{
-		Volume: c.Volume, Root: root, DataDevice: args[0], HashDevice: args[1], FEC: c.fec, FECDevice: f.fecDevice,
-		OnCorruption: word, OnIOError: onError, IgnoreZeroBlocks: f.ignoreZero, CheckAtMostOnce: f.once,
-		TryVerifyInTasklet: f.tasklet, SignatureKey: f.key,
-	}.Line()
+	table.Volume, table.Root, table.FEC = c.Volume, root, c.fec
+	table.DataDevice, table.HashDevice, table.FECDevice = args[0], args[1], f.fecDevice
+	line, err := table.Line()
 	if err != nil {
 		return usage(cmd, "%w", err)
 	}

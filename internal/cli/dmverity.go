@@ -19,10 +19,10 @@ import (
 
 // dmverity is the group of commands about volumes.
 func (a *app) dmverity() *cobra.Command {
-	cmd := a.group("dmverity", "Format, verify and sign dm-verity volumes",
+	cmd := a.group("dmverity", "Format, verify, sign and open dm-verity volumes",
 		"These commands do what veritysetup(8) does with files and block devices, with the same options\n"+
-			"and the same bytes. They need no root but for devices.")
-	cmd.AddCommand(a.dmFormat(), a.dmVerify(), a.dmDump(), a.dmTable(), a.dmSign())
+			"and the same bytes. They need no root but for devices: open, close and status are about these.")
+	cmd.AddCommand(a.dmFormat(), a.dmVerify(), a.dmDump(), a.dmTable(), a.dmSign(), a.dmOpen(), a.dmClose(), a.dmStatus())
 	return cmd
 }
 

@@ -1,0 +1,62 @@
+package cli
+
+import (
+	"fmt"
+	"strings"
+
+	"github.com/spf13/cobra"
+
+	"github.com/ipe-linux/ipe/internal/devmapper"
+)
+
+// closed is the result of dmverity close.
+type closed struct {
+	Name string `json:"name"`
+	// Pending says that it goes when it is not in use any more.
+	Pending bool `json:"pending"`
+}
+
+func (a *app) dmClose() *cobra.Command {
+	var deferred bool
+	cmd := &cobra.Command{
+		Use: "close NAME", Short: "Remove the device of a volume", Args: exactly(1, "NAME"),
+		Long: "Close removes /dev/mapper/NAME, and the loop devices that were made for it. One that is in use is left\n" +
+			"alone, or with --deferred removed as soon as it is not in use any more.",
+		ValidArgsFunction: a.volumeNames,
+		RunE: func(cmd *cobra.Command, args []string) error {
+			name := strings.TrimPrefix(args[0], devmapper.Dir+"/")
+			if err := goodName(cmd, name); err != nil {
+				return err
+			}
+			pending, err := devmapper.Close(name, deferred)
+			if err != nil {
+				return mapperHint(err)
+			}
+			text := ""
+			if pending {
+				text = fmt.Sprintf("%s is in use, and goes when it is not\n", printable(devmapper.Path(name)))
+			}
+			return a.result(closed{name, pending}, "%s", text)
+		},
+	}
+	cmd.Flags().BoolVar(&deferred, "deferred", false, "remove a device that is in use as soon as it is not")
+	return cmd
+}
+
+// volumeNames lets shells complete the name of an open volume.
+func (a *app) volumeNames(_ *cobra.Command, args []string, _ string) ([]string, cobra.ShellCompDirective) {
+	if len(args) > 0 {
+		return nil, cobra.ShellCompDirectiveNoFileComp
+	}
+	all, err := devmapper.List()
+	if err != nil && len(all) == 0 {
+		return nil, cobra.ShellCompDirectiveError
+	}
+	var names []string
+	for _, s := range all {
+		if m, err := devmapper.Mangle(s.Name); err == nil {
+			names = append(names, m)
+		}
+	}
+	return names, cobra.ShellCompDirectiveNoFileComp
+}

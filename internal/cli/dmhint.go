@@ -1,0 +1,86 @@
+package cli
+
+import (
+	"errors"
+	"fmt"
+	"io/fs"
+	"os"
+
+	"github.com/spf13/cobra"
+	"golang.org/x/sys/unix"
+
+	"github.com/ipe-linux/ipe/internal/devmapper"
+	"github.com/ipe-linux/ipe/verity/merkle"
+)
+
+// goodName wants the name of a device.
+func goodName(cmd *cobra.Command, name string) error {
+	if _, err := devmapper.Mangle(name); err != nil {
+		return usage(cmd, "NAME: %w", err)
+	}
+	return nil
+}
+
+// topHint says what a root hash that does not fit may mean.
+func topHint(err error, c *checked) error {
+	var corrupt *merkle.CorruptError
+	if !errors.As(err, &corrupt) {
+		return fmt.Errorf("%s: %w", c.hash.Name(), err)
+	}
+	return hinted(fmt.Errorf("%s: %w", c.hash.Name(), err),
+		"the root hash is of another volume, a parameter is not that of the volume, or the hash area is damaged")
+}
+
+// requireSignatures exists if dm-verity was built to verify signatures; its content
+// says whether all volumes need one.
+const requireSignatures = "/sys/module/dm_verity/parameters/require_signatures"
+
+// openHint says what to do about a volume that the kernel did not take.
+func openHint(err error, r devmapper.Request) error {
+	switch {
+	case errors.Is(err, devmapper.ErrExists):
+		return hinted(err, "see ipe dmverity status; close it with ipe dmverity close, or choose another name")
+	case errors.Is(err, unix.EBUSY):
+		return hinted(err, "a device under the volume is claimed by something else: lsblk shows by what")
+	case r.Signature == nil && errors.Is(err, unix.ENOKEY):
+		return hinted(err, "this kernel takes no volume without a signature of its root hash: --root-hash-signature")
+	case errors.Is(err, unix.ENOKEY):
+		return hinted(err, "the kernel does not know who signed the root hash: it looks in its keyrings .builtin_trusted_keys "+
+			"and .secondary_trusted_keys, from Linux 6.12 on in .platform, and in later ones in .dm-verity; see /proc/keys")
+	case errors.Is(err, unix.EKEYREJECTED):
+		return hinted(err, "the signature is not one of this root hash, or by a key that the kernel does not know or has been told to refuse; "+
+			"it must be a detached PKCS#7 message over the root hash in hex, as ipe dmverity sign makes it")
+	case errors.Is(err, unix.EBADMSG), errors.Is(err, unix.ENOPKG):
+		return hinted(err, "the kernel cannot read the signature: it must be a detached PKCS#7 message in DER, of algorithms that "+
+			"the kernel has; ipe dmverity sign makes one")
+	case r.Signature != nil && errors.Is(err, unix.EINVAL) && !exists(requireSignatures):
+		return hinted(err, "this kernel's dm-verity was built without CONFIG_DM_VERITY_VERIFY_ROOTHASH_SIG")
+	case errors.Is(err, unix.ENOENT) && !errors.As(err, new(*fs.PathError)):
+		return hinted(err, "this kernel has no hash algorithm %s, or did not find its module", r.Table.Algorithm)
+	case errors.Is(err, unix.EINVAL), errors.Is(err, unix.EIO):
+		return hinted(err, "the kernel's log says why: dmesg | grep verity")
+	}
+	return mapperHint(err)
+}
+
+func exists(name string) bool {
+	_, err := os.Stat(name)
+	return err == nil
+}
+
+// mapperHint says what to do if the kernel, or the caller, lacks something.
+func mapperHint(err error) error {
+	switch {
+	case errors.Is(err, devmapper.ErrNoDeviceMapper):
+		return hinted(err, "load it: modprobe dm-mod")
+	case errors.Is(err, devmapper.ErrNoTarget):
+		return hinted(err, "load it: modprobe dm-verity")
+	case errors.Is(err, devmapper.ErrNoLoop):
+		return hinted(err, "files need them: modprobe loop")
+	case errors.Is(err, unix.EBUSY):
+		return hinted(err, "somebody has it open or mounted; --deferred removes it as soon as nobody has")
+	case errors.Is(err, unix.EACCES), errors.Is(err, unix.EPERM):
+		return hinted(err, "only root can do this")
+	}
+	return err
+}

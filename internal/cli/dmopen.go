@@ -1,0 +1,131 @@
+package cli
+
+import (
+	"errors"
+
+	"github.com/spf13/cobra"
+
+	"github.com/ipe-linux/ipe/internal/devmapper"
+	"github.com/ipe-linux/ipe/verity/dmverity"
+)
+
+// volumeOptions are those of dmverity open.
+type volumeOptions struct {
+	tableFlags
+	signature string
+	// Others spell --on-corruption so.
+	ignore, restart, panics bool
+}
+
+// opened is the result of dmverity open.
+type opened struct {
+	Name   string `json:"name"`
+	Device string `json:"device"`
+	Signed bool   `json:"signed"`
+}
+
+func (a *app) dmOpen() *cobra.Command {
+	var f volumeOptions
+	cmd := &cobra.Command{
+		Use: "open DATA NAME HASH [ROOT-HASH]", Short: "Make a device of a volume, whose blocks the kernel verifies",
+		Long: "Open makes the device /dev/mapper/NAME of a volume. The kernel compares each block that is read from it\n" +
+			"with the hash tree on HASH, and that with the root hash. Files become loop devices. Before the kernel\n" +
+			"does, open looks at sizes, at the parameters, and whether the root hash is of this volume.\n\n" +
+			"With --root-hash-signature the kernel verifies who signed the root hash, by the keys that it was built\n" +
+			"with, those that they vouch for, and from Linux 6.12 on those of the firmware.",
+		Example: "  ipe dmverity open root.img root root.verity --root-hash-file root.roothash --root-hash-signature root.roothash.p7s\n" +
+			"  mount -o ro /dev/mapper/root /mnt",
+		RunE: func(cmd *cobra.Command, args []string) error { return a.runDMOpen(cmd, args, f) },
+	}
+	f.paramFlags(cmd)
+	f.placeFlags(cmd)
+	f.fecFlags(cmd)
+	f.optionFlags(cmd)
+	fl := cmd.Flags()
+	fl.StringVar(&f.signature, "root-hash-signature", "", "detached PKCS#7 signature of the root hash, in this `file`")
+	fl.BoolVar(&f.ignore, "ignore-corruption", false, "as --on-corruption ignore")
+	fl.BoolVar(&f.restart, "restart-on-corruption", false, "as --on-corruption restart")
+	fl.BoolVar(&f.panics, "panic-on-corruption", false, "as --on-corruption panic")
+	return cmd
+}
+
+// word settles what was said of corruption.
+func (f *volumeOptions) word(cmd *cobra.Command) error {
+	said := 0
+	if cmd.Flags().Changed("on-corruption") {
+		said++
+	}
+	for _, other := range []struct {
+		set  bool
+		word string
+	}{{f.ignore, "ignore"}, {f.restart, "restart"}, {f.panics, "panic"}} {
+		if other.set {
+			f.onCorruption = other.word
+			said++
+		}
+	}
+	if said > 1 {
+		return usage(cmd, "%d answers to what to do on corruption, where one is wanted", said)
+	}
+	return nil
+}
+
+func (a *app) runDMOpen(cmd *cobra.Command, args []string, f volumeOptions) (err error) {
+	if len(args) < 3 || len(args) > 4 {
+		return usage(cmd, "%s wants DATA, NAME, HASH and ROOT-HASH, got %d arguments", cmd.CommandPath(), len(args))
+	}
+	if err := goodName(cmd, args[1]); err != nil {
+		return err
+	}
+	if err := f.word(cmd); err != nil {
+		return err
+	}
+	r := devmapper.Request{Name: args[1]}
+	if r.Table, err = f.options(cmd); err != nil {
+		return err
+	}
+	c := &checked{}
+	defer func() { err = closing(err, c.data, c.hash, c.parity) }()
+	if err := c.open(cmd, []string{args[0], args[2]}, verifyFlags{dmParams: f.dmParams}); err != nil {
+		return err
+	}
+	if c.root, err = a.readRoot(cmd, c.Algorithm, args[3:], f.rootFile); err != nil {
+		return err
+	}
+	if r.Signature, err = a.readSignature(f.signature); err != nil {
+		return err
+	}
+	if err := c.precheck(r.Table); err != nil {
+		return err
+	}
+	r.Table.Volume, r.Table.Root, r.Table.FEC = c.Volume, c.root, c.fec
+	r.Data, r.Hash, r.FEC = c.data, c.hash, c.parity
+	d, err := devmapper.Open(r)
+	if err != nil {
+		return openHint(err, r)
+	}
+	return a.result(opened{d.Name, d.Path(), r.Signature != nil}, "%s\n", d.Path())
+}
+
+func (a *app) readSignature(name string) ([]byte, error) {
+	if name == "" {
+		return nil, nil
+	}
+	b, err := a.read(name)
+	if err == nil && len(b) == 0 {
+		err = errors.New(name + ": the signature is empty")
+	}
+	return b, err
+}
+
+// precheck looks whether the root hash is of the volume, unless a damaged hash tree
+// is no obstacle.
+func (c *checked) precheck(t dmverity.Table) error {
+	if c.fec != nil || t.OnCorruption == dmverity.IgnoreCorruption {
+		return nil
+	}
+	if err := dmverity.VerifyTop(c.data, c.hash, c.Volume, c.root); err != nil {
+		return topHint(err, c)
+	}
+	return nil
+}

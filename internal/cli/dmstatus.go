@@ -1,0 +1,211 @@
+package cli
+
+import (
+	"encoding/hex"
+	"errors"
+	"fmt"
+	"strings"
+	"text/tabwriter"
+
+	"github.com/spf13/cobra"
+
+	"github.com/ipe-linux/ipe/internal/devmapper"
+	"github.com/ipe-linux/ipe/verity/dmverity"
+)
+
+// volumeState is an open volume as JSON.
+type volumeState struct {
+	Name      string `json:"name"`
+	Active    bool   `json:"active"`
+	Device    string `json:"device"`
+	InUse     bool   `json:"in_use"`
+	Corrupted bool   `json:"corrupted"`
+	Signed    bool   `json:"signed"`
+
+	HashType      int    `json:"hash_type"`
+	Algorithm     string `json:"algorithm"`
+	DataBlocks    int64  `json:"data_blocks"`
+	DataBlockSize int    `json:"data_block_size"`
+	HashBlockSize int    `json:"hash_block_size"`
+	Salt          string `json:"salt"`
+	DataDevice    string `json:"data_device"`
+	DataFile      string `json:"data_file"`
+	HashDevice    string `json:"hash_device"`
+	HashFile      string `json:"hash_file"`
+	// TreeOffset is where the hash tree begins, in bytes, behind any superblock.
+	TreeOffset int64  `json:"tree_offset"`
+	FECDevice  string `json:"fec_device"`
+	FECFile    string `json:"fec_file"`
+	FECOffset  int64  `json:"fec_offset"`
+	FECRoots   int    `json:"fec_roots"`
+	RootHash   string `json:"roothash"`
+	// Options are words of the table.
+	Options []string `json:"options"`
+}
+
+func newVolumeState(s devmapper.Status) volumeState {
+	t := s.Table
+	v := volumeState{
+		Name: s.Name, Active: true, Device: s.Path(), InUse: s.Opens > 0, Corrupted: s.Corrupted, Signed: t.SignatureKey != "",
+		HashType: t.HashType, Algorithm: t.Algorithm, DataBlocks: t.DataBlocks, DataBlockSize: t.DataBlockSize,
+		HashBlockSize: t.HashBlockSize, Salt: hex.EncodeToString(t.Salt), TreeOffset: t.TreeOffset(),
+		RootHash: t.Root.String(), Options: flagWords(t),
+	}
+	v.DataDevice, v.DataFile = devmapper.Backing(t.DataDevice)
+	v.HashDevice, v.HashFile = devmapper.Backing(t.HashDevice)
+	if t.FEC != nil {
+		v.FECDevice, v.FECFile = devmapper.Backing(t.FECDevice)
+		v.FECOffset, v.FECRoots = t.FEC.Offset, t.FEC.Roots
+	}
+	return v
+}
+
+// flagWords are the options of a table that are words alone, in the order in which
+// veritysetup(8) prints them.
+func flagWords(t dmverity.Table) []string {
+	words := []string{}
+	if t.OnCorruption != "" {
+		words = append(words, string(t.OnCorruption))
+	}
+	for _, w := range []struct {
+		set  bool
+		word string
+	}{
+		{t.IgnoreZeroBlocks, "ignore_zero_blocks"}, {t.CheckAtMostOnce, "check_at_most_once"},
+		{t.TryVerifyInTasklet, "try_verify_in_tasklet"}, {t.OnIOError != "", t.OnIOError},
+	} {
+		if w.set {
+			words = append(words, w.word)
+		}
+	}
+	return words
+}
+
+func (a *app) dmStatus() *cobra.Command {
+	return &cobra.Command{
+		Use: "status [NAME]", Short: "Show open volumes",
+		Long: "Status shows what an open volume is made of, and whether a bad block was read since it was opened, in\n" +
+			"the layout of veritysetup(8). Without NAME it lists all open volumes. The exit status is 1 if NAME is not open.",
+		ValidArgsFunction: a.volumeNames,
+		RunE: func(cmd *cobra.Command, args []string) error {
+			switch len(args) {
+			case 0:
+				return a.listVolumes()
+			case 1:
+				return a.showStatus(cmd, strings.TrimPrefix(args[0], devmapper.Dir+"/"))
+			}
+			return usage(cmd, "%s wants one NAME, got %d arguments", cmd.CommandPath(), len(args))
+		},
+	}
+}
+
+func (a *app) showStatus(cmd *cobra.Command, name string) error {
+	if err := goodName(cmd, name); err != nil {
+		return err
+	}
+	s, err := devmapper.Look(name)
+	if errors.Is(err, devmapper.ErrInactive) {
+		if err := a.result(volumeState{Name: name, Options: []string{}}, "%s is inactive.\n", printable(devmapper.Path(name))); err != nil {
+			return err
+		}
+		return errSaid
+	}
+	if err != nil {
+		return mapperHint(err)
+	}
+	v := newVolumeState(s)
+	return a.result(v, "%s", v.text(s))
+}
+
+// text is what veritysetup prints.
+func (v volumeState) text(s devmapper.Status) string {
+	var b strings.Builder
+	line := func(name, format string, args ...any) {
+		fmt.Fprintf(&b, "  %-13s%s\n", name, printable(fmt.Sprintf(format, args...)))
+	}
+	file := func(name, value string) {
+		if value != "" {
+			line(name, "%s", value)
+		}
+	}
+	state, use := "verified", ""
+	if v.Corrupted {
+		state = "corrupted"
+	}
+	if v.Signed {
+		state += " (with signature)"
+	}
+	if v.InUse {
+		use = " and is in use"
+	}
+	fmt.Fprintf(&b, "%s is active%s.\n", v.Device, use)
+	line("type:", "VERITY")
+	line("status:", "%s", state)
+	line("hash type:", "%d", v.HashType)
+	line("data block:", "%d", v.DataBlockSize)
+	line("hash block:", "%d", v.HashBlockSize)
+	line("hash name:", "%s", v.Algorithm)
+	if v.Salt == "" {
+		line("salt:", "-")
+	} else {
+		line("salt:", "%s", v.Salt)
+	}
+	line("data device:", "%s", v.DataDevice)
+	file("data loop:", v.DataFile)
+	line("size:", "%d sectors", s.Table.Sectors())
+	if s.ReadOnly {
+		line("mode:", "readonly")
+	} else {
+		line("mode:", "read/write")
+	}
+	line("hash device:", "%s", v.HashDevice)
+	file("hash loop:", v.HashFile)
+	line("hash offset:", "%d sectors", v.TreeOffset/sectorSize)
+	if v.FECDevice != "" {
+		line("FEC device:", "%s", v.FECDevice)
+		file("FEC loop:", v.FECFile)
+		line("FEC offset:", "%d sectors", v.FECOffset/sectorSize)
+		line("FEC roots:", "%d", v.FECRoots)
+	}
+	line("root hash:", "%x", s.Table.Root.Bytes())
+	if len(v.Options) > 0 {
+		line("flags:", "%s", strings.Join(v.Options, " "))
+	}
+	return b.String()
+}
+
+// sectorSize is what device-mapper counts in, in bytes.
+const sectorSize = 512
+
+func (a *app) listVolumes() error {
+	all, err := devmapper.List()
+	if err != nil && len(all) == 0 {
+		return mapperHint(err)
+	}
+	return errors.Join(a.printVolumes(all), err)
+}
+
+func (a *app) printVolumes(all []devmapper.Status) error {
+	states := []volumeState{}
+	for _, s := range all {
+		states = append(states, newVolumeState(s))
+	}
+	if a.json {
+		return a.printJSON(states)
+	}
+	w := tabwriter.NewWriter(a.stdout, 0, 0, 2, ' ', 0)
+	for _, v := range states {
+		state, signed := "verified", "unsigned"
+		if v.Corrupted {
+			state = "corrupted"
+		}
+		if v.Signed {
+			signed = "signed"
+		}
+		fmt.Fprintf(w, "%s\t%s\t%s\t%s\n", printable(v.Name), state, signed, v.RootHash)
+	}
+	if err := w.Flush(); err != nil {
+		return fmt.Errorf("write result: %w", err)
+	}
+	return nil
+}

@@ -1,0 +1,59 @@
+package devmapper
+
+import (
+	"errors"
+	"fmt"
+	"strings"
+	"time"
+
+	"golang.org/x/sys/unix"
+)
+
+// How long Close waits for udev and those it starts, which look at new devices.
+const (
+	busyTries = 25
+	busyPause = 100 * time.Millisecond
+)
+
+// Close removes a verity device and its node; loop devices that were made for it go
+// with it. One that is in use gives EBUSY, or, if deferred is set, goes when it is not
+// in use any more; then pending is true. Errors wrap ErrInactive or ErrNotVerity.
+func Close(name string, deferred bool) (pending bool, err error) {
+	pending, err = closeDevice(name, deferred)
+	if err != nil {
+		return pending, fmt.Errorf("close volume %s: %w", printable(name), err)
+	}
+	return pending, nil
+}
+
+func closeDevice(name string, deferred bool) (pending bool, err error) {
+	mangled, err := Mangle(name)
+	if err != nil {
+		return false, err
+	}
+	c, err := openControl()
+	if err != nil {
+		return false, err
+	}
+	defer c.close()
+	d, err := c.state(mangled)
+	if err != nil {
+		return false, err
+	}
+	if !strings.HasPrefix(d.UUID, uuidPrefix) {
+		if _, err := c.look(mangled); err != nil {
+			return false, err
+		}
+	}
+	for i := 0; ; i++ {
+		pending, err = c.remove(mangled, deferred)
+		if !errors.Is(err, unix.EBUSY) || i == busyTries || !udevRuns() {
+			break
+		}
+		time.Sleep(busyPause)
+	}
+	if err != nil || pending && udevRuns() {
+		return pending, err
+	}
+	return pending, d.dropNode()
+}

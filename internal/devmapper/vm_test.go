@@ -1,0 +1,88 @@
+//go:build linux && !guest
+
+package devmapper_test
+
+import (
+	"bytes"
+	"cmp"
+	"errors"
+	"os"
+	"strconv"
+	"testing"
+	"time"
+
+	"github.com/ipe-linux/ipe/internal/testvm"
+	"github.com/ipe-linux/ipe/internal/testvm/vmtest"
+)
+
+// hashModules are the hash functions that kernels have as modules.
+func hashModules(kernel string) []string {
+	return map[string][]string{"6.1": {"sha512_generic", "sha3_generic"}, "newest": {"sha3"}}[kernel]
+}
+
+// config is a guest with all that the tests need.
+func config(t *testing.T, k testvm.Kernel) testvm.Config {
+	t.Helper()
+	cert, key, err := testvm.PlatformKey(t.Context(), t.TempDir())
+	if err != nil {
+		t.Fatal(err)
+	}
+	files := vmtest.HostBinary(t, "veritysetup")
+	files["/keys/platform.pem"], files["/keys/platform.key"] = testvm.File{Host: cert}, testvm.File{Host: key}
+	return testvm.Config{
+		Kernel: k, Files: files,
+		Modules: append([]string{"dm-verity", "reed_solomon", "loop"}, hashModules(k.Name)...),
+		Env: []string{
+			"DM_SETS=" + cmp.Or(os.Getenv("IPE_DM_SETS"), "10"),
+			"DM_SEED=" + cmp.Or(os.Getenv("IPE_DM_SEED"), strconv.FormatInt(time.Now().UnixNano(), 10)),
+		},
+		Timeout: 15 * time.Minute,
+	}
+}
+
+// TestVolumesOnKernels opens volumes for real, next to veritysetup(8). More of them:
+// IPE_DM_SETS=200 go test -run TestVolumesOnKernels -timeout 1h . IPE_DM_SEED repeats a run.
+func TestVolumesOnKernels(t *testing.T) {
+	for _, k := range vmtest.Kernels(t) {
+		t.Run(k.Name, func(t *testing.T) {
+			cfg := config(t, k)
+			// 6.1 takes signatures of root hashes by secondary keys only.
+			cfg.UEFI, cfg.MOK = k.Name != "6.1", k.Name == "6.1"
+			vmtest.RunPackage(t, cfg, "-test.run=^"+cmp.Or(os.Getenv("IPE_DM_RUN"), "TestGuest"))
+		})
+	}
+}
+
+// TestStopsOnKernels reads a bad block of a volume that stops the machine when that
+// happens, and wants the guest to end so.
+func TestStopsOnKernels(t *testing.T) {
+	for _, k := range vmtest.Kernels(t) {
+		for what, last := range map[string]string{
+			"Restart": "reboot: Restarting system", "Panic": "Kernel panic - not syncing: dm-verity device corrupted",
+		} {
+			t.Run(k.Name+"/"+what, func(t *testing.T) {
+				outcome, err := vmtest.Collect(t.Context(), config(t, k), "-test.run=^TestStop"+what+"$")
+				if !errors.Is(err, testvm.ErrNoStatus) {
+					t.Fatalf("the guest has not stopped: %v", err)
+				}
+				if !bytes.Contains(outcome.Console, []byte(last)) {
+					t.Errorf("the console does not say %q: %v", last, err)
+				}
+			})
+		}
+	}
+}
+
+// TestMissing has a kernel lack one thing after the other.
+func TestMissing(t *testing.T) {
+	k := vmtest.Kernel(t, "6.12")
+	for _, have := range []string{"", "dm-mod", "dm-verity"} {
+		t.Run("with "+cmp.Or(have, "nothing"), func(t *testing.T) {
+			cfg := testvm.Config{Kernel: k, Env: []string{"HAVE=" + have}}
+			if have != "" {
+				cfg.Modules = []string{have}
+			}
+			vmtest.RunPackage(t, cfg, "-test.run=^TestLacking$")
+		})
+	}
+}
