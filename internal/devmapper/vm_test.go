@@ -7,6 +7,7 @@ import (
 	"cmp"
 	"errors"
 	"os"
+	"path/filepath"
 	"strconv"
 	"testing"
 	"time"
@@ -48,7 +49,7 @@ func TestVolumesOnKernels(t *testing.T) {
 			cfg := config(t, k)
 			// 6.1 takes signatures of root hashes by secondary keys only.
 			cfg.UEFI, cfg.MOK = k.Name != "6.1", k.Name == "6.1"
-			vmtest.RunPackage(t, cfg, "-test.run=^"+cmp.Or(os.Getenv("IPE_DM_RUN"), "TestGuest"))
+			vmtest.RunPackage(t, cfg, "-test.run=^TestGuest")
 		})
 	}
 }
@@ -70,6 +71,31 @@ func TestStopsOnKernels(t *testing.T) {
 				}
 			})
 		}
+	}
+}
+
+// TestUdevOnKernels has udev run beside.
+func TestUdevOnKernels(t *testing.T) {
+	dir, err := testvm.Unpacked(t.Context(), testvm.UdevTools()...)
+	if err != nil {
+		t.Fatal(err)
+	}
+	udevadm := filepath.Join(dir, "bin", "udevadm")
+	for _, k := range vmtest.Kernels(t) {
+		t.Run(k.Name, func(t *testing.T) {
+			cfg := config(t, k)
+			cfg.Files.Add(vmtest.HostBinary(t, udevadm, "dmsetup"))
+			const rules = "/lib/udev/rules.d/"
+			for _, name := range []string{"50-udev-default.rules", "60-block.rules", "60-persistent-storage.rules"} {
+				cfg.Files[rules+name] = testvm.File{Host: filepath.Join(dir, rules, name)}
+			}
+			for _, name := range []string{"55-dm.rules", "60-persistent-storage-dm.rules", "95-dm-notify.rules"} {
+				cfg.Files[rules+name] = testvm.File{Host: rules + name}
+			}
+			cfg.Files["/sbin/dmsetup"] = testvm.File{Host: "/usr/sbin/dmsetup"}
+			cfg.Env = append(cfg.Env, "UDEVADM="+udevadm)
+			vmtest.RunPackage(t, cfg, "-test.run=^TestUdev$")
+		})
 	}
 }
 

@@ -11,6 +11,9 @@ import (
 // never installed: the package would start its daemon.
 func AuditTools() []string { return []string{"auditd", "libauparse0"} }
 
+// UdevTools is the package of udev, which no machine needs that only builds and tests.
+func UdevTools() []string { return []string{"udev"} }
+
 // Unpacked gives a directory with the files of Debian packages, without those that they
 // depend on. It is kept in the cache; with a warm one this needs neither network nor apt.
 func Unpacked(ctx context.Context, packages ...string) (string, error) {

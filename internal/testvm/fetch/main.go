@@ -1,7 +1,7 @@
 //go:build linux
 
-// Command fetch brings the kernels of the test guests, and the tools of auditd, into
-// the cache.
+// Command fetch brings the kernels of the test guests, and the tools of auditd and
+// udev, into the cache.
 //
 //	fetch [-update]
 //
@@ -39,10 +39,12 @@ func fetch(ctx context.Context, update bool) error {
 		}
 		fmt.Printf("kernel %-6s %s\n", k.Name, k.Dir)
 	}
-	dir, err := testvm.Unpacked(ctx, testvm.AuditTools()...)
-	if err != nil {
-		return err
+	for _, packages := range [][]string{testvm.AuditTools(), testvm.UdevTools()} {
+		dir, err := testvm.Unpacked(ctx, packages...)
+		if err != nil {
+			return err
+		}
+		fmt.Printf("tools         %s\n", dir)
 	}
-	fmt.Printf("tools         %s\n", dir)
 	return nil
 }
