@@ -55,5 +55,6 @@ func closeDevice(name string, deferred bool) (pending bool, err error) {
 	if err != nil || pending && udevRuns() {
 		return pending, err
 	}
+	// Nobody else would remove the node later.
 	return pending, d.dropNode()
 }

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"math/rand/v2"
 	"os"
+	"os/exec"
 	"path/filepath"
 	"slices"
 	"strings"
@@ -290,4 +291,33 @@ func TestGuestMany(t *testing.T) {
 		run(t, "dmverity", "close", fmt.Sprint("v", i))
 	}
 	nothingLeft(t)
+}
+
+// TestUnsigned is for a dm-verity with require_signatures.
+func TestUnsigned(t *testing.T) {
+	v := plainVolume(t, source(t), 8)
+	refused(t, "takes no volume without a signature", v.ours("v")...)
+}
+
+// TestDirect wants loop devices that keep no second copy of what is read.
+func TestDirect(t *testing.T) {
+	if err := os.Mkdir("/files", 0o700); err != nil {
+		t.Fatal(err)
+	}
+	if out, err := exec.Command("mount", "-o", "loop", "/image", "/files").CombinedOutput(); err != nil {
+		t.Fatalf("mount: %v\n%s", err, out)
+	}
+	v := plainVolume(t, source(t), 100)
+	v.data = "/files/data"
+	write(t, v.data, v.content)
+	run(t, v.ours("v")...)
+	same(t, "v", v.content)
+	out := run(t, "dmverity", "status", "v")
+	_, device, _ := strings.Cut(out, "data device: /dev/")
+	device, _, _ = strings.Cut(device, "\n")
+	direct, err := os.ReadFile("/sys/block/" + device + "/loop/dio")
+	if err != nil || string(direct) != "1\n" {
+		t.Errorf("%s reads past the page cache: %q, %v", device, direct, err)
+	}
+	run(t, "dmverity", "close", "v")
 }

@@ -27,12 +27,13 @@ func attach(file *os.File) (*os.File, error) {
 	}
 	defer ctl.Close()
 	for range loopTries {
-		loop, err := attachNext(ctl, file)
+		var loop *os.File
+		loop, err = attachNext(ctl, file)
 		if err == nil || !errors.Is(err, unix.EBUSY) && !errors.Is(err, fs.ErrNotExist) && !errors.Is(err, unix.ENXIO) {
 			return loop, err
 		}
 	}
-	return nil, fmt.Errorf("attach %s: %w: somebody was faster %d times", file.Name(), unix.EBUSY, loopTries)
+	return nil, fmt.Errorf("tried %d free loop devices: %w", loopTries, err)
 }
 
 // attachNext tries the next free number; EBUSY, or that there is no such device,

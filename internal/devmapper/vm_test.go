@@ -7,6 +7,7 @@ import (
 	"cmp"
 	"errors"
 	"os"
+	"os/exec"
 	"path/filepath"
 	"strconv"
 	"testing"
@@ -95,6 +96,31 @@ func TestUdevOnKernels(t *testing.T) {
 			cfg.Files["/sbin/dmsetup"] = testvm.File{Host: "/usr/sbin/dmsetup"}
 			cfg.Env = append(cfg.Env, "UDEVADM="+udevadm)
 			vmtest.RunPackage(t, cfg, "-test.run=^TestUdev$")
+		})
+	}
+}
+
+// TestDemanding has dm-verity take signed root hashes only.
+func TestDemanding(t *testing.T) {
+	cfg := config(t, vmtest.Kernel(t, "6.12"))
+	cfg.Modules[0] = "dm-verity require_signatures=1"
+	vmtest.RunPackage(t, cfg, "-test.run=^TestUnsigned$")
+}
+
+// TestDirectOnKernels has files on a file system that can be read past the page cache.
+func TestDirectOnKernels(t *testing.T) {
+	image := filepath.Join(t.TempDir(), "image")
+	for _, args := range [][]string{{"truncate", "-s", "16M", image}, {"/sbin/mke2fs", "-q", "-t", "ext4", image}} {
+		if out, err := exec.CommandContext(t.Context(), args[0], args[1:]...).CombinedOutput(); err != nil {
+			t.Fatalf("%v: %v\n%s", args, err, out)
+		}
+	}
+	for _, k := range vmtest.Kernels(t) {
+		t.Run(k.Name, func(t *testing.T) {
+			cfg := config(t, k)
+			cfg.Files.Add(vmtest.HostBinary(t, "mount"))
+			cfg.Files["/image"] = testvm.File{Host: image}
+			vmtest.RunPackage(t, cfg, "-test.run=^TestDirect$")
 		})
 	}
 }
