@@ -47,6 +47,7 @@ var table = map[string]row{
 	"internal/testvm/guestinit": {2, "internal/testvm/wire", "it runs as process 1 of a guest"},
 
 	"audit":                        {3, "digest policy eval", "records say what was decided; what to do with them is not their business"},
+	"internal/fsioctl":             {3, "digest verity/fsverity internal/kernelabi", "kernelabi for the version that explains a refusal"},
 	"internal/engine":              {3, "digest policy eval", "an engine reports decisions; what becomes of them is not its business"},
 	"internal/ruletab":             {3, "digest policy eval", "only this package knows the layout that C reads"},
 	"internal/devmapper":           {3, "digest verity/dmverity internal/kernelabi", "it makes devices of volumes; what a policy says of them is not its business"},
@@ -72,7 +73,7 @@ var table = map[string]row{
 	"internal/auditsink":  {5, "audit internal/control", "it takes what control records, to any place"},
 	"internal/controlrpc": {5, "policy eval sign audit internal/control internal/engine", "sign for the hints of refusals, engine for the mode that travels"},
 	"internal/controlfs":  {5, "audit internal/control", "files and numbers; what they do is control's"},
-	"internal/cli": {7, "digest policy eval sign audit internal/atomicfile internal/control internal/controlrpc internal/devmapper internal/engine internal/kernelabi internal/pkcs11uri internal/ruletab internal/token internal/trust verity/dmverity verity/fsverity verity/merkle",
+	"internal/cli": {7, "digest policy eval sign audit internal/atomicfile internal/control internal/controlrpc internal/devmapper internal/engine internal/fsioctl internal/kernelabi internal/pkcs11uri internal/ruletab internal/token internal/trust verity/dmverity verity/fsverity verity/merkle",
 		"control and engine for the values that controlrpc carries; it never makes one"},
 	"cmd/ipe":        {8, "internal/cli", "flag wiring is internal/cli's; this is the process around it"},
 	"cmd/ipe-pkcs11": {3, "internal/token/signer", "as cmd/ipe"},

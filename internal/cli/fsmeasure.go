@@ -87,15 +87,18 @@ func (w *measurer) file(ctx context.Context, job measureJob) measured {
 		}
 		w.use(m.want.digest.Algorithm())
 	}
-	if m.size <= smallFile {
-		m.digest, err = w.small(f, int(m.size))
-	} else {
-		m.digest, err = w.large(ctx, f, m.size)
-	}
-	if err != nil {
+	if m.digest, err = w.open(ctx, f, m.size); err != nil {
 		m.err = fmt.Errorf("%s: %w", job.path, err)
 	}
 	return m
+}
+
+// open measures an open file.
+func (w *measurer) open(ctx context.Context, f handle, size int64) (digest.Digest, error) {
+	if size <= smallFile {
+		return w.small(f, int(size))
+	}
+	return w.large(ctx, f, size)
 }
 
 // use changes the algorithm.
@@ -139,24 +142,31 @@ var errNotRegular = errors.New("not a regular file")
 // report measures files and, in directories, all regular files that keep wants. It
 // calls each for those that were measured, and prints an error for the others. In
 // the end it returns errSaid if there was one.
-func (a *app) report(ctx context.Context, in place, paths []string, keep keeper, p fsverity.Params, each func(measured) error) (err error) {
+func (a *app) report(ctx context.Context, in place, paths []string, keep keeper, p fsverity.Params, each func(measured) error) error {
 	bar := a.progress(0)
 	defer bar.end()
+	return a.printEach(bar, each, func(each func(measured) error) error {
+		return a.measureAll(ctx, in, in.files(paths, keep), p, bar, each)
+	})
+}
+
+// printEach is report with any way to measure; bar may be nil.
+func (a *app) printEach(bar *progress, show func(measured) error, measure func(each func(measured) error) error) (err error) {
 	defer a.buffer()(&err)
-	failed := false
-	err = a.measureAll(ctx, in, in.files(paths, keep), p, bar, func(m measured) error {
+	c := complaints{a: a, bar: bar}
+	err = measure(func(m measured) error {
 		if m.err == nil {
-			m.err = each(m)
+			bar.aside(a.stdout)
+			m.err = show(m)
 			var refusal *pathError
 			if !errors.As(m.err, &refusal) {
 				return m.err
 			}
 		}
-		failed = true
-		fmt.Fprintf(a.stderr, "ipe: %s %s\n", a.paint(a.stderr, red, "error:"), oneLine(m.err.Error()))
+		c.add(m.err)
 		return nil
 	})
-	if err == nil && failed {
+	if err == nil && c.n > 0 {
 		return errSaid
 	}
 	return err

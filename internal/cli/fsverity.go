@@ -11,10 +11,10 @@ import (
 
 // fsverity is the group of commands about file digests.
 func (a *app) fsverity() *cobra.Command {
-	cmd := a.group("fsverity", "Compute fs-verity digests of files, and rules from them",
-		"These commands compute what the kernel measures when fs-verity is enabled on a file. They\n"+
-			"need neither root nor a file system that has fs-verity.")
-	cmd.AddCommand(a.fsDigest(), a.fsManifest(), a.fsRules(), a.fsVerify(), a.fsSign())
+	cmd := a.group("fsverity", "Compute fs-verity digests of files, rules from them, and enable fs-verity",
+		"Enable and measure ask the kernel, about files on a file system that has fs-verity. The others compute\n"+
+			"what it would answer; they need neither root nor such a file system.")
+	cmd.AddCommand(a.fsDigest(), a.fsEnable(), a.fsMeasure(), a.fsManifest(), a.fsRules(), a.fsVerify(), a.fsSign())
 	return cmd
 }
 

@@ -126,7 +126,5 @@ func executables(in place, path string, d fs.DirEntry) (bool, error) {
 		return false, err
 	}
 	defer f.Close()
-	var magic [4]byte
-	n, _ := f.ReadAt(magic[:], 0)
-	return string(magic[:n]) == "\x7fELF", nil
+	return isELF(f), nil
 }

@@ -2,6 +2,7 @@ package cli
 
 import (
 	"fmt"
+	"io"
 	"sync"
 	"time"
 )
@@ -58,11 +59,20 @@ func (p *progress) line() string {
 	return fmt.Sprintf("%3d%%  %d of %d MiB", p.done*100/p.total, p.done/mib, p.total/mib)
 }
 
-// end takes the line away.
+// aside takes the line away for others that are about to be written to that place, if
+// it is a terminal, too.
+func (p *progress) aside(out io.Writer) {
+	if p != nil && isTerminal(out) {
+		p.end()
+	}
+}
+
+// end takes the line away, until more is done.
 func (p *progress) end() {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	if p.shown {
+		p.shown = false
 		fmt.Fprint(p.a.stderr, "\r\x1b[K")
 	}
 }

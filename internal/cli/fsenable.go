@@ -1,0 +1,166 @@
+package cli
+
+import (
+	"context"
+	"fmt"
+	"os"
+
+	"github.com/spf13/cobra"
+)
+
+// What became of a file, as JSON has it.
+const (
+	statusEnabled  = "enabled"
+	statusAlready  = "already" // with the same parameters, and signature if there is one
+	statusPossible = "possible"
+	statusFailed   = "failed"
+)
+
+// enabledFile is the result of fsverity enable, for one file.
+type enabledFile struct {
+	File   string `json:"file"`
+	Status string `json:"status"`
+	Digest string `json:"digest,omitempty"`
+	Size   int64  `json:"size"`
+	Error  string `json:"error,omitempty"`
+	Hint   string `json:"hint,omitempty"`
+
+	err error
+}
+
+// enableFlags are those of fsverity enable.
+type enableFlags struct {
+	fsParams
+	tree
+	signature, signatures string
+	dryRun                bool
+}
+
+func (a *app) fsEnable() *cobra.Command {
+	var f enableFlags
+	cmd := &cobra.Command{
+		Use: "enable FILE...", Short: "Enable fs-verity on files", Args: some("at least one FILE or directory"),
+		Long: "Enable makes files read-only for ever and has the kernel verify each block of them when it is read,\n" +
+			"as \"fsverity enable\" does; the digest is what policies name. In a directory, that is each regular file.\n" +
+			"What is enabled already with the same parameters counts as done, so that it can be run again. What\n" +
+			"cannot be enabled is named with the reason; the others have their turn, and the exit status is 1.\n\n" +
+			"With --signatures, the signature of each file is in that directory, by the file's path below its\n" +
+			"argument, with .p7s at the end; files with that ending are left out then.",
+		Example: "  ipe fsverity enable --executable /opt/app\n" +
+			"  ipe fsverity enable --signature server.p7s server\n" +
+			"  ipe fsverity enable --signatures /opt/app --executable /opt/app",
+		RunE: func(cmd *cobra.Command, args []string) error {
+			f.args = args
+			return a.runFSEnable(cmd, f)
+		},
+	}
+	f.fsParams.flags(cmd)
+	f.tree.flags(cmd)
+	fl := cmd.Flags()
+	fl.StringVar(&f.signature, "signature", "", "built-in signature of the one FILE, from this `file`")
+	fl.StringVar(&f.signatures, "signatures", "", "`directory` with a signature of each file")
+	fl.BoolVarP(&f.dryRun, "dry-run", "n", false, "say what would be done, and change nothing")
+	return cmd
+}
+
+func (a *app) runFSEnable(cmd *cobra.Command, f enableFlags) error {
+	params, err := f.params(cmd)
+	if err != nil {
+		return err
+	}
+	e := &enabler{a: a, params: params, dryRun: f.dryRun, tree: f.tree, signatures: f.signatures, bar: a.progress(0)}
+	if err := e.check(cmd); err != nil {
+		return err
+	}
+	switch {
+	case f.signature != "" && (f.signatures != "" || len(f.args) > 1 || isDir(f.args[0])):
+		return usage(cmd, "--signature is for one FILE; for more there is --signatures")
+	case f.signature != "":
+		if e.signature, err = a.readBuiltin(f.signature); err != nil {
+			return err
+		}
+	case f.signatures != "":
+		if !isDir(f.signatures) {
+			return usage(cmd, "--signatures %s: not a directory", f.signatures)
+		}
+		e.without = signatureSuffix
+	}
+	return e.run(cmd.Context())
+}
+
+// readBuiltin reads a built-in signature. It refuses an empty one: for the kernel that is
+// none.
+func (a *app) readBuiltin(file string) ([]byte, error) {
+	b, err := a.read(file)
+	if err == nil && len(b) == 0 {
+		err = fmt.Errorf("%s: an empty signature", file)
+	}
+	return b, err
+}
+
+// run prints what became of each file and, if there was more than one, how many.
+func (e *enabler) run(ctx context.Context) (err error) {
+	defer e.a.buffer()(&err)
+	defer e.close()
+	defer e.bar.end()
+	e.count = map[string]int{}
+	failures := complaints{a: e.a, bar: e.bar}
+	worker := func() func(treeFile) *enabledFile {
+		m := &measurer{params: e.params, bar: e.bar}
+		return func(t treeFile) *enabledFile { return e.file(ctx, m, t) }
+	}
+	err = inOrder(ctx, e.walk, worker, func(r *enabledFile) error {
+		if r == nil {
+			return nil
+		}
+		e.count[r.Status]++
+		return e.print(r, &failures)
+	})
+	if err != nil {
+		return err
+	}
+	e.bar.end()
+	return e.summary(failures.n)
+}
+
+func (e *enabler) print(r *enabledFile, failures *complaints) error {
+	if r.err != nil {
+		r.Error, r.Hint = oneLine(r.err.Error()), hintOf(r.err)
+		failures.add(r.err)
+		if !e.a.json {
+			return nil
+		}
+	}
+	e.bar.aside(e.a.stdout)
+	word := map[string]string{statusEnabled: "enabled", statusAlready: "enabled already", statusPossible: "can be enabled"}[r.Status]
+	return e.a.result(r, "%s: %s, %s\n", printable(r.File), word, r.Digest)
+}
+
+func (e *enabler) summary(failed int) error {
+	done, before, possible := e.count[statusEnabled], e.count[statusAlready], e.count[statusPossible]
+	all := done + before + possible + failed
+	var err error
+	switch {
+	case all == 0:
+		return fmt.Errorf("%s: no file is asked for", printable(e.args[0]))
+	case e.a.json, all == 1:
+	case e.dryRun:
+		_, err = fmt.Fprintf(e.a.stdout, "%d files can be enabled, %d are already\n", possible, before)
+	default:
+		_, err = fmt.Fprintf(e.a.stdout, "%d files enabled, %d already\n", done, before)
+	}
+	switch {
+	case err != nil:
+		return fmt.Errorf("write result: %w", err)
+	case failed > 0 && all > 1:
+		return fmt.Errorf("%d of %d files are not enabled as asked", failed, all)
+	case failed > 0:
+		return errSaid
+	}
+	return nil
+}
+
+func isDir(name string) bool {
+	st, err := os.Stat(name)
+	return err == nil && st.IsDir()
+}

@@ -1,0 +1,159 @@
+package cli
+
+import (
+	"bytes"
+	"context"
+	"errors"
+	"fmt"
+	"os"
+	"path/filepath"
+	"sync"
+
+	"golang.org/x/sys/unix"
+
+	"github.com/ipe-linux/ipe/digest"
+	"github.com/ipe-linux/ipe/internal/fsioctl"
+	"github.com/ipe-linux/ipe/verity/fsverity"
+)
+
+// enabler enables fs-verity on files, several at a time.
+type enabler struct {
+	tree
+	a          *app
+	params     fsverity.Params
+	signature  []byte
+	signatures string
+	dryRun     bool
+	bar        *progress
+	// count is by status.
+	count map[string]int
+	// linked are the inodes with several names, each with a lock: the kernel refuses the
+	// second of two at once.
+	linked sync.Map
+}
+
+// target is a file that is being worked on.
+type target struct {
+	*os.File
+	treeFile
+	size int64
+	// signature is the one that the file should have, nil if any will do.
+	signature []byte
+	compute   *measurer
+}
+
+// file does one file. It returns nil for one that is not asked for.
+func (e *enabler) file(ctx context.Context, m *measurer, file treeFile) *enabledFile {
+	r := &enabledFile{File: file.path}
+	f, st, err := e.open(file)
+	if err == nil && f == nil {
+		return nil
+	}
+	if err == nil {
+		defer f.Close()
+		r.Size = st.Size()
+		defer e.lock(f)()
+		var d digest.Digest
+		if r.Status, d, err = e.do(ctx, target{File: f, treeFile: file, size: r.Size, compute: m}); err == nil {
+			r.Digest = d.String()
+		} else {
+			err = fmt.Errorf("%s: %w", file.path, err)
+		}
+	}
+	if err != nil {
+		r.Status, r.err = statusFailed, err
+	}
+	return r
+}
+
+// lock keeps two names of one file apart until the returned function is called.
+func (e *enabler) lock(f *os.File) (unlock func()) {
+	var st unix.Stat_t
+	if unix.Fstat(int(f.Fd()), &st) != nil || st.Nlink < 2 {
+		return func() {}
+	}
+	l, _ := e.linked.LoadOrStore(idOf(&st), &sync.Mutex{})
+	mu := l.(*sync.Mutex)
+	mu.Lock()
+	return mu.Unlock
+}
+
+// do makes of a file what is wanted, and returns what that is with the digest.
+func (e *enabler) do(ctx context.Context, t target) (status string, d digest.Digest, err error) {
+	if t.signature, err = e.signatureOf(t.treeFile); err != nil {
+		return "", d, err
+	}
+	d, err = fsioctl.Measure(t.File)
+	switch {
+	case err == nil:
+		return statusAlready, d, e.asWanted(ctx, t, d)
+	case e.dryRun:
+		if err := fsioctl.Check(t.File, e.params, t.signature); err != nil {
+			return "", d, err
+		}
+		d, err = t.compute.open(ctx, handle{int(t.Fd()), t.File}, t.size)
+		return statusPossible, d, err
+	}
+	switch err = fsioctl.Enable(t.File, e.params, t.signature); {
+	case err == nil:
+		e.bar.add(t.size)
+		d, err = fsioctl.Measure(t.File)
+		return statusEnabled, d, err
+	case !errors.Is(err, fsioctl.ErrEnabled):
+		return "", d, err
+	}
+	// Somebody else was faster.
+	if d, err = fsioctl.Measure(t.File); err == nil {
+		err = e.asWanted(ctx, t, d)
+	}
+	return statusAlready, d, err
+}
+
+// signatureOf returns the signature that a file should have, nil if any will do.
+func (e *enabler) signatureOf(file treeFile) ([]byte, error) {
+	if e.signatures == "" {
+		return e.signature, nil
+	}
+	b, err := e.a.readBuiltin(filepath.Join(e.signatures, file.rel+signatureSuffix))
+	if err != nil {
+		return nil, hinted(err, "make each with ipe fsverity sign, or leave files out with --executable or --glob")
+	}
+	return b, nil
+}
+
+// asWanted returns an error if a file that is enabled already is not what Enable would
+// have made of it.
+func (e *enabler) asWanted(ctx context.Context, t target, d digest.Digest) error {
+	other := func(format string, args ...any) error {
+		return hinted(fmt.Errorf("%w, "+format, append([]any{fsioctl.ErrEnabled}, args...)...),
+			"fs-verity cannot be changed or taken away: copy the file to a new one and enable that")
+	}
+	have, err := fsioctl.ReadDescriptor(t.File)
+	switch {
+	case errors.Is(err, fsioctl.ErrUnsupported): // btrfs; the digest says it, too
+		want, err := t.compute.open(ctx, handle{int(t.Fd()), t.File}, t.size)
+		if err != nil {
+			return err
+		}
+		if !want.Equal(d) {
+			return other("with other parameters: its digest is %v", d)
+		}
+	case err != nil:
+		return err
+	case have.Algorithm != e.params.Algorithm || have.BlockSize != e.params.BlockSize || !bytes.Equal(have.Salt, e.params.Salt):
+		return other("with other parameters: %s, block size %d, salt %q", have.Algorithm, have.BlockSize, fmt.Sprintf("%x", have.Salt))
+	}
+	if t.signature == nil {
+		return nil
+	}
+	signature, err := fsioctl.ReadSignature(t.File)
+	switch {
+	case errors.Is(err, fsioctl.ErrNoSignature):
+		return other("without a signature")
+	case err != nil:
+		return err
+	case !bytes.Equal(signature, t.signature):
+		return other("with another signature")
+	}
+	return nil
+}

@@ -1,0 +1,67 @@
+//go:build guest
+
+package fsioctl_test
+
+import (
+	"errors"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"testing"
+	"time"
+
+	"github.com/ipe-linux/ipe/internal/fsioctl"
+	"github.com/ipe-linux/ipe/verity/fsverity"
+)
+
+// largeFile takes the kernel some seconds, in bytes.
+const largeFile = 2 << 30
+
+// TestKernelForgetsInterrupted: killed while the kernel is at it, a file is as before,
+// can be written to, and can be enabled.
+func TestKernelForgetsInterrupted(t *testing.T) {
+	if path := os.Getenv("ENABLE_AND_DIE"); path != "" {
+		t.Fatalf("it was not killed: %v", fsioctl.Enable(open(t, path), fsverity.Params{}, nil))
+	}
+	at := ext4(t, 4096, 64, "verity")
+	f := file(t, filepath.Join(at, "large"), nil)
+	if err := os.Truncate(f.Name(), largeFile); err != nil {
+		t.Fatal(err)
+	}
+	cmd := exec.Command("/proc/self/exe", "-test.run=^TestKernelForgetsInterrupted$")
+	cmd.Env = append(os.Environ(), "ENABLE_AND_DIE="+f.Name())
+	if err := cmd.Start(); err != nil {
+		t.Fatal(err)
+	}
+	waitBusy(t, f)
+	if err := cmd.Process.Kill(); err != nil {
+		t.Fatal(err)
+	}
+	if err := cmd.Wait(); cmd.ProcessState.Exited() {
+		t.Fatalf("it ended by itself: %v", err)
+	}
+	if _, err := fsioctl.Measure(f); !errors.Is(err, fsioctl.ErrNotEnabled) {
+		t.Errorf("measured: %v", err)
+	}
+	if err := os.WriteFile(f.Name(), []byte("changed\n"), 0o644); err != nil {
+		t.Error(err)
+	}
+	if err := fsioctl.Enable(f, fsverity.Params{}, nil); err != nil {
+		t.Error(err)
+	}
+	sameAsComputed(t, f, []byte("changed\n"), fsverity.Params{})
+}
+
+// waitBusy waits until the kernel has begun: by then nobody else can enable the file.
+func waitBusy(t *testing.T, f *os.File) {
+	t.Helper()
+	for range 600 {
+		w, err := os.OpenFile(f.Name(), os.O_WRONLY, 0)
+		if err != nil {
+			return // a file that is being enabled cannot be opened for writing
+		}
+		w.Close()
+		time.Sleep(10 * time.Millisecond)
+	}
+	t.Fatal("it never began")
+}

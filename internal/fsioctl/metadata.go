@@ -1,0 +1,76 @@
+//go:build linux
+
+package fsioctl
+
+import (
+	"io"
+	"os"
+	"runtime"
+	"unsafe"
+
+	"golang.org/x/sys/unix"
+
+	"github.com/ipe-linux/ipe/verity/fsverity"
+)
+
+// metadataArg is struct fsverity_read_metadata_arg of linux/fsverity.h.
+type metadataArg struct {
+	kind, offset, length, buf, reserved uint64
+}
+
+// readMetadata fills buf from an offset on, and returns how much there was: less than
+// buf holds at the end.
+func readMetadata(f *os.File, op string, kind, offset uint64, buf []byte) (int, error) {
+	var pin runtime.Pinner
+	defer pin.Unpin()
+	pin.Pin(&buf[0])
+	arg := metadataArg{kind: kind, offset: offset, length: uint64(len(buf)), buf: address(unsafe.Pointer(&buf[0]))}
+	n, errno := call(f, unix.FS_IOC_READ_VERITY_METADATA, unsafe.Pointer(&arg))
+	if errno != 0 {
+		return 0, explain(op, errno, question{}, look(f))
+	}
+	return n, nil
+}
+
+// ReadDescriptor returns all that determines the file's digest. Errors are an *Error, or
+// wrap fsverity.ErrDescriptor. btrfs keeps descriptors to itself: ErrUnsupported.
+func ReadDescriptor(f *os.File) (fsverity.Descriptor, error) {
+	// One byte more, so that a longer one is not taken for another.
+	buf := make([]byte, fsverity.DescriptorSize+1)
+	n, err := readMetadata(f, opDescriptor, unix.FS_VERITY_METADATA_TYPE_DESCRIPTOR, 0, buf)
+	if err != nil {
+		return fsverity.Descriptor{}, err
+	}
+	return fsverity.ParseDescriptor(buf[:n])
+}
+
+// ReadSignature returns the built-in signature. Errors are an *Error: ErrNoSignature if
+// there is none.
+func ReadSignature(f *os.File) ([]byte, error) {
+	buf := make([]byte, MaxSignature)
+	n, err := readMetadata(f, opSignature, unix.FS_VERITY_METADATA_TYPE_SIGNATURE, 0, buf)
+	if err != nil {
+		return nil, err
+	}
+	return buf[:n], nil
+}
+
+// treeChunk is how much of a hash tree is read at once, in bytes.
+const treeChunk = 64 << 10
+
+// CopyMerkleTree writes the file's hash tree, the root's level first, as fsverity.Build
+// does. Errors are an *Error, or those of writing.
+func CopyMerkleTree(w io.Writer, f *os.File) (written int64, err error) {
+	buf := make([]byte, treeChunk)
+	for {
+		n, err := readMetadata(f, opTree, unix.FS_VERITY_METADATA_TYPE_MERKLE_TREE, uint64(written), buf)
+		if err != nil || n == 0 {
+			return written, err
+		}
+		n, err = w.Write(buf[:n])
+		written += int64(n)
+		if err != nil {
+			return written, err
+		}
+	}
+}

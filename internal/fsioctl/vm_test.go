@@ -1,0 +1,39 @@
+//go:build linux && !guest
+
+package fsioctl_test
+
+import (
+	"testing"
+	"time"
+
+	"github.com/ipe-linux/ipe/internal/testvm"
+	"github.com/ipe-linux/ipe/internal/testvm/vmtest"
+)
+
+func config(t *testing.T, k testvm.Kernel, modules ...string) testvm.Config {
+	t.Helper()
+	return testvm.Config{
+		Kernel:  k,
+		Modules: append([]string{"loop", "overlay"}, modules...),
+		Files:   vmtest.HostBinary(t, "fsverity", "mount", "mke2fs", "tune2fs"),
+		Env:     []string{"KERNEL_NAME=" + k.Name},
+		Timeout: 10 * time.Minute,
+	}
+}
+
+func TestKernel(t *testing.T) {
+	for _, k := range vmtest.Kernels(t) {
+		t.Run(k.Name, func(t *testing.T) {
+			var modules []string
+			if k.Name == "6.1" { // it is built into the others
+				modules = []string{"sha512_generic"}
+			}
+			vmtest.RunPackage(t, config(t, k, modules...), "-test.run=^Test(Kernel|Command)")
+		})
+	}
+}
+
+// TestWithoutAlgorithm: 6.1 has sha512 in a module.
+func TestWithoutAlgorithm(t *testing.T) {
+	vmtest.RunPackage(t, config(t, vmtest.Kernel(t, "6.1")), "-test.run=^TestNoAlgorithm")
+}
