@@ -74,7 +74,10 @@ func (a *app) runManifestVerify(cmd *cobra.Command, dirs []string, f verifyManif
 	defer bar.end()
 	defer a.buffer()(&err)
 	t := tally{files: len(want)}
-	err = a.measureAll(cmd.Context(), in, wanted(want), params, bar, func(m measured) error { return a.judge(m, f, &t) })
+	err = a.measureAll(cmd.Context(), in, wanted(want), params, bar, func(m measured) error {
+		bar.aside(a.stdout)
+		return a.judge(m, f, &t)
+	})
 	if err == nil {
 		err = a.findExtra(in, dirs, want, f, &t)
 	}
