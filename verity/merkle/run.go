@@ -26,8 +26,12 @@ const (
 	// maxBuffers bounds the memory for data of all workers together.
 	maxBuffers = 8 << 20
 	// lead is by how many pieces a worker may be ahead of the slowest, times the
-	// number of workers.
-	lead = 4
+	// number of workers: more than are hashed while the kernel lets somebody else have
+	// the processor of the slowest.
+	lead = 64
+	// maxSums bounds the memory for digests that wait for those before them, unless
+	// there are many workers; each needs two pieces.
+	maxSums = 2 << 20
 )
 
 // source reads the piece with the given offset into buf.
@@ -102,7 +106,8 @@ func (r *run) divide() {
 	}
 	pieces := (r.tree.size-1)/int64(r.piece) + 1
 	r.workers = int(min(int64(workers), pieces))
-	r.ring = make([]slot, min(int64(r.workers*lead), pieces))
+	waiting := min(r.workers*lead, max(maxSums/(r.piece/block*r.tree.digest), 2*r.workers))
+	r.ring = make([]slot, min(int64(waiting), pieces))
 }
 
 // work hashes pieces until there are none left, or something went wrong.
