@@ -254,7 +254,7 @@ func signHint(err error) error {
 	case errors.Is(err, sign.ErrTooLong):
 		return hinted(err, "kernels take signed policies up to %d bytes; ipe policy fmt and shorter comments help", sign.MaxLen)
 	}
-	return err
+	return tokenHint(err)
 }
 
 func (a *app) writeSigned(file, out string, p *policy.Policy, cert *x509.Certificate, envelope []byte) error {

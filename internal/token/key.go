@@ -14,9 +14,7 @@ import (
 type Signer struct {
 	client *Client
 	public crypto.PublicKey
-	// Label is the key's own.
-	Label string
-	certs []*x509.Certificate
+	certs  []*x509.Certificate
 }
 
 // Signer looks for the key. Login comes before. A certificate, or nil, tells what the
@@ -29,7 +27,7 @@ func (c *Client) Signer(cert *x509.Certificate) (*Signer, error) {
 	if r.Key == nil {
 		return nil, fmt.Errorf("find key: %w", errLine)
 	}
-	s := &Signer{client: c, Label: r.Key.Label}
+	s := &Signer{client: c}
 	switch {
 	case len(r.Key.Public) > 0:
 		if s.public, err = x509.ParsePKIXPublicKey(r.Key.Public); err != nil {

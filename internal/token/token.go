@@ -52,8 +52,7 @@ type Reply struct {
 
 // Token is the one token that a URI names.
 type Token struct {
-	Label  string `json:"label"`
-	Serial string `json:"serial"`
+	Label string `json:"label"`
 	// Login: its keys are for those who know the PIN.
 	Login bool `json:"login"`
 	// LastTry: one more wrong PIN locks it.
@@ -62,7 +61,6 @@ type Token struct {
 
 // Key is the public side of the one key that a URI names.
 type Key struct {
-	Label string `json:"label"`
 	// Public is in PKIX form, and empty if the token does not show it. Certificates are those on the token that bear the key's
 	// id, in DER.
 	Public       []byte   `json:"public,omitempty"`

@@ -96,7 +96,7 @@ func mustURI(t *testing.T, text string) *pkcs11uri.URI {
 // PIN of a URI; the PIN comes with login.
 func TestSecretsStay(t *testing.T) {
 	file := filepath.Join(t.TempDir(), "seen")
-	c := start(t, "env >"+file+"; echo \"$@\" >>"+file+"; while read q; do echo \"$q\" >>"+file+"; echo '{\"token\":{\"label\":\"a\",\"serial\":\"\",\"login\":true,\"last_try\":false}}'; done",
+	c := start(t, "env >"+file+"; echo \"$@\" >>"+file+"; while read q; do echo \"$q\" >>"+file+"; echo '{\"token\":{\"label\":\"a\",\"login\":true,\"last_try\":false}}'; done",
 		"IPE_PIN=s3cret", "IPE_KEY_PASSPHRASE=s3cret", "KEEP=this")
 	if _, err := c.Open("/m.so", mustURI(t, "pkcs11:token=a?pin-value=s3cret")); err != nil {
 		t.Fatal(err)

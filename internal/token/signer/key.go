@@ -132,7 +132,7 @@ func number(b []byte) uint64 {
 
 // public collects the certificates, and the public key if the token shows one.
 func (s *session) public(k *key) (*token.Key, error) {
-	r := &token.Key{Label: k.label, Certificates: [][]byte{}}
+	r := &token.Key{Certificates: [][]byte{}}
 	for _, o := range s.beside(k, pkcs11.CKO_CERTIFICATE) {
 		if der := s.get(o, pkcs11.CKA_VALUE); len(der) > 0 {
 			r.Certificates = append(r.Certificates, der)

@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"os"
+	"path/filepath"
 	"strings"
 
 	"github.com/miekg/pkcs11"
@@ -32,6 +33,9 @@ const maxShown = 8
 func (s *session) open(path string, u *pkcs11uri.URI) (*token.Token, error) {
 	if s.module != nil {
 		return nil, errOrder
+	}
+	if !filepath.IsAbs(path) {
+		return nil, token.Errorf(token.Module, "module %s: not an absolute path", path)
 	}
 	st, err := os.Stat(path)
 	if err != nil {
@@ -60,7 +64,7 @@ func (s *session) describe() (*token.Token, error) {
 		return nil, fmt.Errorf("token: %w", err)
 	}
 	login := info.Flags&pkcs11.CKF_LOGIN_REQUIRED != 0
-	t := &token.Token{Label: info.Label, Serial: info.SerialNumber, Login: login, LastTry: info.Flags&pkcs11.CKF_USER_PIN_FINAL_TRY != 0}
+	t := &token.Token{Label: info.Label, Login: login, LastTry: info.Flags&pkcs11.CKF_USER_PIN_FINAL_TRY != 0}
 	switch {
 	case !login:
 	case info.Flags&pkcs11.CKF_USER_PIN_LOCKED != 0:

@@ -22,8 +22,10 @@ const grace = 2 * time.Second
 // by ending the process.
 func Serve(in io.Reader, out io.Writer) error {
 	s := &session{}
+	done := make(chan struct{})
+	defer close(done)
 	defer s.close()
-	for q := range requests(token.NewLines(in)) {
+	for q := range requests(token.NewLines(in), done) {
 		if q.err != nil {
 			return q.err
 		}
@@ -43,22 +45,31 @@ type request struct {
 	err error
 }
 
-// requests reads while the module works, so that the end of input is seen.
-func requests(lines *token.Lines) <-chan request {
+// requests reads while the module works, so that the end of input is seen; then it
+// waits for done, but not for long.
+func requests(lines *token.Lines, done <-chan struct{}) <-chan request {
 	c := make(chan request)
 	go func() {
-		defer close(c)
 		for {
 			var q request
 			q.err = lines.Next(&q.Request)
 			if errors.Is(q.err, io.EOF) {
-				time.AfterFunc(grace, func() { os.Exit(1) })
+				break
+			}
+			select {
+			case c <- q:
+			case <-done:
 				return
 			}
-			c <- q
 			if q.err != nil {
-				return
+				break
 			}
+		}
+		close(c)
+		select {
+		case <-done:
+		case <-time.After(grace):
+			os.Exit(1)
 		}
 	}()
 	return c
