@@ -57,7 +57,7 @@ var table = map[string]row{
 	"internal/cmd/genlayout":       {4, "digest policy eval internal/ruletab", ""},
 	"internal/engine/proof":        {4, "policy eval internal/engine", "engines never see each other; this is what they share"},
 	"internal/control":             {4, "digest policy eval sign audit internal/store internal/engine", "it drives the interface, never a concrete engine"},
-	"internal/engine/bpf":          {5, "digest policy eval internal/engine internal/engine/proof internal/ruletab internal/kernelabi", ""},
+	"internal/engine/bpf":          {5, "digest policy internal/engine internal/engine/proof internal/fsioctl internal/ruletab internal/kernelabi", "fsioctl for signatures of files that were in memory before it started"},
 	"internal/engine/securityfs":   {5, "policy eval audit internal/engine internal/engine/proof internal/kernelabi", "audit for the kernel's records, which other engines do not have"},
 	"internal/control/controltest": {5, "digest policy eval sign internal/control internal/engine", ""},
 

@@ -107,6 +107,8 @@ func (a *app) runDMOpen(cmd *cobra.Command, args []string, f volumeOptions) (err
 	return a.result(opened{d.Name, d.Path(), r.Signature != nil}, "%s\n", d.Path())
 }
 
+// readSignature reads a signature for the kernel, nil for an empty name. One without a
+// byte is refused: for the kernel that is none.
 func (a *app) readSignature(name string) ([]byte, error) {
 	if name == "" {
 		return nil, nil

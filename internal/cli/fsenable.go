@@ -76,7 +76,7 @@ func (a *app) runFSEnable(cmd *cobra.Command, f enableFlags) error {
 	case f.signature != "" && (f.signatures != "" || len(f.args) > 1 || isDir(f.args[0])):
 		return usage(cmd, "--signature is for one FILE; for more there is --signatures")
 	case f.signature != "":
-		if e.signature, err = a.readBuiltin(f.signature); err != nil {
+		if e.signature, err = a.readSignature(f.signature); err != nil {
 			return err
 		}
 	case f.signatures != "":
@@ -86,16 +86,6 @@ func (a *app) runFSEnable(cmd *cobra.Command, f enableFlags) error {
 		e.without = signatureSuffix
 	}
 	return e.run(cmd.Context())
-}
-
-// readBuiltin reads a built-in signature. It refuses an empty one: for the kernel that is
-// none.
-func (a *app) readBuiltin(file string) ([]byte, error) {
-	b, err := a.read(file)
-	if err == nil && len(b) == 0 {
-		err = fmt.Errorf("%s: an empty signature", file)
-	}
-	return b, err
 }
 
 // run prints what became of each file and, if there was more than one, how many.

@@ -114,7 +114,7 @@ func (e *enabler) signatureOf(file treeFile) ([]byte, error) {
 	if e.signatures == "" {
 		return e.signature, nil
 	}
-	b, err := e.a.readBuiltin(filepath.Join(e.signatures, file.rel+signatureSuffix))
+	b, err := e.a.readSignature(filepath.Join(e.signatures, file.rel+signatureSuffix))
 	if err != nil {
 		return nil, hinted(err, "make each with ipe fsverity sign, or leave files out with --executable or --glob")
 	}

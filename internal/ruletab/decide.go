@@ -30,6 +30,17 @@ func Decision(first, fallback uint32) eval.Decision {
 	return d
 }
 
+// Event unpacks what the kernel side records: the numbers of operation and hook, and
+// which facts were there, as Need bits. Digests are not among them.
+func Event(op, hook uint8, present uint32) eval.Event {
+	has := func(need uint32) bool { return present&need != 0 }
+	return eval.Event{Op: policy.Op(op), Hook: eval.Hook(hook), Evidence: eval.Evidence{
+		BootVerified:     has(NeedBoot),
+		RootHashSigned:   has(NeedRootSigned),
+		FileDigestSigned: has(NeedFileSigned),
+	}}
+}
+
 // Decide interprets the table step by step as the kernel side does. What was
 // unavailable was settled when lowering; Evidence.Unavailable is not looked at.
 func (t *Table) Decide(e eval.Event) eval.Decision {

@@ -177,3 +177,21 @@ func BenchmarkDecide(b *testing.B) {
 		})
 	}
 }
+
+// TestEvent has each fact by its own bit.
+func TestEvent(t *testing.T) {
+	for present, want := range map[uint32]eval.Evidence{
+		0:                                   {},
+		ruletab.NeedRoot | ruletab.NeedFile: {}, // the digests are elsewhere
+		ruletab.NeedBoot:                    {BootVerified: true},
+		ruletab.NeedRootSigned | ruletab.NeedRoot:    {RootHashSigned: true},
+		ruletab.NeedFileSigned | ruletab.NeedFile:    {FileDigestSigned: true},
+		ruletab.NeedBoot | ruletab.NeedFileSigned:    {BootVerified: true, FileDigestSigned: true},
+		ruletab.NeedRootSigned | 1<<30 /* unknown*/ : {RootHashSigned: true},
+	} {
+		got := ruletab.Event(uint8(policy.OpKModule), uint8(eval.HookMmap), present)
+		if got != (eval.Event{Op: policy.OpKModule, Hook: eval.HookMmap, Evidence: want}) {
+			t.Errorf("%#x: %+v, want %+v", present, got, want)
+		}
+	}
+}

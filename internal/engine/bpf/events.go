@@ -14,10 +14,8 @@ import (
 	"golang.org/x/sys/unix"
 
 	"github.com/ipe-linux/ipe/digest"
-	"github.com/ipe-linux/ipe/eval"
 	"github.com/ipe-linux/ipe/internal/engine"
 	"github.com/ipe-linux/ipe/internal/ruletab"
-	"github.com/ipe-linux/ipe/policy"
 )
 
 // queueSize is how many records wait in memory for Events: more than the ring buffer
@@ -139,7 +137,6 @@ func decode(raw []byte) (engine.Event, error) {
 	if err != nil {
 		return engine.Event{}, fmt.Errorf("decode record: %w", err)
 	}
-	has := func(need uint32) bool { return e.Present&need != 0 }
 	ev := engine.Event{
 		Time:       wallTime(e.BootNs),
 		Generation: e.Generation,
@@ -149,20 +146,15 @@ func decode(raw []byte) (engine.Event, error) {
 		Comm:       text(e.Comm[:]),
 		Device:     text(e.Device[:]),
 		Inode:      e.Ino,
-		Event:      eval.Event{Op: policy.Op(e.Op), Hook: eval.Hook(e.Hook)},
+		Event:      ruletab.Event(e.Op, e.Hook, e.Present),
 	}
 	if e.HasFile != 0 {
 		ev.Path = spellPath(pathKind(e.PathKind), raw[n:], e.Ino)
 	}
-	ev.Event.Evidence = eval.Evidence{
-		BootVerified:     has(ruletab.NeedBoot),
-		RootHashSigned:   has(ruletab.NeedRootSigned),
-		FileDigestSigned: has(ruletab.NeedFileSigned),
-	}
-	if has(ruletab.NeedRoot) {
+	if e.Present&ruletab.NeedRoot != 0 {
 		ev.Event.Evidence.RootHash = digest.New(text(e.Root.Alg[:]), e.Root.Sum[:e.Root.Len])
 	}
-	if has(ruletab.NeedFile) {
+	if e.Present&ruletab.NeedFile != 0 {
 		ev.Event.Evidence.FileDigest = digest.New(text(e.File.Alg[:]), e.File.Sum[:e.File.Len])
 	}
 	return ev, nil

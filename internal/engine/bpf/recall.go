@@ -19,14 +19,8 @@ import (
 	"github.com/cilium/ebpf/link"
 	"golang.org/x/sys/unix"
 
+	"github.com/ipe-linux/ipe/internal/fsioctl"
 	"github.com/ipe-linux/ipe/internal/kernelabi"
-)
-
-// What linux/fsverity.h calls FS_IOC_READ_VERITY_METADATA, and its largest signature.
-const (
-	readVerityMetadata = 0xc0286687
-	metadataSignature  = 3
-	maxSignature       = 16128
 )
 
 // recall makes up for signatures that the kernel verified before this engine listened:
@@ -152,7 +146,7 @@ func (e *Engine) recallInUse(types *btf.Cache, keyring int32) (seen, valid int, 
 	}
 	defer a.close()
 	err = verityFilesInUse(func(f *os.File) error {
-		signature, err := readSignature(f)
+		signature, err := fsioctl.ReadSignature(f)
 		if err != nil || len(signature) == 0 {
 			return nil // none, or on a file system that cannot say
 		}
@@ -168,20 +162,6 @@ func (e *Engine) recallInUse(types *btf.Cache, keyring int32) (seen, valid int, 
 		return nil
 	})
 	return seen, valid, err
-}
-
-// readSignature reads the built-in signature of an fs-verity file.
-func readSignature(f *os.File) ([]byte, error) {
-	buf := make([]byte, maxSignature)
-	arg := struct{ kind, offset, length, buf, reserved uint64 }{
-		kind: metadataSignature, length: uint64(len(buf)), buf: uint64(uintptr(unsafe.Pointer(&buf[0]))),
-	}
-	n, _, errno := unix.Syscall(unix.SYS_IOCTL, f.Fd(), readVerityMetadata, uintptr(unsafe.Pointer(&arg)))
-	runtime.KeepAlive(buf)
-	if errno != 0 {
-		return nil, errno
-	}
-	return buf[:n], nil
 }
 
 // errNotCalled: the program is attached and was not called.
