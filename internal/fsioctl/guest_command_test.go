@@ -109,6 +109,24 @@ func TestCommandEnableTree(t *testing.T) {
 	fails(t, []string{"fsverity", "measure", "app"}, "app/notes: measure: fs-verity is not enabled")
 }
 
+// TestCommandEnableLinks: a file with many names takes long, so that several would be at
+// it at once; the kernel refuses all but the first.
+func TestCommandEnableLinks(t *testing.T) {
+	t.Chdir(ext4(t, 4096, 64, "verity"))
+	put(t, "app/0", "", 0o644)
+	if err := os.Truncate("app/0", 64<<20); err != nil {
+		t.Fatal(err)
+	}
+	for i := range 7 {
+		if err := os.Link("app/0", fmt.Sprintf("app/%d", i+1)); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if out := done(t, "fsverity", "enable", "app"); !strings.HasSuffix(out, "\n1 files enabled, 7 already\n") {
+		t.Error(out)
+	}
+}
+
 // TestCommandEnableNamesWhatIsNot: the others have their turn.
 func TestCommandEnableNamesWhatIsNot(t *testing.T) {
 	app(t)
