@@ -27,8 +27,8 @@ func inOrder[T, R any](ctx context.Context, tasks iter.Seq[T], worker func() fun
 	ctx, cancel := context.WithCancel(ctx)
 	defer cancel()
 	workers := runtime.GOMAXPROCS(0)
-	todo := make(chan *batch[T, R])
 	order := make(chan *batch[T, R], 8*workers) // this many may wait for a slow one
+	todo := make(chan *batch[T, R], cap(order))
 	for range workers {
 		busy.Go(func() {
 			work := worker()
@@ -65,23 +65,27 @@ func inOrder[T, R any](ctx context.Context, tasks iter.Seq[T], worker func() fun
 // all workers get their share, and more later.
 func batches[T, R any](tasks iter.Seq[T], workers int) iter.Seq[*batch[T, R]] {
 	return func(yield func(*batch[T, R]) bool) {
-		fresh := func() *batch[T, R] { return &batch[T, R]{done: make(chan struct{})} }
-		b, n := fresh(), 0
+		b, n := fresh[T, R](1), 0
 		for t := range tasks {
 			b.tasks = append(b.tasks, t)
 			n++
-			if len(b.tasks) < min(maxBatch, n/(8*workers)) {
+			if len(b.tasks) < cap(b.tasks) {
 				continue
 			}
 			if !yield(b) {
 				return
 			}
-			b = fresh()
+			b = fresh[T, R](max(1, min(maxBatch, n/(8*workers))))
 		}
 		if len(b.tasks) > 0 {
 			yield(b)
 		}
 	}
+}
+
+// fresh has room for n tasks.
+func fresh[T, R any](n int) *batch[T, R] {
+	return &batch[T, R]{tasks: make([]T, 0, n), done: make(chan struct{})}
 }
 
 func (b *batch[T, R]) do(ctx context.Context, work func(T) R) {
