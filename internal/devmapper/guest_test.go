@@ -212,11 +212,7 @@ const patience = 5 * time.Second
 // nothingLeft wants no device of any kind to be there.
 func nothingLeft(t *testing.T) {
 	t.Helper()
-	left := leftovers(t)
-	for end := time.Now().Add(patience); len(left) > 0 && time.Now().Before(end); left = leftovers(t) {
-		time.Sleep(patience / 100)
-	}
-	if len(left) > 0 {
+	if left := settled(t, 0); len(left) > 0 {
 		t.Errorf("left: %v", left)
 	}
 	if out := run(t, "dmverity", "status"); out != "" {
@@ -224,6 +220,17 @@ func nothingLeft(t *testing.T) {
 	}
 }
 
+// settled returns what is there when there are no more than n, or patience ends.
+func settled(t *testing.T, n int) (left []string) {
+	t.Helper()
+	for end := time.Now().Add(patience); ; time.Sleep(patience / 100) {
+		if left = leftovers(t); len(left) <= n || time.Now().After(end) {
+			return left
+		}
+	}
+}
+
+// leftovers are all devices, and the nodes of those of device-mapper.
 func leftovers(t *testing.T) (all []string) {
 	t.Helper()
 	for _, pattern := range []string{"/sys/block/dm-*", "/sys/block/loop*/loop/backing_file", devmapper.Dir + "/*"} {
