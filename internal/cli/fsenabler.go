@@ -130,7 +130,7 @@ func (e *enabler) asWanted(ctx context.Context, t target, d digest.Digest) error
 	}
 	have, err := fsioctl.ReadDescriptor(t.File)
 	switch {
-	case errors.Is(err, fsioctl.ErrUnsupported): // btrfs; the digest says it, too
+	case errors.Is(err, fsioctl.ErrUnsupported): // btrfs, of 6.12 and before; the digest says it, too
 		want, err := t.compute.open(ctx, handle{int(t.Fd()), t.File}, t.size)
 		if err != nil {
 			return err

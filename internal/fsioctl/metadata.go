@@ -33,7 +33,8 @@ func readMetadata(f *os.File, op string, kind, offset uint64, buf []byte) (int, 
 }
 
 // ReadDescriptor returns all that determines the file's digest. Errors are an *Error, or
-// wrap fsverity.ErrDescriptor. btrfs keeps descriptors to itself: ErrUnsupported.
+// wrap fsverity.ErrDescriptor. The btrfs of 6.12 and before keeps descriptors to itself:
+// ErrUnsupported.
 func ReadDescriptor(f *os.File) (fsverity.Descriptor, error) {
 	// One byte more, so that a longer one is not taken for another.
 	buf := make([]byte, fsverity.DescriptorSize+1)

@@ -3,6 +3,7 @@
 package fsioctl_test
 
 import (
+	"path/filepath"
 	"testing"
 	"time"
 
@@ -36,4 +37,21 @@ func TestKernel(t *testing.T) {
 // TestWithoutAlgorithm: 6.1 has sha512 in a module.
 func TestWithoutAlgorithm(t *testing.T) {
 	vmtest.RunPackage(t, config(t, vmtest.Kernel(t, "6.1")), "-test.run=^TestNoAlgorithm")
+}
+
+// TestBtrfsOnKernels: older ones keep descriptors and signatures to themselves.
+func TestBtrfsOnKernels(t *testing.T) {
+	dir, err := testvm.Unpacked(t.Context(), testvm.BtrfsTools()...)
+	if err != nil {
+		t.Fatal(err)
+	}
+	mkfs := filepath.Join(dir, "sbin", "mkfs.btrfs")
+	for _, k := range vmtest.Kernels(t) {
+		t.Run(k.Name, func(t *testing.T) {
+			cfg := config(t, k, "btrfs")
+			cfg.Files.Add(vmtest.HostBinary(t, mkfs))
+			cfg.Env = append(cfg.Env, "MKFS_BTRFS="+mkfs)
+			vmtest.RunPackage(t, cfg, "-test.run=^TestBtrfs$")
+		})
+	}
 }

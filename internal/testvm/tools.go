@@ -14,6 +14,9 @@ func AuditTools() []string { return []string{"auditd", "libauparse0"} }
 // UdevTools is the package of udev, which no machine needs that only builds and tests.
 func UdevTools() []string { return []string{"udev"} }
 
+// BtrfsTools is the package that makes file systems of that kind.
+func BtrfsTools() []string { return []string{"btrfs-progs"} }
+
 // Unpacked gives a directory with the files of Debian packages, without those that they
 // depend on. It is kept in the cache; with a warm one this needs neither network nor apt.
 func Unpacked(ctx context.Context, packages ...string) (string, error) {

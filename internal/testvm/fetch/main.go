@@ -39,7 +39,7 @@ func fetch(ctx context.Context, update bool) error {
 		}
 		fmt.Printf("kernel %-6s %s\n", k.Name, k.Dir)
 	}
-	for _, packages := range [][]string{testvm.AuditTools(), testvm.UdevTools()} {
+	for _, packages := range [][]string{testvm.AuditTools(), testvm.UdevTools(), testvm.BtrfsTools()} {
 		dir, err := testvm.Unpacked(ctx, packages...)
 		if err != nil {
 			return err
