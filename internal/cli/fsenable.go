@@ -132,7 +132,7 @@ func (e *enabler) summary(failed int) error {
 	var err error
 	switch {
 	case all == 0:
-		return fmt.Errorf("%s: no file is asked for", printable(e.args[0]))
+		return e.nothing()
 	case e.a.json, all == 1:
 	case e.dryRun:
 		_, err = fmt.Fprintf(e.a.stdout, "%d files can be enabled, %d are already\n", possible, before)

@@ -34,12 +34,18 @@ func (a *app) fsMeasure() *cobra.Command {
 func measureInKernel(ctx context.Context, t *tree, each func(measured) error) error {
 	defer t.close()
 	worker := func() func(treeFile) *measured { return t.measure }
-	return inOrder(ctx, t.walk, worker, func(m *measured) error {
+	n := 0
+	err := inOrder(ctx, t.walk, worker, func(m *measured) error {
 		if m == nil {
 			return nil
 		}
+		n++
 		return each(*m)
 	})
+	if err == nil && n == 0 {
+		return t.nothing()
+	}
+	return err
 }
 
 // measure returns nil for a file that is not asked for.

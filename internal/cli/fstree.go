@@ -105,6 +105,12 @@ func (t *tree) named(rel string) bool {
 	return len(t.globs) == 0
 }
 
+// nothing is the error when no file was asked for: a pattern that matches none must not
+// look like success.
+func (t *tree) nothing() error {
+	return fmt.Errorf("%s: no file is asked for", printable(strings.Join(t.args, " ")))
+}
+
 // close closes the directories; no file of them can be opened any more.
 func (t *tree) close() {
 	for _, d := range t.dirs {
