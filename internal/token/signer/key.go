@@ -122,12 +122,15 @@ func (s *session) load(o pkcs11.ObjectHandle) (*key, error) {
 
 func isTrue(b []byte) bool { return len(b) == 1 && b[0] != 0 }
 
-// number reads a CK_ULONG.
+// number reads a CK_ULONG, which is as long as a word of the machine.
 func number(b []byte) uint64 {
-	if len(b) != 8 {
-		return ^uint64(0)
+	switch len(b) {
+	case 4:
+		return uint64(binary.NativeEndian.Uint32(b))
+	case 8:
+		return binary.NativeEndian.Uint64(b)
 	}
-	return binary.NativeEndian.Uint64(b)
+	return ^uint64(0)
 }
 
 // public collects the certificates, and the public key if the token shows one.

@@ -32,8 +32,8 @@ func Main() int {
 // takeOver moves standard input and output to where a module does not know them. It
 // also sees to it that a crash leaves no memory image with the PIN.
 func takeOver() (in, out *os.File, err error) {
-	if err := unix.Setrlimit(unix.RLIMIT_CORE, &unix.Rlimit{}); err != nil {
-		return nil, nil, fmt.Errorf("forbid core files: %w", err)
+	if err := forbidDumps(); err != nil {
+		return nil, nil, err
 	}
 	if in, err = moved(0, "requests"); err != nil {
 		return nil, nil, err
@@ -53,6 +53,16 @@ func takeOver() (in, out *os.File, err error) {
 		return nil, nil, fmt.Errorf("close standard output: %w", err)
 	}
 	return in, out, nil
+}
+
+// forbidDumps lets nobody have the memory of this process. A limit on core files would
+// not do: the kernel gives those to a program in core_pattern whatever it is (core(5)).
+// Other processes of the same user are kept from tracing this one, too.
+func forbidDumps() error {
+	if err := unix.Prctl(unix.PR_SET_DUMPABLE, 0, 0, 0, 0); err != nil {
+		return fmt.Errorf("forbid memory images: %w", err)
+	}
+	return nil
 }
 
 func moved(fd int, name string) (*os.File, error) {

@@ -8,10 +8,13 @@ import (
 	"crypto/elliptic"
 	"crypto/rand"
 	"encoding/asn1"
+	"encoding/binary"
 	"errors"
 	"io"
 	"strings"
 	"testing"
+
+	"golang.org/x/sys/unix"
 
 	"github.com/ipe-linux/ipe/internal/token"
 )
@@ -128,4 +131,31 @@ func FuzzECDSA(f *testing.F) {
 			}
 		}
 	})
+}
+
+// TestForbidDumps asks the kernel whether the memory of this process is for others.
+func TestForbidDumps(t *testing.T) {
+	if err := forbidDumps(); err != nil {
+		t.Fatal(err)
+	}
+	got, err := unix.PrctlRetInt(unix.PR_GET_DUMPABLE, 0, 0, 0, 0)
+	if err != nil || got != 0 {
+		t.Errorf("dumpable: %d, %v; want 0", got, err)
+	}
+	if err := unix.Prctl(unix.PR_SET_DUMPABLE, 1, 0, 0, 0); err != nil {
+		t.Fatal(err)
+	}
+}
+
+// TestNumber has CK_ULONG as machines of 32 and 64 bits have it.
+func TestNumber(t *testing.T) {
+	short, long := binary.NativeEndian.AppendUint32(nil, 3), binary.NativeEndian.AppendUint64(nil, 3)
+	for _, c := range []struct {
+		b    []byte
+		want uint64
+	}{{short, 3}, {long, 3}, {nil, ^uint64(0)}, {short[:3], ^uint64(0)}} {
+		if got := number(c.b); got != c.want {
+			t.Errorf("%x: %#x, want %#x", c.b, got, c.want)
+		}
+	}
 }
