@@ -36,7 +36,7 @@ func (a *app) dmFormat() *cobra.Command {
 }
 
 func (a *app) runDMFormat(cmd *cobra.Command, dataName, hashName string, f volumeFlags) (err error) {
-	data, err := os.Open(dataName)
+	data, err := openDevice(dataName, os.O_RDONLY)
 	if err != nil {
 		return err
 	}

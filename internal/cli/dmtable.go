@@ -14,7 +14,7 @@ func (a *app) dmDump() *cobra.Command {
 	cmd := &cobra.Command{
 		Use: "dump HASH", Short: "Print the superblock of a volume", Args: exactly(1, "HASH"),
 		RunE: func(_ *cobra.Command, args []string) error {
-			hash, err := os.Open(args[0])
+			hash, err := openDevice(args[0], os.O_RDONLY)
 			if err != nil {
 				return err
 			}

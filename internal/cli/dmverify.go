@@ -94,14 +94,14 @@ func (c *checked) open(cmd *cobra.Command, args []string, f verifyFlags) (err er
 	if f.repair {
 		mode = os.O_RDWR
 	}
-	if c.data, err = os.OpenFile(args[0], mode, 0); err != nil {
+	if c.data, err = openDevice(args[0], mode); err != nil {
 		return err
 	}
-	if c.hash, err = os.OpenFile(args[1], mode, 0); err != nil {
+	if c.hash, err = openDevice(args[1], mode); err != nil {
 		return err
 	}
 	if f.fecDevice != "" {
-		if c.parity, err = os.Open(f.fecDevice); err != nil {
+		if c.parity, err = openDevice(f.fecDevice, os.O_RDONLY); err != nil {
 			return err
 		}
 	}

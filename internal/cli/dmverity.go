@@ -11,6 +11,7 @@ import (
 	"strings"
 
 	"github.com/spf13/cobra"
+	"golang.org/x/sys/unix"
 
 	"github.com/ipe-linux/ipe/digest"
 	"github.com/ipe-linux/ipe/verity/dmverity"
@@ -138,6 +139,20 @@ func sizeOf(f *os.File) (int64, error) {
 		return 0, fmt.Errorf("%s: neither a regular file nor a block device", f.Name())
 	}
 	return f.Seek(0, io.SeekEnd)
+}
+
+// openDevice opens a file or a block device, and nothing else: it does not wait for the
+// writer of a pipe.
+func openDevice(name string, mode int) (*os.File, error) {
+	f, err := os.OpenFile(name, mode|unix.O_NONBLOCK, 0)
+	if err != nil {
+		return nil, err
+	}
+	if _, err := sizeOf(f); err != nil {
+		f.Close()
+		return nil, err
+	}
+	return f, nil
 }
 
 func sameDevice(a, b *os.File) (bool, error) {

@@ -81,7 +81,7 @@ func (a *app) printDigest(m measured, f digestFlags) error {
 
 // writeMetadata writes tree and descriptor of a file.
 func (a *app) writeMetadata(cmd *cobra.Command, file string, p fsverity.Params, f digestFlags) error {
-	in, err := os.Open(file)
+	in, err := os.OpenFile(file, openFlags, 0)
 	if err != nil {
 		return err
 	}
