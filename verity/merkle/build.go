@@ -55,19 +55,68 @@ func (t *Tree) BuildFrom(ctx context.Context, data io.Reader, out io.WriterAt, o
 }
 
 func (t *Tree) build(ctx context.Context, src source, out io.WriterAt, opts Options) ([]byte, error) {
-	var v visit
-	if out != nil {
-		v = func(level int, index int64, block []byte) ([]byte, error) {
-			offset, _ := t.span(level, index)
-			if _, err := out.WriteAt(block, offset); err != nil {
-				return nil, fmt.Errorf("write hash block at %d: %w", offset, err)
-			}
-			return block, nil
-		}
+	if out == nil {
+		return t.buildTo(ctx, src, nil, opts)
 	}
+	lowest := &gatherer{out: out}
+	root, err := t.buildTo(ctx, src, func(level int, index int64, block []byte) ([]byte, error) {
+		offset, _ := t.span(level, index)
+		if level == 0 {
+			return block, lowest.write(block, offset)
+		}
+		return block, writeAt(out, block, offset)
+	}, opts)
+	if err != nil {
+		return nil, err
+	}
+	if err := lowest.flush(); err != nil {
+		return nil, fmt.Errorf("build hash tree: %w", err)
+	}
+	return root, nil
+}
+
+func (t *Tree) buildTo(ctx context.Context, src source, v visit, opts Options) ([]byte, error) {
 	root, err := t.root(ctx, src, v, opts)
 	if err != nil {
 		return nil, fmt.Errorf("build hash tree: %w", err)
 	}
 	return slices.Clone(root), nil
+}
+
+// gatherSize is how much is written at a time of the lowest level, which is nearly
+// all of a tree: workers wait while hash blocks are written.
+const gatherSize = 64 << 10
+
+// gatherer turns blocks that follow one another into longer writes.
+type gatherer struct {
+	out io.WriterAt
+	buf []byte
+	at  int64 // where buf belongs
+}
+
+func (g *gatherer) write(block []byte, offset int64) error {
+	if offset != g.at+int64(len(g.buf)) || len(g.buf)+len(block) > gatherSize {
+		if err := g.flush(); err != nil {
+			return err
+		}
+		g.at = offset
+	}
+	g.buf = append(g.buf, block...)
+	return nil
+}
+
+func (g *gatherer) flush() error {
+	if len(g.buf) == 0 {
+		return nil
+	}
+	err := writeAt(g.out, g.buf, g.at)
+	g.buf = g.buf[:0]
+	return err
+}
+
+func writeAt(out io.WriterAt, blocks []byte, offset int64) error {
+	if _, err := out.WriteAt(blocks, offset); err != nil {
+		return fmt.Errorf("write hash blocks at %d: %w", offset, err)
+	}
+	return nil
 }

@@ -362,6 +362,23 @@ func TestFaults(t *testing.T) {
 	if _, err := tree.Build(t.Context(), data, brokenWriter{fault}, merkle.Options{Workers: 3}); !errors.Is(err, fault) {
 		t.Errorf("write: %v", err)
 	}
+	// The end of the lowest level is written last of all.
+	if _, err := tree.Build(t.Context(), data, fullWriter{fault, tree.Size()}, merkle.Options{Workers: 3}); !errors.Is(err, fault) {
+		t.Errorf("write the end of a level: %v", err)
+	}
+}
+
+// fullWriter fails where a write ends at or behind a place.
+type fullWriter struct {
+	err error
+	end int64
+}
+
+func (w fullWriter) WriteAt(p []byte, off int64) (int, error) {
+	if off+int64(len(p)) >= w.end {
+		return 0, w.err
+	}
+	return len(p), nil
 }
 
 // endless is data without end that cancels its context after a while.
