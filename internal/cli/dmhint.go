@@ -40,6 +40,8 @@ func openHint(err error, r devmapper.Request) error {
 	switch {
 	case errors.Is(err, devmapper.ErrExists):
 		return hinted(err, "see ipe dmverity status; close it with ipe dmverity close, or choose another name")
+	case errors.Is(err, devmapper.ErrLoopTaken):
+		return hinted(err, "something else takes loop devices all the time: losetup shows what; try again")
 	case errors.Is(err, unix.EBUSY):
 		return hinted(err, "a device under the volume is claimed by something else: lsblk shows by what")
 	case r.Signature == nil && errors.Is(err, unix.ENOKEY):

@@ -9,7 +9,7 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// How long Close waits for udev and those it starts, which look at new devices.
+// How long a removal waits for udev and those it starts, which look at new devices.
 const (
 	busyTries = 25
 	busyPause = 100 * time.Millisecond
@@ -45,6 +45,11 @@ func closeDevice(name string, deferred bool) (pending bool, err error) {
 			return false, err
 		}
 	}
+	return c.takeAway(d, mangled, deferred)
+}
+
+// takeAway removes a device, and its node if the device is gone.
+func (c *control) takeAway(d Device, mangled string, deferred bool) (pending bool, err error) {
 	for i := 0; ; i++ {
 		pending, err = c.remove(mangled, deferred)
 		if !errors.Is(err, unix.EBUSY) || i == busyTries || !udevRuns() {

@@ -30,6 +30,8 @@ var (
 	ErrNoDeviceMapper = errors.New("no device-mapper")
 	// ErrNoLoop says that there is no /dev/loop-control.
 	ErrNoLoop = errors.New("no loop devices")
+	// ErrLoopTaken says that others took each loop device that was free a moment before.
+	ErrLoopTaken = errors.New("no loop device stayed free")
 	// ErrNoTarget says that the kernel has no verity target, and could load none.
 	ErrNoTarget = errors.New("no dm-verity")
 	// ErrName says that a device cannot have such a name.

@@ -33,7 +33,7 @@ func attach(file *os.File) (*os.File, error) {
 			return loop, err
 		}
 	}
-	return nil, fmt.Errorf("tried %d free loop devices: %w", loopTries, err)
+	return nil, fmt.Errorf("%w: tried %d: %w", ErrLoopTaken, loopTries, err)
 }
 
 // attachNext tries the next free number; EBUSY, or that there is no such device,

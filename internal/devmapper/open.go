@@ -98,8 +98,8 @@ func open(r Request) (Device, error) {
 		return d, err
 	}
 	if d, err = c.start(d, mangled, params, r); err != nil {
-		_, e := c.remove(mangled, false)
-		return d, errors.Join(err, e, d.dropNode())
+		_, e := c.takeAway(d, mangled, false)
+		return d, errors.Join(err, e)
 	}
 	return d, nil
 }
