@@ -20,7 +20,7 @@ func (a *app) dmSign() *cobra.Command {
 	var f signFlags
 	var rootFile string
 	cmd := &cobra.Command{
-		Use: "sign --key KEY --cert CERT [ROOT-HASH]", Short: "Sign a root hash",
+		Use: "sign --key KEY [--cert CERT] [ROOT-HASH]", Short: "Sign a root hash",
 		Long: "Sign writes a detached PKCS#7 signature of the root hash in hex, as the kernel checks it when a\n" +
 			"volume is activated, and as systemd expects it in NAME.roothash.p7s. With --root-hash-file it goes to\n" +
 			"FILE.p7s if -o is not given.\n\n" +

@@ -18,7 +18,7 @@ func (a *app) fsSign() *cobra.Command {
 	var f signFlags
 	var p fsParams
 	cmd := &cobra.Command{
-		Use: "sign --key KEY --cert CERT FILE", Short: "Sign a file for fs-verity", Args: exactly(1, "one FILE"),
+		Use: "sign --key KEY [--cert CERT] FILE", Short: "Sign a file for fs-verity", Args: exactly(1, "one FILE"),
 		Long: "Sign writes the built-in signature of a file, detached PKCS#7 over its digest, by default to FILE.p7s.\n" +
 			"The kernel checks it when fs-verity is enabled with it, and whenever the file is opened.\n\n" +
 			"The passphrase of an encrypted key is read as by ipe policy sign.",

@@ -46,7 +46,7 @@ type signed struct {
 func (a *app) sign() *cobra.Command {
 	var f signFlags
 	cmd := &cobra.Command{
-		Use: "sign --key KEY --cert CERT FILE", Short: "Sign a policy text for deployment", Args: exactly(1, "one FILE"),
+		Use: "sign --key KEY [--cert CERT] FILE", Short: "Sign a policy text for deployment", Args: exactly(1, "one FILE"),
 		Long: "Sign checks the policy text FILE and writes it as a signed message (PKCS#7), by default to\n" +
 			"FILE.p7b. The result loads into iped and into a kernel that has IPE.\n\n" +
 			"The passphrase of an encrypted key is read from --passphrase-file, else from the\n" +
