@@ -37,7 +37,7 @@ func TestService(t *testing.T) {
 	first := mainPID(t)
 	systemctl(t, "reload", "iped")
 	says("enforcing", "status")
-	systemctl(t, "kill", "--signal=KILL", "iped")
+	systemctl(t, "kill", "--signal=KILL", "--kill-who=main", "iped")
 	denied(t, "killed")
 	second := awaitOther(t, first)
 	says("enforcing", "status")
