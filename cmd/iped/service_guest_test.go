@@ -20,6 +20,7 @@ import (
 func TestService(t *testing.T) {
 	running := holdSigned(t)
 	defer running.Close()
+	awaitManager(t)
 	systemctl(t, "start", "multi-user.target") // what boots is up
 	systemctl(t, "enable", "--now", "iped")
 	says := func(want string, args ...string) {
@@ -96,6 +97,17 @@ func systemctl(t *testing.T, args ...string) string {
 		t.Fatalf("systemctl %v: %v\n%s", args, err, out)
 	}
 	return string(out)
+}
+
+// awaitManager waits until systemd, which was started beside the test, listens.
+func awaitManager(t *testing.T) {
+	t.Helper()
+	for end := time.Now().Add(time.Minute); time.Now().Before(end); time.Sleep(100 * time.Millisecond) {
+		if exec.Command("systemctl", "show", "--property=Version").Run() == nil {
+			return
+		}
+	}
+	t.Fatal("systemd does not answer")
 }
 
 func mainPID(t *testing.T) string {
