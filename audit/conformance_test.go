@@ -148,10 +148,10 @@ func TestParseMessage(t *testing.T) {
 		if !ok || c.Want != "OK" {
 			continue
 		}
-		wantH, want, _ := audit.Parse(string(c.Line))
+		wantH, want, wantErr := audit.Parse(string(c.Line))
 		h, r, err := audit.ParseMessage(audit.Type(c.Type), payload)
-		if err != nil || h != wantH {
-			t.Errorf("%s: %v, %v, want %v", c.ID, h, err, wantH)
+		if err != nil || wantErr != nil || h != wantH {
+			t.Errorf("%s: %v, %v, want %v, %v", c.ID, h, err, wantH, wantErr)
 		}
 		if diff := cmp.Diff(fields(want), fields(r)); diff != "" {
 			t.Errorf("%s (-line +message):\n%s", c.ID, diff)

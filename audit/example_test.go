@@ -70,22 +70,22 @@ func ExampleGeneration_AppendKernelLog() {
 	h := audit.Header{Time: time.UnixMilli(1690000000123), Serial: 45}
 	a := audit.Access{
 		Op: policy.OpExecute, Hook: eval.HookMmap, PID: 990, Comm: "jit",
-		Rule: audit.Statement{Scope: eval.ScopeOp, Op: policy.OpExecute, Action: policy.Deny},
+		Rule: audit.Statement{Scope: policy.ScopeOp, Op: policy.OpExecute, Action: policy.Deny},
 	}
 	fmt.Printf("%s\n", audit.Newest.AppendKernelLog(nil, h, a))
 	// Output:
 	// audit: type=1420 audit(1690000000.123:45): ipe_op=EXECUTE ipe_hook=MMAP enforcing=0 pid=990 comm="jit" path=? dev=? ino=? rule="DEFAULT op=EXECUTE action=DENY"
 }
 
-func ExampleStatementOf() {
+func ExampleStatement() {
 	p, err := policy.Parse([]byte("policy_name=p policy_version=1.0.0\nDEFAULT action=ALLOW\n" +
 		"op=EXECUTE dmverity_roothash=sha256:cd2c  action=DENY # revoked\n"))
 	if err != nil {
 		fmt.Println(err)
 		return
 	}
-	st, err := audit.StatementOf(p, policy.OpExecute, eval.Decision{Action: policy.Deny, Scope: eval.ScopeRule, Rule: 0})
-	fmt.Println(st, err)
+	st, err := eval.StatementOf(p, policy.OpExecute, eval.Decision{Action: policy.Deny, Scope: policy.ScopeRule, Rule: 0})
+	fmt.Println(audit.Statement(st), err)
 	// Output: op=EXECUTE dmverity_roothash="sha256":CD2C action=DENY <nil>
 }
 
@@ -110,7 +110,7 @@ func ExampleNewJSON() {
 	h := audit.Header{Time: time.UnixMilli(1690000000123).UTC(), Serial: 45}
 	root := audit.Subject{AUID: audit.Unset, Session: audit.Unset}
 	id := &audit.PolicyID{Name: "gateway", Version: policy.Version{Major: 1, Minor: 2, Rev: 3}, Digest: [32]byte{0xab}}
-	global := audit.Statement{Scope: eval.ScopeGlobal, Action: policy.Deny}
+	global := audit.Statement{Scope: policy.ScopeGlobal, Action: policy.Deny}
 	out := json.NewEncoder(os.Stdout)
 	out.SetEscapeHTML(false)
 	for _, r := range []audit.Record{

@@ -70,7 +70,7 @@ func ParseGeneration(name string) (Generation, error) {
 		}
 		names = append(names, f.name)
 	}
-	return 0, fmt.Errorf("generation %q: %w, but %s", name, ErrGeneration, strings.Join(names, ", "))
+	return 0, fmt.Errorf("generation %q: %w: there are %s", name, ErrGeneration, strings.Join(names, ", "))
 }
 
 // String returns the version of the first kernel of the generation.

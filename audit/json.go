@@ -215,9 +215,9 @@ func (j JSON) record() (Record, error) {
 }
 
 func (a *JSONAccess) record() (Record, error) {
-	op, known := named(a.Op, 0, policy.OpUnknown)
-	hook, ok := named(a.Hook, 0, eval.HookKernelLoad)
-	if !known || !ok {
+	op, err := recordedOp(a.Op)
+	hook, err2 := eval.ParseHook(a.Hook)
+	if err != nil || err2 != nil {
 		return nil, fmt.Errorf("operation %q, hook %q: %w", a.Op, a.Hook, errWord)
 	}
 	rule, err := ParseStatement(a.Rule)

@@ -63,9 +63,9 @@ func (s *scanner) record(t Type) Record {
 
 func (s *scanner) access() (a Access) {
 	s.lit("ipe_op=")
-	a.Op = oneOf(s, "an operation", 0, policy.OpUnknown)
+	a.Op = parsed(s, s.word, "an operation", recordedOp)
 	s.lit(" ipe_hook=")
-	a.Hook = oneOf(s, "a hook", 0, eval.HookKernelLoad)
+	a.Hook = parsed(s, s.word, "a hook", eval.ParseHook)
 	s.lit(" enforcing=")
 	a.Enforcing = s.flag()
 	s.lit(" pid=")

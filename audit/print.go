@@ -109,12 +109,12 @@ func (s Subject) append(b []byte) []byte {
 
 func (s Statement) append(b []byte) []byte {
 	switch s.Scope {
-	case scopeRule:
+	case policy.ScopeRule:
 		b = append(append(b, "op="...), s.Op.String()...)
 		for i := range s.Properties {
 			b = appendProperty(append(b, ' '), &s.Properties[i])
 		}
-	case scopeOp:
+	case policy.ScopeOp:
 		b = append(append(b, "DEFAULT op="...), s.Op.String()...)
 	default:
 		b = append(b, "DEFAULT"...)

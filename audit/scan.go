@@ -4,6 +4,8 @@ import (
 	"fmt"
 	"strconv"
 	"strings"
+
+	"github.com/ipe-linux/ipe/policy"
 )
 
 // scanner walks along a line. Its first failure stays, and what it returns from
@@ -128,30 +130,23 @@ func (s *scanner) flag() bool {
 	return false
 }
 
-// word8 is an enumeration of the language, whose values have names.
-type word8 interface {
-	~uint8
-	String() string
-}
-
-// named returns the value from first to last that has the name.
-func named[T word8](name string, first, last T) (T, bool) {
-	for v := first; v <= last; v++ {
-		if v.String() == name {
-			return v, true
-		}
-	}
-	return first, false
-}
-
-// oneOf consumes the name of a value from first to last.
-func oneOf[T word8](s *scanner, what string, first, last T) T {
+// parsed consumes a word that parse knows.
+func parsed[T any](s *scanner, word func() string, what string, parse func(string) (T, error)) T {
 	from := s.pos
-	v, ok := named(s.word(), first, last)
-	if !ok {
+	v, err := parse(word())
+	if err != nil {
 		s.missing(from, what)
 	}
 	return v
+}
+
+// recordedOp reads an operation as records have it, among them that which no policy can
+// name.
+func recordedOp(text string) (policy.Op, error) {
+	if text == policy.OpUnknown.String() {
+		return policy.OpUnknown, nil
+	}
+	return policy.ParseOp(text)
 }
 
 // end wants the end of the line.

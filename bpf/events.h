@@ -18,6 +18,7 @@ struct event {
 	__u64 generation;
 	__u64 ino;
 	__u32 tgid;
+	__u32 uid;
 	__u32 first;
 	__u32 fallback;
 	__u32 present;
@@ -26,7 +27,7 @@ struct event {
 	__u8 enforcing;
 	__u8 has_file;
 	__u8 path_kind;
-	__u8 pad[3];
+	__u8 pad[7];
 	__u8 comm[COMM_SIZE];
 	__u8 device[DEVICE_SIZE];
 	struct event_digest root;
@@ -34,6 +35,10 @@ struct event {
 };
 
 #include "path.h"
+
+/* What a record is about, in one word: the operation, the hook << 8, and this. */
+#define RECORD_ENFORCING (1U << 16)
+#include "shares.h"
 
 static __always_inline void copy_digest(struct event_digest *to, const struct table_key *from)
 {
@@ -43,21 +48,11 @@ static __always_inline void copy_digest(struct event_digest *to, const struct ta
 	__builtin_memset(to->pad, 0, sizeof(to->pad));
 }
 
-static __always_inline void count_lost(void)
-{
-	__u32 zero = 0;
-	__u64 *lost = bpf_map_lookup_elem(&ipe_lost, &zero);
-
-	if (lost)
-		__sync_fetch_and_add(lost, 1);
-}
-
-static __noinline void describe_file(struct event *e, __u64 addr)
+/* What a record says of the file itself. */
+static __always_inline void describe_file(struct event *e, __u64 addr)
 {
 	struct file *file = (struct file *)addr;
 
-	if (!e)
-		return;
 	__builtin_memset(e->device, 0, sizeof(e->device));
 	e->has_file = !!file;
 	e->ino = 0;
@@ -67,28 +62,40 @@ static __noinline void describe_file(struct event *e, __u64 addr)
 	bpf_probe_read_kernel_str(e->device, sizeof(e->device), &BPF_CORE_READ(file, f_inode, i_sb)->s_id);
 }
 
-static __always_inline void describe(struct event *e, const struct decision *d, const struct facts *f, __u32 where)
+/* Fill a record but for the path. Not static, so that it is verified once. */
+__noinline int describe(struct event *e, const struct decision *d, const struct facts *f, __u32 what, __u32 path_kind)
 {
+	if (!e || !d || !f)
+		return 0;
 	e->boot_ns = bpf_ktime_get_boot_ns();
 	e->generation = d->generation;
 	e->tgid = bpf_get_current_pid_tgid() >> 32;
+	e->uid = bpf_get_current_uid_gid();
 	e->first = d->first;
 	e->fallback = d->fallback;
 	e->present = f->present;
-	e->op = where;
-	e->hook = where >> 8;
-	e->enforcing = where >> 16;
+	e->op = what;
+	e->hook = what >> 8;
+	e->enforcing = what >> 16;
+	e->path_kind = path_kind;
 	__builtin_memset(e->pad, 0, sizeof(e->pad));
 	bpf_get_current_comm(e->comm, sizeof(e->comm));
 	copy_digest(&e->root, &f->root);
 	copy_digest(&e->file, &f->file);
+	describe_file(e, d->file);
+	return 0;
+}
+
+static __always_inline void lose(void)
+{
+	count_lost(is_reader() ? LOST_OWN : LOST_ROOM);
 }
 
 /*
  * Write a record with the path behind it. False if the path changed meanwhile; then
  * there is none, unless this was the last try.
  */
-__noinline int try_record(const struct decision *d, const struct facts *f, __u32 where, __u32 last)
+__noinline int try_record(const struct decision *d, const struct facts *f, __u32 what, __u32 last)
 {
 	struct path_writer w = {};
 	struct event *e;
@@ -96,31 +103,47 @@ __noinline int try_record(const struct decision *d, const struct facts *f, __u32
 
 	if (!d || !f)
 		return true;
-	measure_path(&w.walk, (struct file *)d->file);
-	bpf_ringbuf_reserve_dynptr(&ipe_events, sizeof(*e) + w.walk.room, 0, &w.record);
+	bpf_ringbuf_reserve_dynptr(&ipe_events, sizeof(*e) + measure_path(&w.walk, d->file), 0, &w.record);
 	e = bpf_dynptr_data(&w.record, 0, sizeof(*e));
 	if (!e) {
 		bpf_ringbuf_discard_dynptr(&w.record, 0);
-		count_lost();
+		lose();
 		return true;
 	}
-	stable = write_path(&w, (struct file *)d->file);
+	stable = write_path(&w, d->file);
 	if (!stable && !last) {
 		bpf_ringbuf_discard_dynptr(&w.record, 0);
 		return false;
 	}
-	e->path_kind = stable ? w.walk.kind : PATH_UNSTABLE;
-	describe(e, d, f, where);
-	describe_file(e, d->file);
+	describe(e, d, f, what, stable ? w.walk.kind : PATH_UNSTABLE);
 	bpf_ringbuf_submit_dynptr(&w.record, 0);
 	return true;
 }
 
-static __always_inline void record(const struct decision *d, const struct facts *f, __u32 where)
+static __always_inline void record(const struct decision *d, const struct facts *f, __u32 what)
 {
 	int i;
 
+	if (!may_record())
+		return;
 	for (i = 1; i <= PATH_TRIES; i++)
-		if (try_record(d, f, where, i == PATH_TRIES))
+		if (try_record(d, f, what, i == PATH_TRIES))
 			return;
+}
+
+/* The same where there is no file: no path is walked, nor does the verifier follow one. */
+__noinline int record_without_file(const struct decision *d, const struct facts *f, __u32 what)
+{
+	struct event *e;
+
+	if (!may_record())
+		return 0;
+	e = bpf_ringbuf_reserve(&ipe_events, sizeof(*e), 0);
+	if (!e) {
+		lose();
+		return 0;
+	}
+	describe(e, d, f, what, PATH_WALKED);
+	bpf_ringbuf_submit(e, 0);
+	return 0;
 }

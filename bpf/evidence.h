@@ -53,14 +53,12 @@ static __always_inline bool is_verity_target(struct walk *w, __u64 target)
 }
 
 /*
- * The struct dm_verity behind an inode: its superblock's own block device is a
- * mapped device whose live table is one verity target. 0 for everything else;
- * what lies on top of such a device is another device.
+ * The struct dm_verity of a block device: a mapped device whose live table is one
+ * verity target. 0 for everything else; what lies on top of such a device is another
+ * device.
  */
-static __always_inline __u64 find_verity(struct inode *inode, bool typed, struct walk *w)
+static __always_inline __u64 verity_of(struct block_device *bdev, bool typed, struct walk *w)
 {
-	struct super_block *sb = MEMBER(typed, inode, i_sb);
-	struct block_device *bdev = MEMBER(typed, sb, s_bdev);
 	struct gendisk *disk;
 	__u64 table, target;
 
@@ -78,6 +76,26 @@ static __always_inline __u64 find_verity(struct inode *inode, bool typed, struct
 	if (!target || !is_verity_target(w, target))
 		return 0;
 	return peek(target, w->target_private);
+}
+
+static __noinline __u64 btrfs_verity(struct walk *w, __u64 sb)
+{
+	if (!w || !w->btrfs)
+		return 0;
+	return verity_of((struct block_device *)btrfs_device(w, (struct super_block *)sb), false, w);
+}
+
+/*
+ * The struct dm_verity behind an inode: that of its superblock's own block device. A
+ * btrfs has several devices, or one; what its superblock says of them does not count.
+ */
+static __always_inline __u64 find_verity(struct inode *inode, bool typed, struct walk *w)
+{
+	struct super_block *sb = MEMBER(typed, inode, i_sb);
+
+	if (MEMBER(typed, sb, s_magic) == BTRFS_SUPER_MAGIC)
+		return btrfs_verity(w, (__u64)sb);
+	return verity_of(MEMBER(typed, sb, s_bdev), typed, w);
 }
 
 /* The generic algorithm name, as crypto_ahash_alg_name() gives it; a table line may hold a driver's. */
@@ -118,6 +136,18 @@ static __noinline bool root_vouched(struct table_key *root)
 	return found;
 }
 
+/* The same for a key that its caller does not have on the stack: 6.1 looks up by no other. */
+__noinline int copy_vouched(const struct table_key *root)
+{
+	struct table_key key;
+
+	if (!root)
+		return false;
+	key = *root;
+	key.op = 0;
+	return !!bpf_map_lookup_elem(&ipe_signed_roots, &key);
+}
+
 /* dmverity_roothash and dmverity_signature */
 static __always_inline void read_volume(struct facts *f, struct inode *inode, bool typed)
 {
@@ -136,28 +166,31 @@ static __always_inline void read_volume(struct facts *f, struct inode *inode, bo
 	if (set_digest(&f->root, verity_alg_name(w, verity), peek(verity, w->verity_root_digest),
 		       peek32(verity, w->verity_digest_size)))
 		f->present |= IPE_NEED_ROOT;
-	if (w->signed_roots && (f->present & IPE_NEED_ROOT) && root_vouched(&f->root))
+	if (w->signed_roots && (f->present & IPE_NEED_ROOT) &&
+	    (typed ? root_vouched(&f->root) : copy_vouched(&f->root)))
 		f->present |= IPE_NEED_ROOT_SIGNED;
 }
 
-static __noinline void read_untyped_info(struct facts *f, __u64 addr)
+__noinline int read_untyped_info(struct facts *f, __u64 addr)
 {
 	struct fsverity_info *info = (struct fsverity_info *)addr;
 	const struct fsverity_hash_alg *alg;
 
 	if (!f || !info)
-		return;
+		return 0;
 	alg = BPF_CORE_READ(info, tree_params.hash_alg);
 	if (!alg)
-		return;
+		return 0;
 	if (set_digest(&f->file, (__u64)BPF_CORE_READ(alg, name), (__u64)&info->file_digest,
 		       BPF_CORE_READ(alg, digest_size)))
 		f->present |= IPE_NEED_FILE;
+	return 0;
 }
 
 /* fsverity_digest */
 static __always_inline void read_file_digest(struct facts *f, struct inode *inode, bool typed)
 {
+	__u64 number = (__u64)inode; /* read back: the verifier sees a pointer, and forbids to calculate */
 	const struct fsverity_hash_alg *alg;
 	struct fsverity_info *info;
 
@@ -165,7 +198,7 @@ static __always_inline void read_file_digest(struct facts *f, struct inode *inod
 	if (!inode)
 		return;
 	if (!bpf_core_field_exists(inode->i_verity_info)) {
-		read_untyped_info(f, find_verity_info((__u64)inode));
+		read_untyped_info(f, find_verity_info(peek((__u64)&number, 0)));
 		return;
 	}
 	info = MEMBER(typed, inode, i_verity_info);
@@ -224,10 +257,18 @@ static __noinline void read_typed_inode(struct facts *f, __u32 want, struct inod
 		read_inode(f, want, inode, true);
 }
 
-static __noinline void read_untyped_inode(struct facts *f, __u32 want, __u64 inode)
+/* Not static, so that it is verified once. */
+__noinline int read_untyped_inode(struct facts *f, __u32 want, __u64 inode)
 {
 	if (f)
 		read_inode(f, want, (struct inode *)inode, false);
+	return 0;
+}
+
+/* The verifier forgets what it knows of the facts, and follows the ways that led here as one. */
+__noinline int forget_facts(struct facts *f)
+{
+	return !f;
 }
 
 /*

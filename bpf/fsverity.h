@@ -104,19 +104,18 @@ static __always_inline __u64 find_in_table(__u64 inode)
 }
 
 /* The struct fsverity_info of an inode that has none itself; 0 if there is none. */
-static __noinline __u64 find_verity_info(__u64 addr)
+__noinline __u64 find_verity_info(__u64 addr)
 {
 	struct inode *inode = (struct inode *)addr;
-	__u64 number = peek((__u64)&addr, 0); /* or the verifier sees a pointer, and forbids to calculate */
 	const struct fsverity_operations *vop;
 
 	if (!(BPF_CORE_READ(inode, i_flags) & S_VERITY))
 		return 0;
 	if (bpf_core_field_exists(struct fsverity_operations, inode_info_offs)) {
 		vop = BPF_CORE_READ(inode, i_sb, s_vop);
-		return vop ? peek(number + BPF_CORE_READ(vop, inode_info_offs), 0) : 0;
+		return vop ? peek(addr + BPF_CORE_READ(vop, inode_info_offs), 0) : 0;
 	}
 	if (bpf_core_field_exists(struct fsverity_info, rhash_head))
-		return find_in_table(number);
+		return find_in_table(addr);
 	return 0;
 }

@@ -15,6 +15,7 @@
 #include "peek.h"
 #include "fsverity.h"
 #include "overlay.h"
+#include "btrfs.h"
 #include "evidence.h"
 #include "table.h"
 #include "events.h"
@@ -23,29 +24,53 @@
 char LICENSE[] SEC("license") = "Dual BSD/GPL";
 
 /*
- * The policy's verdict on one event. A hook that some day asks a second judge,
- * strict rules, returns the first of the two that is not 0; this one stays as it is.
+ * The policy's verdict on one event; what is the operation and the hook, as in a record.
+ * One that some day asks a second judge, strict rules, returns the first of the two that
+ * is not 0; this one stays as it is.
  */
-static __always_inline int judge(struct file *file, struct inode *inode, __u8 op, __u8 hook)
+static __noinline int judge(struct file *file, __u32 what)
 {
 	struct decision d = { .file = (__u64)file };
 	struct facts f = {};
 	struct control *c;
 	__u32 zero = 0, enforce;
-	bool deny;
 
-	if (!decide(&d, &f, op, file, inode))
+	if (!decide(&d, &f, what, file, file->f_inode))
 		return 0;
 	c = bpf_map_lookup_elem(&ipe_control, &zero);
 	if (!c)
 		return -EACCES;
-	deny = denies(&d);
 	enforce = c->enforce;
-	if (deny || c->success_audit) {
-		gather(&f, NEED_ALL, file, inode);
-		record(&d, &f, op | (__u32)hook << 8 | (enforce ? 1U << 16 : 0));
+	if (denies(&d) || c->success_audit) {
+		forget_facts(&f);
+		gather(&f, NEED_ALL, file, file->f_inode);
+		record(&d, &f, enforce ? what | RECORD_ENFORCING : what);
 	}
-	return deny && enforce ? -EACCES : 0;
+	return denies(&d) && enforce ? -EACCES : 0;
+}
+
+/* Whether the policy denies where there is no file, and so no fact. Not static, so that it is verified once. */
+__noinline int denied_without_file(__u32 what)
+{
+	struct decision d = {};
+	struct facts f = {};
+	struct control *c;
+	__u32 zero = 0, enforce;
+
+	if (!decide(&d, &f, what, NULL, NULL))
+		return 0;
+	c = bpf_map_lookup_elem(&ipe_control, &zero);
+	if (!c)
+		return true;
+	enforce = c->enforce;
+	if (denies(&d) || c->success_audit)
+		record_without_file(&d, &f, enforce ? what | RECORD_ENFORCING : what);
+	return denies(&d) && enforce;
+}
+
+static __always_inline int judge_without_file(__u32 what)
+{
+	return denied_without_file(what) ? -EACCES : 0;
 }
 
 SEC("lsm/bprm_check_security")
@@ -53,7 +78,7 @@ int BPF_PROG(ipe_bprm_check, struct linux_binprm *bprm)
 {
 	struct file *file = bprm->file;
 
-	return judge(file, file->f_inode, IPE_OP_EXECUTE, IPE_HOOK_BPRM_CHECK);
+	return judge(file, IPE_OP_EXECUTE | IPE_HOOK_BPRM_CHECK << 8);
 }
 
 /* 6.14 and later: a process asks whether it might execute a file, and then reads it itself. */
@@ -64,7 +89,7 @@ int BPF_PROG(ipe_bprm_creds, struct linux_binprm *bprm)
 
 	if (!bpf_core_field_exists(bprm->is_check) || !BPF_CORE_READ_BITFIELD(bprm, is_check))
 		return 0;
-	return judge(file, file->f_inode, IPE_OP_EXECUTE, IPE_HOOK_BPRM_CREDS_FOR_EXEC);
+	return judge(file, IPE_OP_EXECUTE | IPE_HOOK_BPRM_CREDS_FOR_EXEC << 8);
 }
 
 /*
@@ -81,8 +106,8 @@ int BPF_PROG(ipe_mmap_file, struct file *file, unsigned long reqprot, unsigned l
 	if (bpf_get_func_arg(ctx, 0, &raw))
 		return -EACCES;
 	if (!raw || !file)
-		return judge(NULL, NULL, IPE_OP_EXECUTE, IPE_HOOK_MMAP);
-	return judge(file, file->f_inode, IPE_OP_EXECUTE, IPE_HOOK_MMAP);
+		return judge_without_file(IPE_OP_EXECUTE | IPE_HOOK_MMAP << 8);
+	return judge(file, IPE_OP_EXECUTE | IPE_HOOK_MMAP << 8);
 }
 
 SEC("lsm/file_mprotect")
@@ -94,22 +119,22 @@ int BPF_PROG(ipe_file_mprotect, struct vm_area_struct *vma, unsigned long reqpro
 		return 0;
 	file = vma->vm_file;
 	if (!file)
-		return judge(NULL, NULL, IPE_OP_EXECUTE, IPE_HOOK_MPROTECT);
-	return judge(file, file->f_inode, IPE_OP_EXECUTE, IPE_HOOK_MPROTECT);
+		return judge_without_file(IPE_OP_EXECUTE | IPE_HOOK_MPROTECT << 8);
+	return judge(file, IPE_OP_EXECUTE | IPE_HOOK_MPROTECT << 8);
 }
 
 /* The kernel reads a file for itself: a module, firmware, a kernel to boot. */
 SEC("lsm/kernel_read_file")
 int BPF_PROG(ipe_kernel_read_file, struct file *file, enum kernel_read_file_id id)
 {
-	return judge(file, file->f_inode, operation_of_read(id), IPE_HOOK_KERNEL_READ);
+	return judge(file, operation_of_read(id) | IPE_HOOK_KERNEL_READ << 8);
 }
 
 /* The kernel takes the same from a process's memory; there is no file. */
 SEC("lsm/kernel_load_data")
 int BPF_PROG(ipe_kernel_load_data, enum kernel_load_data_id id)
 {
-	return judge(NULL, NULL, operation_of_load(id), IPE_HOOK_KERNEL_LOAD);
+	return judge_without_file(operation_of_load(id) | IPE_HOOK_KERNEL_LOAD << 8);
 }
 
 /* Of each inode that is met again the last word counts: it may have been sealed anew. */

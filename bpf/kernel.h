@@ -29,6 +29,8 @@ typedef _Bool bool;
 #define S_VERITY (1U << 16)
 #define MINORBITS 20
 #define OVERLAYFS_SUPER_MAGIC 0x794c7630
+#define BTRFS_SUPER_MAGIC 0x9123683e
+#define SB_RDONLY 1UL
 /* FILESYSTEM_MAX_STACK_DEPTH: overlays on overlays */
 #define MAX_STACK_DEPTH 2
 
@@ -36,12 +38,15 @@ typedef _Bool bool;
 enum bpf_map_type {
 	BPF_MAP_TYPE_HASH = 1,
 	BPF_MAP_TYPE_ARRAY = 2,
+	BPF_MAP_TYPE_LRU_HASH = 9,
 	BPF_MAP_TYPE_ARRAY_OF_MAPS = 12,
 	BPF_MAP_TYPE_RINGBUF = 27,
 };
 #define BPF_F_NO_PREALLOC (1U << 0)
 #define BPF_F_RDONLY_PROG (1U << 7)
 #define BPF_ANY 0
+#define BPF_NOEXIST 1
+#define BPF_RB_AVAIL_DATA 0
 struct bpf_dynptr {
 	__u64 opaque[2];
 } __attribute__((aligned(8)));
@@ -61,8 +66,13 @@ struct block_device {
 	struct gendisk *bd_disk;
 };
 
+struct module {
+	char name[56];
+};
+
 struct file_system_type {
 	const char *name;
+	struct module *owner;
 };
 
 struct fsverity_operations {
@@ -71,7 +81,9 @@ struct fsverity_operations {
 
 struct super_block {
 	struct file_system_type *s_type;
+	unsigned long s_flags;
 	struct block_device *s_bdev;
+	void *s_fs_info;
 	const struct fsverity_operations *s_vop;
 	unsigned long s_magic;
 	char s_id[32];
@@ -190,6 +202,7 @@ struct files_struct {
 };
 
 struct task_struct {
+	int pid;
 	struct fs_struct *fs;
 	struct files_struct *files;
 };
@@ -212,6 +225,8 @@ struct dma_buf {
 };
 
 struct vm_area_struct {
+	unsigned long vm_start;
+	unsigned long vm_end;
 	unsigned long vm_flags;
 	struct file *vm_file;
 };

@@ -39,7 +39,7 @@ struct {
 } ipe_control SEC(".maps");
 
 /*
- * Where device-mapper, dm-verity and overlayfs, which may be modules, keep what is
+ * Where device-mapper, dm-verity, overlayfs and btrfs, which may be modules, keep what is
  * read from them: byte offsets that user space takes from their BTF. While ready is 0
  * dm-verity is not loaded, or was a moment ago, and volumes have no facts. What has
  * no place in BTF are addresses, which are symbols.
@@ -75,6 +75,20 @@ struct walk {
 	__u32 ovl_flags;
 	/* the flag of ovl_flags that says that the upper file has the data */
 	__u32 ovl_upper_data;
+	/* btrfs: 0 if it is not there, or not understood */
+	__u32 btrfs;
+	__u32 btrfs_sb;
+	__u32 btrfs_devices;
+	__u32 btrfs_replace_state;
+	__u32 btrfs_replace_target;
+	__u32 btrfs_num_devices;
+	__u32 btrfs_open_devices;
+	__u32 btrfs_missing_devices;
+	__u32 btrfs_seeding;
+	__u32 btrfs_seed_list;
+	__u32 btrfs_latest;
+	__u32 btrfs_device_owner;
+	__u32 btrfs_device_bdev;
 	/* How many root hashes are in ipe_signed_roots: none, nobody looks. */
 	__u32 signed_roots;
 	__u32 pad;
@@ -124,10 +138,44 @@ struct {
 	__uint(max_entries, IPE_RING_BYTES);
 } ipe_events SEC(".maps");
 
-/* Records that found the ring buffer full. */
+/* Why a record is missing. */
+enum lost {
+	LOST_ROOM, /* the ring buffer had no room */
+	LOST_SHARE, /* its user had used up the share */
+	LOST_OWN, /* as LOST_ROOM, of the reader's own */
+	LOST_KINDS,
+};
+
 struct {
 	__uint(type, BPF_MAP_TYPE_ARRAY);
-	__uint(max_entries, 1);
+	__uint(max_entries, LOST_KINDS);
 	__type(key, __u32);
 	__type(value, __u64);
 } ipe_lost SEC(".maps");
+
+/* What a user has used up of the share, as of then, and what was over it. */
+struct share {
+	__u64 since;
+	__u64 over;
+	__u32 used;
+	__u32 pad;
+};
+
+/* Bounds the users that are remembered; of more, those that were quiet for longest begin anew. */
+#define IPE_MAX_USERS 1024
+
+struct {
+	__uint(type, BPF_MAP_TYPE_LRU_HASH);
+	__uint(max_entries, IPE_MAX_USERS);
+	__type(key, __u32);
+	__type(value, struct share);
+} ipe_shares SEC(".maps");
+
+/* The process that reads ipe_events: for its own records some room is always kept. */
+struct {
+	__uint(type, BPF_MAP_TYPE_ARRAY);
+	__uint(max_entries, 1);
+	__uint(map_flags, BPF_F_RDONLY_PROG);
+	__type(key, __u32);
+	__type(value, __u32);
+} ipe_reader SEC(".maps");

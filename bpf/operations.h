@@ -1,14 +1,15 @@
 /* SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause */
 /*
  * Which operation the kernel's own ids of reads and loads stand for. The numbers of
- * the ids differ between kernels, so each is relocated.
+ * the ids differ between kernels, so each is relocated. Not static: to its caller the
+ * result is any number, so that the verifier does not follow each operation by itself.
  */
 #pragma once
 
 #define ID_IS(id, type, name)                                                                                         \
 	(bpf_core_enum_value_exists(enum type, name) && (id) == bpf_core_enum_value(enum type, name))
 
-static __always_inline __u8 operation_of_read(enum kernel_read_file_id id)
+__noinline int operation_of_read(__u32 id)
 {
 	if (ID_IS(id, kernel_read_file_id, READING_FIRMWARE))
 		return IPE_OP_FIRMWARE;
@@ -27,7 +28,7 @@ static __always_inline __u8 operation_of_read(enum kernel_read_file_id id)
 	return IPE_OP_UNKNOWN;
 }
 
-static __always_inline __u8 operation_of_load(enum kernel_load_data_id id)
+__noinline int operation_of_load(__u32 id)
 {
 	if (ID_IS(id, kernel_load_data_id, LOADING_FIRMWARE))
 		return IPE_OP_FIRMWARE;

@@ -45,18 +45,19 @@ struct path_walk {
 	__u64 root_dentry;
 	__u64 root_mnt;
 	__u64 sum; /* of all that was met */
+	__u64 first_sum; /* what the first walk met */
+	__u64 from; /* what is still to be copied, and where to */
+	__u32 to;
+	__u32 len;
 	__u32 room; /* bytes for names */
 	__u32 left; /* those that no name has taken yet */
 	__u32 kind;
+	__u32 spelled; /* what stands at from has a length of its own */
 };
 
 struct path_writer {
 	struct bpf_dynptr record;
 	struct path_walk walk;
-	/* what is still to be copied, and where to */
-	__u64 from;
-	__u32 to;
-	__u32 len;
 };
 
 static __always_inline __u64 mount_of(struct vfsmount *mnt)
@@ -83,13 +84,22 @@ static __always_inline bool cross_mount(struct path_walk *w)
 	return true;
 }
 
-/* One step towards the root; 1 ends the walk. *len is set to the length of a name that was met. */
-static __always_inline long step(struct path_walk *w, __u32 *len)
+/*
+ * One step towards the root; 1 ends the walk. If a name is met, w->len is its length and
+ * w->from where it stands. Not static, as others here: such a function is verified once,
+ * and not again for each way that leads to it.
+ */
+__noinline int step(struct path_walk *w)
 {
-	struct dentry *dentry = (struct dentry *)w->dentry;
-	struct mount *mnt = (struct mount *)w->mnt;
+	struct dentry *dentry;
+	struct mount *mnt;
 	__u64 parent, hash_len;
 
+	if (!w)
+		return 1;
+	dentry = (struct dentry *)w->dentry;
+	mnt = (struct mount *)w->mnt;
+	w->len = 0;
 	if (w->dentry == w->root_dentry && w->mnt == w->root_mnt)
 		return 1;
 	if (dentry == BPF_CORE_READ(mnt, mnt.mnt_root))
@@ -100,12 +110,13 @@ static __always_inline long step(struct path_walk *w, __u32 *len)
 		return 1;
 	}
 	hash_len = BPF_CORE_READ(dentry, d_name.hash_len);
-	*len = hash_len >> 32;
-	if (*len >= w->left) {
+	if (hash_len >> 32 >= w->left) {
 		w->kind = PATH_TOO_LONG;
 		return 1;
 	}
-	w->left -= *len + 1;
+	w->len = hash_len >> 32;
+	w->left -= w->len + 1;
+	w->from = (__u64)BPF_CORE_READ(dentry, d_name.name);
 	note_met(w, w->dentry);
 	note_met(w, hash_len);
 	w->dentry = parent;
@@ -114,43 +125,39 @@ static __always_inline long step(struct path_walk *w, __u32 *len)
 
 static long measure_step(__u32 i, struct path_walk *w)
 {
-	__u32 len;
-
-	return step(w, &len);
+	return step(w) ? 1 : 0;
 }
 
 static __always_inline void write_piece(struct path_writer *w)
 {
 	char bytes[PIECE_SIZE];
-	__u32 len = w->len;
+	__u32 len = w->walk.len;
 
 	if (len > sizeof(bytes))
 		len = sizeof(bytes);
-	bpf_probe_read_kernel(bytes, len, (void *)w->from);
-	bpf_dynptr_write(&w->record, w->to, bytes, len, 0);
-	w->from += len;
-	w->to += len;
-	w->len -= len;
+	bpf_probe_read_kernel(bytes, len, (void *)w->walk.from);
+	bpf_dynptr_write(&w->record, w->walk.to, bytes, len, 0);
+	w->walk.from += len;
+	w->walk.to += len;
+	w->walk.len -= len;
 }
 
 /* Copy a piece of a name; if there is none, step and put a slash before the next name. */
 static long write_step(__u32 i, struct path_writer *w)
 {
-	struct dentry *dentry = (struct dentry *)w->walk.dentry;
 	char slash = '/';
 
-	if (w->len) {
+	if (w->walk.len) {
 		write_piece(w);
 		return 0;
 	}
-	if (step(&w->walk, &w->len))
+	if (step(&w->walk))
 		return 1;
-	if (!w->len)
+	if (!w->walk.len)
 		return 0; /* crossed a mount */
-	w->from = (__u64)BPF_CORE_READ(dentry, d_name.name);
-	w->to = sizeof(struct event) + w->walk.left;
-	bpf_dynptr_write(&w->record, w->to, &slash, sizeof(slash), 0);
-	w->to++;
+	w->walk.to = sizeof(struct event) + w->walk.left;
+	bpf_dynptr_write(&w->record, w->walk.to, &slash, sizeof(slash), 0);
+	w->walk.to++;
 	return 0;
 }
 
@@ -191,10 +198,6 @@ static __always_inline __u32 kind_of_nameless(struct dentry *dentry)
 	return PATH_MEMORY;
 }
 
-/*
- * Not static, as others here: such a function is verified once, and not again for each
- * way that leads to it.
- */
 __noinline __u32 kind_of_path(__u64 addr)
 {
 	struct file *file = (struct file *)addr;
@@ -207,30 +210,6 @@ __noinline __u32 kind_of_path(__u64 addr)
 	if (!is_root && !BPF_CORE_READ(dentry, d_hash.pprev))
 		return PATH_DELETED;
 	return PATH_WALKED;
-}
-
-/* Find out of which kind the path is and, in w->room, how long. */
-static __always_inline void measure_path(struct path_walk *w, struct file *file)
-{
-	if (!file)
-		return;
-	w->kind = kind_of_path((__u64)file);
-	switch (w->kind) {
-	case PATH_WALKED:
-	case PATH_DELETED:
-		start_walk(w, file, PATH_ROOM - 1 - (w->kind == PATH_DELETED ? DELETED_SIZE : 0));
-		bpf_loop(PATH_STEPS, measure_step, w, 0);
-		w->room = w->kind == PATH_TOO_LONG ? 0 : w->room - w->left;
-		return;
-	case PATH_MEMORY:
-	case PATH_ANON_INODE:
-		w->room = BPF_CORE_READ(file, f_path.dentry, d_name.hash_len) >> 32;
-		return;
-	case PATH_NAMESPACE:
-	case PATH_DMA_BUFFER:
-		w->room = SPELLED_SIZE;
-	}
-	return;
 }
 
 /* 6.9 and later keep the namespace in the inode, those before its kind in the dentry. */
@@ -259,6 +238,82 @@ static __always_inline __u64 buffer_name(struct file *file)
 	return (__u64)BPF_CORE_READ(buffer, name);
 }
 
+/* Without a tree of files there is nothing to walk: the root is reached at once. */
+static __always_inline void end_walk(struct path_walk *w)
+{
+	w->dentry = w->root_dentry;
+	w->mnt = w->root_mnt;
+}
+
+/* Find out of which kind the path is; what can be walked is measured then, by steps. */
+__noinline int start_measuring(struct path_walk *w, __u64 addr)
+{
+	struct file *file = (struct file *)addr;
+
+	if (!w || !file)
+		return 0;
+	w->kind = kind_of_path(addr);
+	switch (w->kind) {
+	case PATH_WALKED:
+	case PATH_DELETED:
+		start_walk(w, file, PATH_ROOM - 1 - (w->kind == PATH_DELETED ? DELETED_SIZE : 0));
+		return 0;
+	case PATH_MEMORY:
+	case PATH_ANON_INODE:
+		w->room = BPF_CORE_READ(file, f_path.dentry, d_name.hash_len) >> 32;
+		break;
+	case PATH_NAMESPACE:
+	case PATH_DMA_BUFFER:
+		w->room = SPELLED_SIZE;
+	}
+	end_walk(w);
+	return 0;
+}
+
+/* After the walk that measured: the bytes that the path takes behind the record. */
+__noinline int end_measuring(struct path_walk *w)
+{
+	if (!w)
+		return 0;
+	w->room = w->kind == PATH_TOO_LONG ? 0 : w->room - w->left;
+	w->first_sum = w->sum;
+	w->left = 0;
+	w->len = 0;
+	return w->room;
+}
+
+/* Prepare to write what was measured. */
+__noinline int start_writing(struct path_walk *w, __u64 addr)
+{
+	struct file *file = (struct file *)addr;
+
+	if (!w || !file)
+		return 0;
+	end_walk(w);
+	if (!w->room) /* the root, too long, or outside of what is mounted */
+		return 0;
+	switch (w->kind) {
+	case PATH_WALKED:
+	case PATH_DELETED:
+		start_walk(w, file, w->room);
+		break;
+	case PATH_MEMORY:
+	case PATH_ANON_INODE:
+		w->from = (__u64)BPF_CORE_READ(file, f_path.dentry, d_name.name);
+		w->to = sizeof(struct event);
+		w->len = w->room;
+		break;
+	case PATH_NAMESPACE:
+		w->from = namespace_name(file);
+		w->spelled = true;
+		break;
+	case PATH_DMA_BUFFER:
+		w->from = buffer_name(file);
+		w->spelled = true;
+	}
+	return 0;
+}
+
 static __noinline void write_spelled(struct path_writer *w, __u64 name)
 {
 	char bytes[SPELLED_SIZE] = {};
@@ -269,36 +324,25 @@ static __noinline void write_spelled(struct path_writer *w, __u64 name)
 	bpf_dynptr_write(&w->record, sizeof(struct event), bytes, sizeof(bytes), 0);
 }
 
-/* Write the path that was measured behind the record; false if it is another by now. */
-static __always_inline bool write_path(struct path_writer *w, struct file *file)
+/* Whether both walks met the same. */
+__noinline int same_path(const struct path_walk *w)
 {
-	struct path_walk *walk = &w->walk;
-	__u64 sum = walk->sum;
+	return w && w->sum == w->first_sum && !w->left;
+}
 
-	if (!walk->room)
-		return true;
-	switch (walk->kind) {
-	case PATH_WALKED:
-	case PATH_DELETED:
-		start_walk(walk, file, walk->room);
-		break;
-	case PATH_MEMORY:
-	case PATH_ANON_INODE: /* its root at once: there is nothing to walk */
-		walk->dentry = walk->root_dentry;
-		walk->mnt = walk->root_mnt;
-		w->from = (__u64)BPF_CORE_READ(file, f_path.dentry, d_name.name);
-		w->to = sizeof(struct event);
-		w->len = walk->room;
-		break;
-	case PATH_NAMESPACE:
-		write_spelled(w, namespace_name(file));
-		return true;
-	case PATH_DMA_BUFFER:
-		write_spelled(w, buffer_name(file));
-		return true;
-	default:
-		return true;
-	}
+static __always_inline __u32 measure_path(struct path_walk *w, __u64 file)
+{
+	start_measuring(w, file);
+	bpf_loop(PATH_STEPS, measure_step, w, 0);
+	return end_measuring(w);
+}
+
+/* Write the path that was measured behind the record; false if it is another by now. */
+static __always_inline bool write_path(struct path_writer *w, __u64 file)
+{
+	start_writing(&w->walk, file);
+	if (w->walk.spelled)
+		write_spelled(w, w->walk.from);
 	bpf_loop(PATH_STEPS, write_step, w, 0);
-	return walk->sum == sum && !walk->left;
+	return same_path(&w->walk);
 }

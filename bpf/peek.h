@@ -10,6 +10,14 @@ static __always_inline __u64 peek(__u64 base, __u32 offset)
 	return value;
 }
 
+static __always_inline __u8 peek8(__u64 base, __u32 offset)
+{
+	__u8 value = 0;
+
+	bpf_probe_read_kernel(&value, sizeof(value), (void *)(base + offset));
+	return value;
+}
+
 static __always_inline __u32 peek32(__u64 base, __u32 offset)
 {
 	__u32 value = 0;

@@ -18,7 +18,9 @@
 #include "peek.h"
 #include "fsverity.h"
 #include "overlay.h"
+#include "btrfs.h"
 #include "evidence.h"
+#include "inuse.h"
 
 /* FS_VERITY_MAX_SIGNATURE_SIZE is 16128 */
 #define MAX_SIGNATURE 16384

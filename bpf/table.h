@@ -65,7 +65,8 @@ static __always_inline void look_up_digests(void *table, struct facts *f, __u8 o
  * Decide op about a file. False if no policy is active. Tables without a header
  * for the operation, which user space never makes, deny.
  */
-static __noinline bool decide(struct decision *d, struct facts *f, __u8 op, struct file *file, struct inode *inode)
+static __always_inline bool decide(struct decision *d, struct facts *f, __u8 op, struct file *file,
+				   struct inode *inode)
 {
 	struct table_entry *header;
 	__u32 zero = 0, needs, combo;

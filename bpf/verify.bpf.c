@@ -56,19 +56,34 @@ static __always_inline void answer(struct question *q, __u32 content_len, __u32 
 	bpf_key_put(keyring);
 }
 
+/* What BPF_PROG_GET_NEXT_ID is given; the kernel looks at the first half. */
+union bpf_attr {
+	struct {
+		volatile __u32 first, second;
+	};
+};
+
+/*
+ * Whether a call bears the number. It is read through the argument's own type, for a
+ * kernel may refuse the helper that reads memory (lockdown=confidentiality).
+ */
+static __always_inline bool bears(union bpf_attr *attr, struct question *q)
+{
+	const __u32 *number = (const __u32 *)&q->number;
+
+	return attr->first == number[0] && attr->second == number[1];
+}
+
 SEC("lsm.s/bpf")
-int BPF_PROG(ipe_verify, int cmd, void *attr)
+int BPF_PROG(ipe_verify, int cmd, union bpf_attr *attr)
 {
 	__u32 zero = 0, content_len, message_len;
 	struct question *q;
-	__u64 number = 0;
 
 	q = bpf_map_lookup_elem(&ipe_question, &zero);
 	if (!q || !q->number || q->answered)
 		return 0;
-	/* The first eight bytes of what BPF_PROG_GET_NEXT_ID is given; the kernel looks at four. */
-	bpf_probe_read_kernel(&number, sizeof(number), attr);
-	if (number != q->number)
+	if (!bears(attr, q))
 		return 0;
 	content_len = q->content_len;
 	message_len = q->message_len;

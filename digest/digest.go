@@ -72,6 +72,22 @@ func (d Digest) Equal(e Digest) bool {
 // String returns "alg:hex" with lower-case digits, as fsverity(1) prints it.
 func (d Digest) String() string { return d.alg + ":" + hex.EncodeToString([]byte(d.sum)) }
 
+// MarshalText implements [encoding.TextMarshaler]. The zero Digest is nothing.
+func (d Digest) MarshalText() ([]byte, error) {
+	if d.IsZero() {
+		return nil, nil
+	}
+	return []byte(d.String()), nil
+}
+
+// UnmarshalText implements [encoding.TextUnmarshaler]; see [Parse].
+func (d *Digest) UnmarshalText(text []byte) (err error) {
+	if *d = (Digest{}); len(text) > 0 {
+		*d, err = Parse(string(text))
+	}
+	return err
+}
+
 // sizes is the algorithm table: those that Linux offers for dm-verity or
 // fs-verity and that an IPE policy may sensibly name, with their bytes.
 var sizes = map[string]int{

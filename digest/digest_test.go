@@ -147,3 +147,17 @@ func ExampleParse() {
 	fmt.Println(d, d.Size(), size)
 	// Output: sha256:cd2c 2 32
 }
+
+func TestText(t *testing.T) {
+	for _, d := range []digest.Digest{{}, digest.New("sha256", []byte{0xab}), digest.New("", nil)} {
+		text, err := d.MarshalText()
+		back := digest.New("stale", nil)
+		if err := errors.Join(err, back.UnmarshalText(text)); err != nil || back != d && d.Algorithm() != "" {
+			t.Errorf("%v is read from %q as %v, %v", d, text, back, err)
+		}
+	}
+	var d digest.Digest
+	if err := d.UnmarshalText([]byte("sha256")); !errors.Is(err, digest.ErrNoColon) {
+		t.Error(err)
+	}
+}

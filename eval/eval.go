@@ -7,6 +7,10 @@
 package eval
 
 import (
+	"errors"
+	"fmt"
+	"slices"
+
 	"github.com/ipe-linux/ipe/digest"
 	"github.com/ipe-linux/ipe/policy"
 )
@@ -39,6 +43,31 @@ func (h Hook) String() string {
 	return "UNKNOWN"
 }
 
+// MarshalText implements [encoding.TextMarshaler]. It fails for what is no hook.
+func (h Hook) MarshalText() ([]byte, error) {
+	if int(h) >= numHooks {
+		return nil, fmt.Errorf("hook %d: %w", h, errHook)
+	}
+	return []byte(hookNames[h]), nil
+}
+
+// UnmarshalText implements [encoding.TextUnmarshaler]; see [ParseHook].
+func (h *Hook) UnmarshalText(text []byte) (err error) {
+	*h, err = ParseHook(string(text))
+	return err
+}
+
+// ParseHook reads a hook as records spell it.
+func ParseHook(text string) (Hook, error) {
+	i := slices.Index(hookNames[:], text)
+	if i < 0 {
+		return 0, fmt.Errorf("hook %q: %w", text, errHook)
+	}
+	return Hook(i), nil
+}
+
+var errHook = errors.New("no such hook")
+
 // Evidence is what is known about a file. The zero Evidence is that of a plain
 // file, or of no file at all: every fact is absent.
 type Evidence struct {
@@ -65,28 +94,13 @@ type Event struct {
 	Evidence Evidence
 }
 
-// Scope says which kind of statement decided.
-type Scope uint8
-
-// The scopes, from the closest to the widest.
-const (
-	ScopeRule Scope = iota
-	ScopeOp
-	ScopeGlobal
-)
-
-// String returns rule, operation or global.
-func (s Scope) String() string {
-	return [...]string{ScopeRule: "rule", ScopeOp: "operation", ScopeGlobal: "global"}[s%3]
-}
-
 // NoRule is Decision.Rule when a default decided.
 const NoRule = -1
 
 // Decision is the answer to an event.
 type Decision struct {
 	Action policy.Action
-	Scope  Scope
+	Scope  policy.Scope
 	// Rule is the index in Policy.Rules of the rule that matched, or NoRule.
 	Rule int
 }
@@ -96,12 +110,12 @@ type Decision struct {
 // global default, and allowed if there is none.
 func Decide(p *policy.Policy, e Event) Decision {
 	if p == nil {
-		return Decision{Action: policy.Allow, Scope: ScopeGlobal, Rule: NoRule}
+		return Decision{Action: policy.Allow, Scope: policy.ScopeGlobal, Rule: NoRule}
 	}
-	if int(e.Op) < policy.NumOps {
+	if e.Op.Known() {
 		for i := range p.Rules {
 			if r := &p.Rules[i]; r.Op == e.Op && matches(r, &e.Evidence) {
-				return Decision{Action: r.Action, Scope: ScopeRule, Rule: i}
+				return Decision{Action: r.Action, Scope: policy.ScopeRule, Rule: i}
 			}
 		}
 	}
@@ -110,13 +124,13 @@ func Decide(p *policy.Policy, e Event) Decision {
 
 // fallback is the decision when no rule matched.
 func fallback(p *policy.Policy, op policy.Op) Decision {
-	if int(op) < policy.NumOps && p.OpDefault[op] != policy.NoAction {
-		return Decision{Action: p.OpDefault[op], Scope: ScopeOp, Rule: NoRule}
+	if a := p.OpDefault.Of(op); a != policy.NoAction {
+		return Decision{Action: a, Scope: policy.ScopeOp, Rule: NoRule}
 	}
 	if p.Default == policy.NoAction {
-		return Decision{Action: policy.Allow, Scope: ScopeGlobal, Rule: NoRule}
+		return Decision{Action: policy.Allow, Scope: policy.ScopeGlobal, Rule: NoRule}
 	}
-	return Decision{Action: p.Default, Scope: ScopeGlobal, Rule: NoRule}
+	return Decision{Action: p.Default, Scope: policy.ScopeGlobal, Rule: NoRule}
 }
 
 func matches(r *policy.Rule, ev *Evidence) bool {

@@ -36,7 +36,11 @@ func event(t testing.TB, c conformance.EvalCase) eval.Event {
 		FileDigest: parseDigest(t, c.Evidence.FileDigest), FileDigestSigned: c.Evidence.FileDigestSigned,
 	}
 	for _, name := range c.Evidence.Unavailable {
-		e.Evidence.Unavailable |= policy.Keys(lookup(t, name, policy.Key(policy.NumKeys-1)))
+		k, err := policy.ParseKey(name)
+		if err != nil {
+			t.Fatal(err)
+		}
+		e.Evidence.Unavailable |= policy.Keys(k)
 	}
 	return e
 }
@@ -103,7 +107,7 @@ func TestTruthTableIsWhole(t *testing.T) {
 
 func TestNoPolicyAllows(t *testing.T) {
 	for op := policy.OpExecute; op <= policy.OpUnknown; op++ {
-		want := eval.Decision{Action: policy.Allow, Scope: eval.ScopeGlobal, Rule: eval.NoRule}
+		want := eval.Decision{Action: policy.Allow, Scope: policy.ScopeGlobal, Rule: eval.NoRule}
 		if got := eval.Decide(nil, eval.Event{Op: op}); got != want {
 			t.Errorf("%v: %+v, want %+v", op, got, want)
 		}

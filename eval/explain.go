@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"strings"
 
+	"github.com/ipe-linux/ipe/digest"
 	"github.com/ipe-linux/ipe/policy"
 )
 
@@ -34,15 +35,57 @@ type RuleTrace struct {
 type PropertyTrace struct {
 	Property policy.Property
 	Holds    bool
-	// Present is what the event had: TRUE, FALSE, a digest, "none" without one, or
-	// "unavailable" if the kernel cannot tell.
-	Present string
+	// Present is what the event had.
+	Present Fact
+}
+
+// Fact is what is known about a file where a test looks.
+type Fact struct {
+	// Key is that of the tests.
+	Key policy.Key
+	// Unavailable: the kernel cannot tell.
+	Unavailable bool
+	// Value is that of the boolean keys, Digest that of the digest keys, zero without one.
+	Value  bool
+	Digest digest.Digest
+}
+
+// FactOf returns the fact that tests of k look at.
+func FactOf(k policy.Key, ev *Evidence) Fact {
+	f := Fact{Key: k, Unavailable: k != policy.BootVerified && ev.Unavailable.Has(k)}
+	switch {
+	case f.Unavailable:
+	case k == policy.BootVerified:
+		f.Value = ev.BootVerified
+	case k == policy.DMVeritySignature:
+		f.Value = ev.RootHashSigned
+	case k == policy.FSVeritySignature:
+		f.Value = ev.FileDigestSigned
+	case k == policy.DMVerityRoothash:
+		f.Digest = ev.RootHash
+	case k == policy.FSVerityDigest:
+		f.Digest = ev.FileDigest
+	}
+	return f
+}
+
+// String returns TRUE, FALSE, a digest, "none" without one, or "unavailable".
+func (f Fact) String() string {
+	switch {
+	case f.Unavailable:
+		return "unavailable"
+	case !f.Key.IsDigest():
+		return truth(f.Value)
+	case f.Digest.IsZero():
+		return "none"
+	}
+	return f.Digest.String()
 }
 
 // Explain decides as Decide does and keeps the reasons.
 func Explain(p *policy.Policy, e Event) Trace {
 	t := Trace{Event: e, Decision: Decide(p, e), NoPolicy: p == nil}
-	if p == nil || int(e.Op) >= policy.NumOps {
+	if p == nil || !e.Op.Known() {
 		return t
 	}
 	for i := range p.Rules {
@@ -61,32 +104,10 @@ func traceRule(r policy.Rule, index int, ev *Evidence) RuleTrace {
 	t := RuleTrace{Index: index, Rule: r, Matched: matches(&r, ev)}
 	for _, prop := range r.Properties {
 		t.Properties = append(t.Properties, PropertyTrace{
-			Property: prop, Holds: Holds(prop, ev), Present: present(prop.Key, ev),
+			Property: prop, Holds: Holds(prop, ev), Present: FactOf(prop.Key, ev),
 		})
 	}
 	return t
-}
-
-// present returns the fact that tests of k look at.
-func present(k policy.Key, ev *Evidence) string {
-	if k != policy.BootVerified && ev.Unavailable.Has(k) {
-		return "unavailable"
-	}
-	d := ev.RootHash
-	switch k {
-	case policy.BootVerified:
-		return truth(ev.BootVerified)
-	case policy.DMVeritySignature:
-		return truth(ev.RootHashSigned)
-	case policy.FSVeritySignature:
-		return truth(ev.FileDigestSigned)
-	case policy.FSVerityDigest:
-		d = ev.FileDigest
-	}
-	if d.IsZero() {
-		return "none"
-	}
-	return d.String()
 }
 
 func truth(b bool) string {
@@ -113,7 +134,7 @@ func (t Trace) outcome() string {
 	switch {
 	case t.NoPolicy:
 		return "ALLOW, there is no policy"
-	case d.Scope == ScopeRule && len(t.Rules) > 0:
+	case d.Scope == policy.ScopeRule && len(t.Rules) > 0:
 		last := t.Rules[len(t.Rules)-1]
 		return fmt.Sprintf("%s by rule %d%s", d.Action, d.Rule, last.line())
 	}

@@ -1,6 +1,7 @@
 package eval_test
 
 import (
+	"errors"
 	"strings"
 	"testing"
 
@@ -26,7 +27,7 @@ func checkTrace(t *testing.T, p *policy.Policy, e eval.Event) {
 			}
 			all = all && prop.Holds
 		}
-		isLast := i == len(tr.Rules)-1 && tr.Decision.Scope == eval.ScopeRule
+		isLast := i == len(tr.Rules)-1 && tr.Decision.Scope == policy.ScopeRule
 		if r.Matched != all || r.Matched != isLast || r.Matched != (r.Index == tr.Decision.Rule) {
 			t.Errorf("rule %d matched: %t, all properties hold: %t, it decided: %t", r.Index, r.Matched, all, isLast)
 		}
@@ -55,17 +56,30 @@ func TestExplain(t *testing.T) {
 	tr := eval.Explain(p, eval.Event{Op: policy.OpExecute, Evidence: ev})
 	want := []eval.RuleTrace{
 		{Index: 0, Rule: p.Rules[0], Properties: []eval.PropertyTrace{
-			{Property: p.Rules[0].Properties[0], Present: "FALSE"}}},
+			{Property: p.Rules[0].Properties[0], Present: eval.Fact{Key: policy.BootVerified}}}},
 		{Index: 2, Rule: p.Rules[2], Properties: []eval.PropertyTrace{
-			{Property: p.Rules[2].Properties[0], Holds: true, Present: "TRUE"},
-			{Property: p.Rules[2].Properties[1], Present: "unavailable"}}},
+			{Property: p.Rules[2].Properties[0], Holds: true, Present: eval.Fact{Key: policy.DMVeritySignature, Value: true}},
+			{Property: p.Rules[2].Properties[1], Present: eval.Fact{Key: policy.FSVerityDigest, Unavailable: true}}}},
 		{Index: 3, Rule: p.Rules[3], Matched: true, Properties: []eval.PropertyTrace{
-			{Property: p.Rules[3].Properties[0], Holds: true, Present: "sha256:ab"},
-			{Property: p.Rules[3].Properties[1], Holds: true, Present: "FALSE"}}},
+			{Property: p.Rules[3].Properties[0], Holds: true, Present: eval.Fact{Key: policy.DMVerityRoothash, Digest: ev.RootHash}},
+			{Property: p.Rules[3].Properties[1], Holds: true, Present: eval.Fact{Key: policy.FSVeritySignature}}}},
 	}
 	sameDigest := cmp.Comparer(func(a, b digest.Digest) bool { return a == b })
 	if diff := cmp.Diff(want, tr.Rules, sameDigest); diff != "" {
 		t.Errorf("(-want +got):\n%s", diff)
+	}
+}
+
+// TestFactString: a fact reads as a policy would write it.
+func TestFactString(t *testing.T) {
+	ev := eval.Evidence{BootVerified: true, FileDigest: digest.New("sha256", []byte{0xab}), Unavailable: policy.Keys(policy.FSVeritySignature)}
+	for k, want := range map[policy.Key]string{
+		policy.BootVerified: "TRUE", policy.DMVeritySignature: "FALSE", policy.FSVerityDigest: "sha256:ab",
+		policy.DMVerityRoothash: "none", policy.FSVeritySignature: "unavailable",
+	} {
+		if got := eval.FactOf(k, &ev).String(); got != want {
+			t.Errorf("%v: %s, want %s", k, got, want)
+		}
 	}
 }
 
@@ -103,6 +117,15 @@ func TestNames(t *testing.T) {
 	var hooks []string
 	for h := eval.HookBprmCheck; h <= eval.HookKernelLoad; h++ {
 		hooks = append(hooks, h.String())
+		text, err := h.MarshalText()
+		var back eval.Hook
+		if err := errors.Join(err, back.UnmarshalText(text)); err != nil || back != h {
+			t.Errorf("%v is read as %v, %v", h, back, err)
+		}
+	}
+	var none eval.Hook
+	if _, err := eval.Hook(200).MarshalText(); err == nil || none.UnmarshalText([]byte("UNKNOWN")) == nil {
+		t.Error("a hook that is none has a text")
 	}
 	want := "BPRM_CHECK BPRM_CREDS_FOR_EXEC MMAP MPROTECT KERNEL_READ KERNEL_LOAD"
 	if got := strings.Join(hooks, " "); got != want {

@@ -29,6 +29,10 @@ type SyntaxError struct {
 	Msg string
 	// Err is ErrSyntax, ErrValue or ErrRange.
 	Err error
+	// Code is the kind of mistake, for programs.
+	Code Code
+	// Fix is what to write in place of Token, if that is known.
+	Fix string
 }
 
 // Error returns position, token and message in one line of printable text.
@@ -58,6 +62,13 @@ func quote(s string) string {
 }
 
 // refuse returns an error that has no position yet.
-func refuse(class error, format string, args ...any) *SyntaxError {
-	return &SyntaxError{Msg: fmt.Sprintf(format, args...), Err: class}
+func refuse(class error, code Code, format string, args ...any) *SyntaxError {
+	return &SyntaxError{Code: code, Msg: fmt.Sprintf(format, args...), Err: class}
+}
+
+// mended returns an error of a token that may be meant to be another.
+func mended(fix string, code Code, format string, args ...any) *SyntaxError {
+	err := refuse(ErrSyntax, code, format, args...)
+	err.Fix = fix
+	return err
 }

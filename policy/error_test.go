@@ -69,7 +69,7 @@ func TestErrorPosition(t *testing.T) {
 		{"no version", "policy_name=p\n",
 			policy.SyntaxError{Line: 1, Col: 1, Token: "policy_name=p", Err: policy.ErrSyntax}},
 		{"defaults missing", header + "op=EXECUTE action=ALLOW # c\n\n",
-			policy.SyntaxError{Line: 2, Col: 24, Err: policy.ErrSyntax}},
+			policy.SyntaxError{Line: 1, Col: 1, Err: policy.ErrSyntax}},
 		{"second default", header + deny + deny,
 			policy.SyntaxError{Line: 3, Col: 9, Token: "action=DENY", Err: policy.ErrSyntax}},
 	}
@@ -81,7 +81,7 @@ func TestErrorPosition(t *testing.T) {
 				t.Fatalf("error is %v, want a SyntaxError", err)
 			}
 			checkError(t, []byte(tt.text), err)
-			tt.want.Msg = got.Msg
+			tt.want.Msg, tt.want.Code, tt.want.Fix = got.Msg, got.Code, got.Fix
 			if *got != tt.want {
 				t.Errorf("%+v, want %+v", *got, tt.want)
 			}
@@ -131,6 +131,10 @@ func TestErrorHint(t *testing.T) {
 		{"policy_name=p policy_version=1.0\n" + deny, "three numbers"},
 		{"policy_name=p policy_version=1.0.70000\n" + deny, "over 65535"},
 		{"policy_name=p\npolicy_version=1.0.0\n" + deny, "on the same line"},
+	}
+	var se *policy.SyntaxError
+	if _, err := policy.Parse([]byte(header + "DEFAULT op=KMODULE action=DENY\nop=EXECUTE action=ALLOW\n")); !errors.As(err, &se) || se.Line != 1 || se.Col != 1 || se.Token != "" {
+		t.Errorf("what the policy as a whole lacks is no rule's fault: %v", err)
 	}
 	for _, tt := range tests {
 		_, err := policy.Parse([]byte(tt.text))

@@ -28,7 +28,7 @@ func Format(src []byte) ([]byte, error) {
 
 // nulError refuses the NUL byte that follows text.
 func nulError(text []byte) error {
-	err := refuse(ErrSyntax, "a NUL byte ends the policy here, what follows it would be lost")
+	err := refuse(ErrSyntax, CodeNUL, "a NUL byte ends the policy here, what follows it would be lost")
 	lex := lexer{rest: append(bytes.Clone(text), 0)}
 	for raw, ok := lex.next(); ok; raw, ok = lex.next() {
 		err.Line, err.Col, err.Token = lex.line, len(raw), "\x00"

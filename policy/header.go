@@ -26,7 +26,7 @@ func (p *parser) header(t tokens) error {
 	p.pol.Name = string(text)
 	ver, ok := t.next()
 	if !ok {
-		return p.fail(name, refuse(ErrSyntax, "no version on the same line: write %s1.0.0 behind the name", wordVersion))
+		return p.fail(name, refuse(ErrSyntax, CodeVersion, "no version on the same line: write %s1.0.0 behind the name", wordVersion))
 	}
 	if text, ok = headerValue(ver, wordVersion); !ok {
 		return p.fail(ver, explainHeader(ver.text, wordVersion))
@@ -36,10 +36,10 @@ func (p *parser) header(t tokens) error {
 		return p.fail(ver, err)
 	}
 	if more, ok := t.next(); ok {
-		return p.fail(more, refuse(ErrSyntax, "a header has a name and a version and nothing else"))
+		return p.fail(more, refuse(ErrSyntax, CodeHeader, "a header has a name and a version and nothing else"))
 	}
 	p.pol.Version = v
-	p.end, p.at = ver, p.lex.line
+	p.at, p.head = p.lex.line, p.lex.line
 	return nil
 }
 
@@ -58,7 +58,7 @@ func headerValue(tok token, word string) ([]byte, bool) {
 func ParseVersion(text string) (Version, error) {
 	v, err := version(text)
 	if text == "" {
-		err = refuse(ErrSyntax, "empty")
+		err = refuse(ErrSyntax, CodeVersion, "empty")
 	}
 	if err != nil {
 		err.Token = text
@@ -73,7 +73,7 @@ func version(text string) (Version, *SyntaxError) {
 	var n [3]uint16
 	for i, more := 0, true; more; i++ {
 		if i == len(n) {
-			return Version{}, refuse(ErrSyntax, "more than three numbers in the version")
+			return Version{}, refuse(ErrSyntax, CodeVersion, "more than three numbers in the version")
 		}
 		var piece string
 		piece, text, more = strings.Cut(text, ".")
@@ -82,7 +82,7 @@ func version(text string) (Version, *SyntaxError) {
 			return Version{}, err
 		}
 		if !more && i < len(n)-1 {
-			return Version{}, refuse(ErrSyntax, "a version has three numbers, like 1.0.0")
+			return Version{}, refuse(ErrSyntax, CodeVersion, "a version has three numbers, like 1.0.0")
 		}
 	}
 	return Version{Major: n[0], Minor: n[1], Rev: n[2]}, nil
@@ -100,11 +100,11 @@ func number(piece string) (uint16, *SyntaxError) {
 	v, err := strconv.ParseUint(digits[:n], 10, 64)
 	switch {
 	case errors.Is(err, strconv.ErrRange), err == nil && !junk && v > 65535:
-		return 0, refuse(ErrRange, "%s is over 65535", quote(piece))
+		return 0, refuse(ErrRange, CodeVersion, "%s is over 65535", quote(piece))
 	case piece == "":
-		return 0, refuse(ErrValue, "a number of the version is empty")
+		return 0, refuse(ErrValue, CodeVersion, "a number of the version is empty")
 	case err != nil || junk:
-		return 0, refuse(ErrValue, "%s is not a decimal number", quote(piece))
+		return 0, refuse(ErrValue, CodeVersion, "%s is not a decimal number", quote(piece))
 	}
 	return uint16(v), nil
 }
@@ -114,17 +114,17 @@ func explainHeader(tok []byte, word string) *SyntaxError {
 	name := strings.TrimSuffix(word, "=")
 	switch {
 	case string(tok) == word:
-		return refuse(ErrSyntax, "no value (no blank may follow =)")
+		return refuse(ErrSyntax, CodeBlank, "no value (no blank may follow =)")
 	case string(tok) == name:
-		return refuse(ErrSyntax, "no value: %sVALUE is one word, without blanks around =", word)
+		return refuse(ErrSyntax, CodeBlank, "no value: %sVALUE is one word, without blanks around =", word)
 	case bytes.HasPrefix(tok, []byte("\xEF\xBB\xBF")):
-		return refuse(ErrSyntax, "the text begins with a UTF-8 byte order mark: save it without one")
+		return refuse(ErrSyntax, CodeEncoding, "the text begins with a UTF-8 byte order mark: save it without one")
 	case bytes.HasPrefix(tok, []byte("\xFF\xFE")), bytes.HasPrefix(tok, []byte("\xFE\xFF")):
-		return refuse(ErrSyntax, "the text is UTF-16: save it as ASCII or UTF-8")
+		return refuse(ErrSyntax, CodeEncoding, "the text is UTF-16: save it as ASCII or UTF-8")
 	case word == wordVersion && bytes.ContainsAny(tok, "\"'"):
-		return refuse(ErrSyntax, "nothing is quoted, and a name has no blanks; wanted %s here", word)
+		return refuse(ErrSyntax, CodeHeader, "nothing is quoted, and a name has no blanks; wanted %s here", word)
 	case len(tok) >= len(word) && strings.EqualFold(string(tok[:len(word)]), word):
-		return refuse(ErrSyntax, "%s is written in lower case", word)
+		return refuse(ErrSyntax, CodeHeader, "%s is written in lower case", word)
 	}
-	return refuse(ErrSyntax, "the first line must be policy_name=NAME policy_version=1.0.0; wanted %s here", word)
+	return refuse(ErrSyntax, CodeHeader, "the first line must be policy_name=NAME policy_version=1.0.0; wanted %s here", word)
 }

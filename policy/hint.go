@@ -20,26 +20,26 @@ func explainOperation(tok []byte) *SyntaxError {
 	key, value, hasValue := strings.Cut(s, "=")
 	switch _, isKey := lookupKey([]byte(key)); {
 	case s == wordDefault:
-		return refuse(ErrSyntax, "DEFAULT may stand once, as the first word")
+		return refuse(ErrSyntax, CodeDefaultPlace, "DEFAULT may stand once, as the first word")
 	case isKey:
-		return refuse(ErrSyntax, "the operation must come before its properties: begin with op=")
+		return refuse(ErrSyntax, CodeOperationPlace, "the operation must come before its properties: begin with op=")
 	case key == keyAction:
-		return refuse(ErrSyntax, "the action must be the last word: begin with op= or DEFAULT")
+		return refuse(ErrSyntax, CodeActionPlace, "the action must be the last word: begin with op= or DEFAULT")
 	case s == keyOp || s == "op=":
-		return refuse(ErrSyntax, "no operation (op=EXECUTE is one word, without blanks around =)")
+		return refuse(ErrSyntax, CodeOperation, "no operation (op=EXECUTE is one word, without blanks around =)")
 	case key+"=" == wordName || key+"=" == wordVersion:
-		return refuse(ErrSyntax, "a second header: the header is the first line, and one line")
+		return refuse(ErrSyntax, CodeSecondHeader, "a second header: the header is the first line, and one line")
 	}
 	if hint, ok := closest(s); ok {
-		return refuse(ErrSyntax, "unknown operation: write %s", hint)
+		return mended(hint, CodeOperation, "unknown operation: write %s", hint)
 	}
 	if name, ok := otherNames[strings.ToUpper(value)]; ok {
-		return refuse(ErrSyntax, "unknown operation: its name is op=%s", name)
+		return mended(keyOp+"="+name, CodeOperation, "unknown operation: its name is op=%s", name)
 	}
 	if key == keyOp && hasValue {
-		return refuse(ErrSyntax, "unknown operation: there are %s", strings.Join(opNames[:NumOps], ", "))
+		return refuse(ErrSyntax, CodeOperation, "unknown operation: there are %s", strings.Join(opNames[:numOps], ", "))
 	}
-	return refuse(ErrSyntax, "unknown statement: a line begins with op= or DEFAULT")
+	return refuse(ErrSyntax, CodeStatement, "unknown statement: a line begins with op= or DEFAULT")
 }
 
 // explainProperty says why tok is no property.
@@ -48,52 +48,52 @@ func explainProperty(tok []byte) *SyntaxError {
 	key, _, hasValue := strings.Cut(s, "=")
 	switch _, isKey := lookupKey([]byte(key)); {
 	case key == keyOp && hasValue:
-		return refuse(ErrSyntax, "a second operation: write one line for each")
+		return refuse(ErrSyntax, CodeOperationPlace, "a second operation: write one line for each")
 	case key == keyAction && strings.HasSuffix(s, ";"):
-		return refuse(ErrSyntax, "nothing separates statements on one line: write each on its own, without ;")
+		return refuse(ErrSyntax, CodeSeparator, "nothing separates statements on one line: write each on its own, without ;")
 	case key == keyAction && hasValue:
-		return refuse(ErrSyntax, "the action must be the last word of its line")
+		return refuse(ErrSyntax, CodeActionPlace, "the action must be the last word of its line")
 	case s == wordDefault:
-		return refuse(ErrSyntax, "DEFAULT must be the first word of its line")
+		return refuse(ErrSyntax, CodeDefaultPlace, "DEFAULT must be the first word of its line")
 	case s == "=":
-		return refuse(ErrSyntax, "no blanks may stand around =")
+		return refuse(ErrSyntax, CodeBlank, "no blanks may stand around =")
 	case s == `\`:
-		return refuse(ErrSyntax, "a line cannot be continued: write the rule on one line")
+		return refuse(ErrSyntax, CodeSeparator, "a line cannot be continued: write the rule on one line")
 	case isKey && !hasValue:
-		return refuse(ErrSyntax, "no value (%s=VALUE is one word, without blanks around =)", key)
+		return refuse(ErrSyntax, CodeBlank, "no value (%s=VALUE is one word, without blanks around =)", key)
 	}
 	hint, similar := closest(s)
 	switch _, isKey := lookupKey([]byte(key)); {
 	case isKey && similar:
-		return refuse(ErrSyntax, "the value must be TRUE or FALSE: write %s", hint)
+		return mended(hint, CodeValue, "the value must be TRUE or FALSE: write %s", hint)
 	case isKey:
-		return refuse(ErrSyntax, "the value must be TRUE or FALSE")
+		return refuse(ErrSyntax, CodeValue, "the value must be TRUE or FALSE")
 	case similar:
-		return refuse(ErrSyntax, "unknown property: write %s", hint)
+		return mended(hint, CodeProperty, "unknown property: write %s", hint)
 	}
-	return refuse(ErrSyntax, "unknown property: there are %s", strings.Join(keyNames[:], ", "))
+	return refuse(ErrSyntax, CodeProperty, "unknown property: there are %s", strings.Join(keyNames[:], ", "))
 }
 
 // explainAction says why the last token of a line is no action.
 func explainAction(tok []byte) *SyntaxError {
 	if hint, ok := closest(string(tok)); ok && strings.HasPrefix(hint, keyAction) {
-		return refuse(ErrSyntax, "unknown action: write %s", hint)
+		return mended(hint, CodeAction, "unknown action: write %s", hint)
 	}
 	if string(tok) == `\` {
-		return refuse(ErrSyntax, "a line cannot be continued: write the rule on one line")
+		return refuse(ErrSyntax, CodeSeparator, "a line cannot be continued: write the rule on one line")
 	}
 	if bytes.HasPrefix(tok, []byte(keyAction)) {
-		return refuse(ErrSyntax, "unknown action: there are action=ALLOW and action=DENY")
+		return refuse(ErrSyntax, CodeAction, "unknown action: there are action=ALLOW and action=DENY")
 	}
-	return refuse(ErrSyntax, "a line must end with action=ALLOW or action=DENY")
+	return refuse(ErrSyntax, CodeNoAction, "a line must end with action=ALLOW or action=DENY")
 }
 
 // explainNoColon says what a digest looks like.
 func explainNoColon(value []byte) *SyntaxError {
 	if len(value) == 0 {
-		return refuse(ErrSyntax, "no digest (no blank may follow =)")
+		return refuse(ErrSyntax, CodeBlank, "no digest (no blank may follow =)")
 	}
-	return refuse(ErrSyntax, "no colon: a digest is written algorithm:hex, like sha256:cd2c")
+	return refuse(ErrSyntax, CodeDigest, "no colon: a digest is written algorithm:hex, like sha256:cd2c")
 }
 
 // explainHex says what is wrong with the hex digits of a digest.
@@ -102,11 +102,11 @@ func explainHex(digits []byte) *SyntaxError {
 	bad := slices.IndexFunc(digits, func(c byte) bool { return !isHex(c) })
 	switch {
 	case bytes.HasPrefix(digits, []byte("0x")), bytes.HasPrefix(digits, []byte("0X")):
-		return refuse(ErrValue, "hex digits are written without 0x")
+		return refuse(ErrValue, CodeDigest, "hex digits are written without 0x")
 	case bad >= 0:
-		return refuse(ErrValue, "%q at digit %d is not a hex digit", digits[bad:bad+1], bad+1)
+		return refuse(ErrValue, CodeDigest, "%q at digit %d is not a hex digit", digits[bad:bad+1], bad+1)
 	}
-	return refuse(ErrValue, "%d hex digits, an odd number: a byte has two", len(digits))
+	return refuse(ErrValue, CodeDigest, "%d hex digits, an odd number: a byte has two", len(digits))
 }
 
 // closest returns the word of the language that differs from s only in case, in
@@ -124,10 +124,10 @@ func closest(s string) (string, bool) {
 // vocabulary lists all tokens that have but one spelling.
 func vocabulary() []string {
 	words := []string{wordDefault, keyAction + "=" + Allow.String(), keyAction + "=" + Deny.String()}
-	for _, name := range opNames[:NumOps] {
+	for _, name := range opNames[:numOps] {
 		words = append(words, keyOp+"="+name)
 	}
-	for k := range Key(NumKeys) {
+	for _, k := range AllKeys() {
 		if !k.IsDigest() {
 			words = append(words, k.String()+"="+wordTrue, k.String()+"="+wordFalse)
 		}

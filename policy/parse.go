@@ -20,11 +20,11 @@ func Parse(text []byte) (*Policy, error) {
 
 // parser holds a policy in the making.
 type parser struct {
-	lex lexer
-	cut bool // a NUL byte ends the text before its end
-	pol *Policy
-	end token // the last token of the last statement
-	at  int   // and its line; 0 before the header
+	lex  lexer
+	cut  bool // a NUL byte ends the text before its end
+	pol  *Policy
+	at   int // the line of the last statement; 0 before the header
+	head int // the line of the header
 
 	props []Property // of the present rule
 	slab  []Property // where finished rules keep theirs
@@ -68,13 +68,13 @@ func (p *parser) run() error {
 // whole checks that there is a header and a default for each operation.
 func (p *parser) whole() error {
 	if p.at == 0 {
-		err := refuse(ErrSyntax, "no header: a policy begins with policy_name=NAME policy_version=1.0.0%s", p.nulNote())
+		err := refuse(ErrSyntax, CodeNoHeader, "no header: a policy begins with policy_name=NAME policy_version=1.0.0%s", p.nulNote())
 		err.Line, err.Col = 1, 1
 		return err
 	}
 	if missing := p.pol.withoutDefault(); p.pol.Default == NoAction && len(missing) > 0 {
-		err := refuse(ErrSyntax, "no default for %s: add DEFAULT action=DENY, or one for each of them%s", join(missing), p.nulNote())
-		err.Line, err.Col = p.at, p.end.col+len(p.end.text)
+		err := refuse(ErrSyntax, CodeNoDefault, "no default for %s: add DEFAULT action=DENY below the header, or one for each of them%s", join(missing), p.nulNote())
+		err.Line, err.Col = p.head, 1 // below which one belongs; no rule is at fault
 		return err
 	}
 	return nil
@@ -83,9 +83,9 @@ func (p *parser) whole() error {
 // withoutDefault returns the operations that have no default of their own.
 func (p *Policy) withoutDefault() []Op {
 	var ops []Op
-	for op, action := range p.OpDefault {
-		if action == NoAction {
-			ops = append(ops, Op(op))
+	for _, op := range Ops() {
+		if p.OpDefault.Of(op) == NoAction {
+			ops = append(ops, op)
 		}
 	}
 	return ops
@@ -120,7 +120,7 @@ func (p *parser) statement(t tokens) error {
 // finish takes the last token, which can only be an action, and stores what the
 // line says.
 func (p *parser) finish(tok token, isDefault bool, op Op) error {
-	p.end, p.at = tok, p.lex.line
+	p.at = p.lex.line
 	act := action(tok.text)
 	switch {
 	case act == NoAction:
@@ -128,7 +128,7 @@ func (p *parser) finish(tok token, isDefault bool, op Op) error {
 	case isDefault:
 		return p.setDefault(tok, op, act)
 	case op == OpUnknown:
-		return p.fail(tok, refuse(ErrSyntax, "no operation before the action: write op=EXECUTE %s", tok.text))
+		return p.fail(tok, refuse(ErrSyntax, CodeNoOperation, "no operation before the action: write op=EXECUTE %s", tok.text))
 	}
 	p.pol.Rules = append(p.pol.Rules, Rule{Op: op, Properties: p.keep(), Action: act, Line: p.lex.line})
 	return nil
@@ -136,14 +136,14 @@ func (p *parser) finish(tok token, isDefault bool, op Op) error {
 
 func (p *parser) setDefault(tok token, op Op, act Action) error {
 	if len(p.props) > 0 {
-		return p.fail(tok, refuse(ErrSyntax, "a default takes no property: leave out %s, or DEFAULT", p.props[0].Key))
+		return p.fail(tok, refuse(ErrSyntax, CodeDefaultProperty, "a default takes no property: leave out %s, or DEFAULT", p.props[0].Key))
 	}
 	slot, of := &p.pol.Default, "a global default"
 	if op != OpUnknown {
-		slot, of = &p.pol.OpDefault[op], "a default for "+op.String()
+		slot, of = &p.pol.OpDefault.actions[op], "a default for "+op.String()
 	}
 	if *slot != NoAction {
-		return p.fail(tok, refuse(ErrSyntax, "there is %s already", of))
+		return p.fail(tok, refuse(ErrSyntax, CodeSecondDefault, "there is %s already", of))
 	}
 	*slot = act
 	return nil

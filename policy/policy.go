@@ -20,7 +20,7 @@ type Policy struct {
 	// Default is the global default, NoAction if the policy has none.
 	Default Action
 	// OpDefault holds each operation's default, NoAction where there is none.
-	OpDefault [NumOps]Action
+	OpDefault OpActions
 	// Rules are in file order, those of all operations together. A rule's index
 	// here is its identity in decisions, tables and events.
 	Rules []Rule
@@ -71,9 +71,29 @@ const (
 	OpX509Cert
 	OpUnknown
 
-	// NumOps is the number of operations that a policy can name.
-	NumOps = int(OpUnknown)
+	numOps = int(OpUnknown)
 )
+
+// Known reports whether a policy can name the operation.
+func (o Op) Known() bool { return int(o) < numOps }
+
+// OpActions has an action for each operation that a policy can name. The zero OpActions
+// has none.
+type OpActions struct{ actions [numOps]Action }
+
+// Of returns the action of the operation; NoAction if it has none.
+func (a OpActions) Of(op Op) Action {
+	if op.Known() {
+		return a.actions[op]
+	}
+	return NoAction
+}
+
+// Equal reports whether both have the same actions, as == does.
+func (a OpActions) Equal(b OpActions) bool { return a == b }
+
+// Set gives the operation an action. It panics if no policy can name the operation.
+func (a *OpActions) Set(op Op, action Action) { a.actions[op] = action }
 
 // Key names a property.
 type Key uint8
@@ -86,8 +106,7 @@ const (
 	FSVerityDigest
 	FSVeritySignature
 
-	// NumKeys is the number of properties of the language.
-	NumKeys = int(FSVeritySignature) + 1
+	numKeys = int(FSVeritySignature) + 1
 )
 
 // IsDigest reports whether the key takes a digest rather than TRUE or FALSE.
@@ -107,34 +126,3 @@ func Keys(keys ...Key) KeySet {
 
 // Has reports whether k is in the set.
 func (s KeySet) Has(k Key) bool { return s&(1<<k) != 0 }
-
-// The words of the language, once: parser, printer and records read these.
-var (
-	opNames = [...]string{
-		OpExecute: "EXECUTE", OpFirmware: "FIRMWARE", OpKModule: "KMODULE",
-		OpKexecImage: "KEXEC_IMAGE", OpKexecInitramfs: "KEXEC_INITRAMFS",
-		OpPolicy: "POLICY", OpX509Cert: "X509_CERT", OpUnknown: "UNKNOWN",
-	}
-	actionNames = [...]string{NoAction: "", Allow: "ALLOW", Deny: "DENY"}
-	keyNames    = [...]string{
-		BootVerified: "boot_verified", DMVerityRoothash: "dmverity_roothash",
-		DMVeritySignature: "dmverity_signature", FSVerityDigest: "fsverity_digest",
-		FSVeritySignature: "fsverity_signature",
-	}
-)
-
-// String returns the operation as policies and records spell it.
-func (o Op) String() string { return nameOf(opNames[:], int(o)) }
-
-// String returns ALLOW or DENY, and nothing for NoAction.
-func (a Action) String() string { return nameOf(actionNames[:], int(a)) }
-
-// String returns the property's name.
-func (k Key) String() string { return nameOf(keyNames[:], int(k)) }
-
-func nameOf(names []string, i int) string {
-	if i < len(names) {
-		return names[i]
-	}
-	return "?"
-}

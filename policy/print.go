@@ -16,17 +16,8 @@ func (p *Policy) Text() []byte {
 	b = append(b, wordVersion...)
 	b = append(b, p.Version.String()...)
 	b = append(b, '\n')
-	if p.Default != NoAction {
-		b = append(appendAction(append(b, wordDefault...), p.Default), '\n')
-	}
-	for op, act := range p.OpDefault {
-		if act != NoAction {
-			b = appendOp(append(b, wordDefault+" "...), Op(op))
-			b = append(appendAction(b, act), '\n')
-		}
-	}
-	for i := range p.Rules {
-		b = append(p.Rules[i].append(b), '\n')
+	for st := range p.Statements() {
+		b = append(st.append(b), '\n')
 	}
 	return b
 }
@@ -35,18 +26,10 @@ func (p *Policy) Text() []byte {
 func (p *Policy) String() string { return string(p.Text()) }
 
 // String returns the rule as it stands in a policy, without a line end.
-func (r Rule) String() string { return string(r.append(nil)) }
+func (r Rule) String() string { return r.Statement().String() }
 
 // String returns key=value as it stands in a rule.
 func (p Property) String() string { return string(p.append(nil)) }
-
-func (r *Rule) append(b []byte) []byte {
-	b = appendOp(b, r.Op)
-	for i := range r.Properties {
-		b = r.Properties[i].append(append(b, ' '))
-	}
-	return appendAction(b, r.Action)
-}
 
 func (p *Property) append(b []byte) []byte {
 	b = append(append(b, p.Key.String()...), '=')
@@ -57,12 +40,6 @@ func (p *Property) append(b []byte) []byte {
 		return append(b, wordTrue...)
 	}
 	return append(b, wordFalse...)
-}
-
-func appendOp(b []byte, op Op) []byte { return append(append(b, keyOp+"="...), op.String()...) }
-
-func appendAction(b []byte, a Action) []byte {
-	return append(append(b, " "+keyAction+"="...), a.String()...)
 }
 
 // Equal reports whether both policies say the same, word for word; only the

@@ -25,11 +25,16 @@ func parse(t testing.TB, text string) *policy.Policy {
 	return p
 }
 
+func opActions(op policy.Op, a policy.Action) (all policy.OpActions) {
+	all.Set(op, a)
+	return all
+}
+
 func TestParseGivesAllFields(t *testing.T) {
 	want := &policy.Policy{
 		Name: "appliance", Version: policy.Version{Major: 1, Minor: 2, Rev: 3},
 		Default:   policy.Deny,
-		OpDefault: [policy.NumOps]policy.Action{policy.OpKModule: policy.Allow},
+		OpDefault: opActions(policy.OpKModule, policy.Allow),
 		Rules: []policy.Rule{
 			{Op: policy.OpExecute, Action: policy.Allow, Line: 4, Properties: []policy.Property{
 				{Key: policy.BootVerified, Value: true}}},
@@ -73,7 +78,7 @@ func TestEqual(t *testing.T) {
 		"name":       func(q *policy.Policy) { q.Name = "x" },
 		"version":    func(q *policy.Policy) { q.Version.Rev++ },
 		"default":    func(q *policy.Policy) { q.Default = policy.Allow },
-		"op default": func(q *policy.Policy) { q.OpDefault[policy.OpPolicy] = policy.Deny },
+		"op default": func(q *policy.Policy) { q.OpDefault.Set(policy.OpPolicy, policy.Deny) },
 		"rules":      func(q *policy.Policy) { q.Rules = q.Rules[1:] },
 		"op":         func(q *policy.Policy) { q.Rules[0].Op = policy.OpPolicy },
 		"action":     func(q *policy.Policy) { q.Rules[0].Action = policy.Deny },
@@ -118,7 +123,7 @@ func TestStrings(t *testing.T) {
 
 func TestKeySet(t *testing.T) {
 	set := policy.Keys(policy.BootVerified, policy.FSVerityDigest)
-	for k := range policy.Key(policy.NumKeys) {
+	for _, k := range policy.AllKeys() {
 		want := k == policy.BootVerified || k == policy.FSVerityDigest
 		if set.Has(k) != want {
 			t.Errorf("%v in the set: %t, want %t", k, set.Has(k), want)

@@ -23,7 +23,7 @@ var (
 // operation returns the operation that tok names in full, or OpUnknown.
 func operation(tok []byte) Op {
 	if key, value, _ := bytes.Cut(tok, equals); string(key) == keyOp {
-		for op, name := range opNames[:NumOps] {
+		for op, name := range opNames[:numOps] {
 			if string(value) == name {
 				return Op(op)
 			}

@@ -2,7 +2,10 @@ package sign
 
 import (
 	"crypto"
+	"crypto/dsa" //nolint:staticcheck // to name what is refused
+	"crypto/ecdh"
 	"crypto/ecdsa"
+	"crypto/ed25519"
 	"crypto/elliptic"
 	"crypto/rsa"
 	_ "crypto/sha256" // makes SHA-256 available to crypto.Hash
@@ -86,9 +89,22 @@ func kindOfPublicKey(pub crypto.PublicKey) (keyKind, error) {
 		case elliptic.P256(), elliptic.P384(), elliptic.P521():
 			return ecdsaKey, nil
 		}
-		return noKey, fmt.Errorf("curve %s: %w", k.Params().Name, ErrAlgorithm)
+		return noKey, fmt.Errorf("curve %s (kernels take P-256, P-384 and P-521): %w", k.Params().Name, ErrAlgorithm)
 	}
-	return noKey, fmt.Errorf("public key of type %T: %w", pub, ErrAlgorithm)
+	return noKey, fmt.Errorf("%s key (kernels take RSA and ECDSA): %w", kindName(pub), ErrAlgorithm)
+}
+
+// kindName is what people call the kind of a key.
+func kindName(key any) string {
+	switch key.(type) {
+	case ed25519.PublicKey, ed25519.PrivateKey:
+		return "Ed25519"
+	case *ecdh.PublicKey, *ecdh.PrivateKey:
+		return "X25519 or other ECDH"
+	case *dsa.PublicKey:
+		return "DSA"
+	}
+	return fmt.Sprintf("%T", key)
 }
 
 // checkLength refuses RSA keys of a length that no kernel takes (crypto/rsa.c): it

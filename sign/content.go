@@ -18,10 +18,13 @@ type Options struct {
 	Hash crypto.Hash
 	// Detached leaves the content out of the message.
 	Detached bool
+	// NoCertificate leaves the certificate out of the message: whoever verifies it must
+	// have the signer's own.
+	NoCertificate bool
 }
 
 // Content signs content with key and returns the DER message, which holds cert
-// and no signed attributes: the form that every kernel with IPE takes. The key
+// unless it is left out, and no signed attributes: the form that every kernel with IPE takes. The key
 // may be RSA, of a length that kernels take, or ECDSA on P-256, P-384 or P-521,
 // and may live outside this process. The message is verified before it is returned. Errors wrap
 // ErrKeyMismatch, ErrAlgorithm or ErrTooLong, or are the key's own.
@@ -43,6 +46,9 @@ func signContent(content []byte, cert *x509.Certificate, key crypto.Signer, opts
 	digest, encryption, err := algorithmIDs(cert, opts.hash())
 	if err != nil {
 		return nil, err
+	}
+	if opts.NoCertificate {
+		return signBare(content, cert, key, digest, encryption, opts)
 	}
 	sd, err := pkcs7.NewSignedData(content)
 	if err != nil {
@@ -76,7 +82,7 @@ func checkKey(cert *x509.Certificate, key crypto.Signer) error {
 	}
 	pub, ok := cert.PublicKey.(interface{ Equal(crypto.PublicKey) bool })
 	if !ok {
-		return fmt.Errorf("public key of type %T: %w", cert.PublicKey, ErrAlgorithm)
+		return fmt.Errorf("certificate with %s key (kernels take RSA and ECDSA): %w", kindName(cert.PublicKey), ErrAlgorithm)
 	}
 	if !pub.Equal(key.Public()) {
 		return fmt.Errorf("certificate %q: %w", cert.Subject, ErrKeyMismatch)

@@ -72,5 +72,5 @@ func ExampleParseCertificates() {
 func ExampleParseKey() {
 	_, err := sign.ParseKey([]byte("not a key"), nil)
 	fmt.Println(err)
-	// Output: parse private key: no private key found (expected is PEM: PKCS#8, PKCS#1 or SEC 1)
+	// Output: parse private key: no private key found (PEM is expected: PKCS#8, PKCS#1 or SEC 1)
 }

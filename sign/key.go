@@ -15,8 +15,11 @@ var (
 	// ErrPassphrase: the private key is encrypted with another passphrase.
 	ErrPassphrase = errors.New("wrong passphrase")
 	// ErrNoKey: the text holds no private key in a form that ParseKey reads.
-	ErrNoKey = errors.New("no private key found (expected is PEM: PKCS#8, PKCS#1 or SEC 1)")
+	ErrNoKey = errors.New("no private key found (PEM is expected: PKCS#8, PKCS#1 or SEC 1)")
 )
+
+// errUnreadable is of a block that claims to be a key.
+var errUnreadable = errors.New("damaged, not of the form that its BEGIN line says, or of a kind that kernels do not take (they take RSA, and ECDSA on P-256, P-384 and P-521; openssl pkey -in KEY -noout -text says what it is)")
 
 var errLegacyEncryption = errors.New("encrypted in the legacy form of PEM (convert it with: openssl pkcs8 -topk8 -in KEY -out NEWKEY)")
 
@@ -37,6 +40,9 @@ func ParseKey(pemText, passphrase []byte) (crypto.Signer, error) {
 		}
 		return key, nil
 	}
+	if certs, err := ParseCertificates(pemText); err == nil && len(certs) > 0 {
+		return nil, fmt.Errorf("parse private key: %w: this is a certificate", ErrNoKey)
+	}
 	return nil, fmt.Errorf("parse private key: %w", ErrNoKey)
 }
 
@@ -54,11 +60,19 @@ func parseKeyBlock(block *pem.Block, passphrase []byte) (crypto.Signer, error) {
 		}
 		return key, err
 	case "RSA PRIVATE KEY":
-		return x509.ParsePKCS1PrivateKey(block.Bytes)
+		return readable(x509.ParsePKCS1PrivateKey(block.Bytes))
 	case "EC PRIVATE KEY":
-		return x509.ParseECPrivateKey(block.Bytes)
+		return readable(x509.ParseECPrivateKey(block.Bytes))
 	}
 	return nil, fmt.Errorf("PEM block %q: %w", block.Type, ErrNoKey)
+}
+
+// readable leaves out what the decoder says, which names its own functions and types.
+func readable[K crypto.Signer](key K, err error) (crypto.Signer, error) {
+	if err != nil {
+		return nil, errUnreadable
+	}
+	return key, nil
 }
 
 func parseEncryptedPKCS8(sealed, passphrase []byte) (crypto.Signer, error) {
@@ -77,11 +91,11 @@ func parseEncryptedPKCS8(sealed, passphrase []byte) (crypto.Signer, error) {
 func parsePKCS8(der []byte) (crypto.Signer, error) {
 	key, err := x509.ParsePKCS8PrivateKey(der)
 	if err != nil {
-		return nil, err
+		return nil, errUnreadable
 	}
 	signer, ok := key.(crypto.Signer)
 	if !ok {
-		return nil, fmt.Errorf("key of type %T cannot sign: %w", key, ErrAlgorithm)
+		return nil, fmt.Errorf("%s key cannot sign (kernels take RSA and ECDSA): %w", kindName(key), ErrAlgorithm)
 	}
 	return signer, nil
 }

@@ -77,7 +77,9 @@ func TestParseKeyErrors(t *testing.T) {
 		{"PBES1", convert(t, file, "pkcs8", "-topk8", "-v1", "PBE-SHA1-3DES", "-passout", "pass:x"), sign.ErrAlgorithm, "openssl pkcs8"},
 		{"legacy", convert(t, rsaFile, "rsa", "-traditional", "-aes128", "-passout", "pass:x"), nil, "openssl pkcs8"},
 		{"truncated", pem.EncodeToMemory(&pem.Block{Type: "ENCRYPTED PRIVATE KEY", Bytes: []byte{0x30}}), sign.ErrMalformed, ""},
-		{"damaged", pem.EncodeToMemory(&pem.Block{Type: "PRIVATE KEY", Bytes: []byte{0x30}}), nil, ""},
+		{"damaged", pem.EncodeToMemory(&pem.Block{Type: "PRIVATE KEY", Bytes: []byte{0x30}}), nil, "parse private key: damaged"},
+		{"damaged SEC 1", pem.EncodeToMemory(&pem.Block{Type: "EC PRIVATE KEY", Bytes: []byte{0x30}}), nil, "parse private key: damaged"},
+		{"damaged PKCS#1", pem.EncodeToMemory(&pem.Block{Type: "RSA PRIVATE KEY", Bytes: []byte{0x30}}), nil, "parse private key: damaged"},
 	}
 	if _, err := sign.ParseKey(encrypted, nil); !errors.Is(err, sign.ErrNoPassphrase) || errors.Is(err, sign.ErrPassphrase) {
 		t.Errorf("no passphrase: %v, want ErrNoPassphrase alone", err)

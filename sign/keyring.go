@@ -94,7 +94,8 @@ func (s *signerInfo) isNamedIn(c *x509.Certificate) bool {
 
 const pemCertificate = "CERTIFICATE"
 
-var errNoCertificate = errors.New("no certificate found (expected is PEM with BEGIN CERTIFICATE, or DER)")
+// ErrNoCertificate: the bytes hold no certificate.
+var ErrNoCertificate = errors.New("no certificate found (expected is PEM with BEGIN CERTIFICATE, or DER)")
 
 // ParseCertificates reads all certificates of a PEM bundle, in which other
 // blocks and text are skipped, or of one or more DER certificates in a row. At
@@ -109,7 +110,7 @@ func ParseCertificates(pemOrDER []byte) ([]*x509.Certificate, error) {
 		return nil, fmt.Errorf("parse certificates: %w", err)
 	}
 	if len(certs) == 0 {
-		return nil, fmt.Errorf("parse certificates: %w", errNoCertificate)
+		return nil, fmt.Errorf("parse certificates: %w", ErrNoCertificate)
 	}
 	return certs, nil
 }
@@ -127,7 +128,7 @@ func derOf(pemOrDER []byte) ([]byte, error) {
 		}
 	}
 	if der == nil {
-		return nil, errNoCertificate
+		return nil, ErrNoCertificate
 	}
 	return der, nil
 }

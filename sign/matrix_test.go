@@ -51,7 +51,7 @@ func accept(t *testing.T, der []byte, ring *sign.Keyring, detached bool) *sign.E
 	return e
 }
 
-func TestOthersAcceptOurs(t *testing.T) {
+func TestPeerAcceptsOurs(t *testing.T) {
 	forEachCell(t, func(t *testing.T, id identity, _ string, opts sign.Options) {
 		der, err := sign.Content([]byte(text), id.cert, id.key, opts)
 		if err != nil {
@@ -93,7 +93,7 @@ func smallstepAccepts(t *testing.T, der []byte, detached bool) {
 	}
 }
 
-func TestWeAcceptOpenSSL(t *testing.T) {
+func TestPeerIsAccepted(t *testing.T) {
 	forms := map[string][]string{
 		"smime -noattr":         {"smime", "-noattr", "-nosmimecap"},
 		"smime -noattr -nocert": {"smime", "-noattr", "-nosmimecap", "-nocerts"},

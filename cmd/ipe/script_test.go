@@ -68,7 +68,7 @@ func serveWithoutKernel(socket, state, trusted string) error {
 		return err
 	}
 	defer st.Close()
-	c := control.New(control.Config{Store: st, Verifier: control.Certificates(ring), Engine: controltest.NewEngine()})
+	c := control.New(control.Config{Store: st, Verifier: control.Certificates(ring), Engine: controltest.NewEngine(), Preflight: &controltest.Preflight{}})
 	if err := c.Start(); err != nil {
 		return err
 	}

@@ -5,13 +5,16 @@ import (
 	"flag"
 	"fmt"
 	"log/slog"
-	"os"
-	"os/signal"
-	"syscall"
+	"path/filepath"
+	"strings"
+	"sync"
+	"time"
 
 	"github.com/ipe-linux/ipe/audit"
 	"github.com/ipe-linux/ipe/internal/auditsink"
 	"github.com/ipe-linux/ipe/internal/control"
+	"github.com/ipe-linux/ipe/internal/decimal"
+	"github.com/ipe-linux/ipe/internal/ownership"
 )
 
 // auditConfig says where records go.
@@ -34,14 +37,14 @@ func auditFlags(fs *flag.FlagSet, c *auditConfig) {
 		c.generation, err = audit.ParseGeneration(s)
 		return err
 	})
-	fs.IntVar(&c.fileMiB, "audit-size", c.fileMiB, "rotate a file of records at this size in `MiB`; 0 for never")
-	fs.IntVar(&c.files, "audit-files", c.files, "`number` of files of records that are kept, the current one included")
+	fs.Var(decimal.Flag(&c.fileMiB, c.fileMiB), "audit-size", "rotate a file of records at this size in `MiB`; 0 for never")
+	fs.Var(decimal.Flag(&c.files, c.files), "audit-files", "`number` of files of records that are kept, the current one included")
 }
 
 func (c *auditConfig) check() error {
 	const most = 999
 	switch {
-	case c.fileMiB < 0 || c.fileMiB > 1<<20:
+	case c.fileMiB > 1<<20:
 		return fmt.Errorf("--audit-size %d: not between 0 and %d", c.fileMiB, 1<<20)
 	case c.files < 1 || c.files > most:
 		return fmt.Errorf("--audit-files %d: not between 1 and %d", c.files, most)
@@ -49,56 +52,94 @@ func (c *auditConfig) check() error {
 	return nil
 }
 
-// sinks are the open sinks of records.
+// sinkRetry is how often a sink that could not be opened is tried again: its directory
+// may be on a file system that is mounted later.
+const sinkRetry = 30 * time.Second
+
+// sinks are the sinks of records. One that cannot be opened is a problem, and is tried
+// again.
 type sinks struct {
-	all []*auditsink.Sink
+	c   *control.Control
 	log *slog.Logger
+	to  auditsink.Options
+
+	mu     sync.Mutex
+	open   []*auditsink.Sink
+	closed []string // specs of those that are not open yet
 }
 
-func openSinks(c auditConfig, log *slog.Logger) (*sinks, error) {
-	s := &sinks{log: log}
-	for _, spec := range c.sinks {
-		sink, err := auditsink.Open(spec, auditsink.Options{
-			Generation: c.generation, Log: log, FileSize: int64(c.fileMiB) << 20, FileCount: c.files,
-		})
+// openSinks opens the sinks; they get what was recorded before, too.
+func openSinks(cfg auditConfig, c *control.Control, log *slog.Logger) *sinks {
+	s := &sinks{c: c, log: log, closed: cfg.sinks, to: auditsink.Options{
+		Generation: cfg.generation, Log: log, Journal: strict(log), FileSize: int64(cfg.fileMiB) << 20, FileCount: cfg.files,
+	}}
+	s.openRest()
+	return s
+}
+
+// openRest tries those that are not open.
+func (s *sinks) openRest() {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	var left []string
+	for _, spec := range s.closed {
+		key := "audit sink " + spec
+		opened, err := auditsink.OpenAll(spec, s.to)
 		if err != nil {
-			s.close()
-			return nil, err
+			left = append(left, spec)
+			s.c.SetProblem(key, err)
+			continue
 		}
-		s.all = append(s.all, sink)
+		s.c.SetProblem(key, removable(spec))
+		for _, sink := range opened {
+			s.c.AddSink(sink)
+		}
+		s.open = append(s.open, opened...)
 	}
-	return s, nil
+	s.closed = left
 }
 
-func (s *sinks) forControl() []control.Sink {
-	var all []control.Sink
-	for _, sink := range s.all {
-		all = append(all, sink)
+// removable returns an error for a file of records that others than root can remove.
+func removable(spec string) error {
+	path, ok := strings.CutPrefix(spec, "file:")
+	if !ok {
+		return nil
 	}
-	return all
+	if err := ownership.Check(filepath.Dir(path)); err != nil {
+		return fmt.Errorf("records may be removed by others: %w", err)
+	}
+	return nil
 }
 
-// reopenOnHangup has files opened anew at SIGHUP, until ctx ends.
-func (s *sinks) reopenOnHangup(ctx context.Context) {
-	hangup := make(chan os.Signal, 1)
-	signal.Notify(hangup, syscall.SIGHUP)
-	go func() {
-		defer signal.Stop(hangup)
-		for {
-			select {
-			case <-ctx.Done():
-				return
-			case <-hangup:
-				for _, sink := range s.all {
-					sink.Reopen()
-				}
-			}
+// openLater tries those that are not open from time to time, until ctx ends.
+func (s *sinks) openLater(ctx context.Context) {
+	retry := time.NewTicker(sinkRetry)
+	defer retry.Stop()
+	for {
+		select {
+		case <-ctx.Done():
+			return
+		case <-retry.C:
+			s.openRest()
 		}
-	}()
+	}
+}
+
+// reopen has files opened anew, and tries those that are not open. What fails is in the
+// status of the sink, or a problem.
+func (s *sinks) reopen() {
+	s.openRest()
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	for _, sink := range s.open {
+		sink.Reopen()
+	}
 }
 
 func (s *sinks) close() {
-	for _, sink := range s.all {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	for _, sink := range s.open {
 		if err := sink.Close(); err != nil {
 			s.log.Error("audit sink", "sink", sink.Status().Name, "error", err)
 		}

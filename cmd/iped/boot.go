@@ -4,19 +4,23 @@ import (
 	"errors"
 	"fmt"
 	"io"
-	"log/slog"
 	"os"
 	"strings"
 
 	"github.com/ipe-linux/ipe/internal/bootparam"
 	"github.com/ipe-linux/ipe/internal/control"
+	"github.com/ipe-linux/ipe/internal/ownership"
 	"github.com/ipe-linux/ipe/internal/policydir"
 )
 
-// readBoot reads as much of the boot policy as shows whether it is too long.
+// readBoot reads as much of the boot policy as shows whether it is too long. It is
+// unsigned, so one that others than root can change is not one.
 func readBoot(name string) ([]byte, error) {
 	if name == "" {
 		return nil, nil
+	}
+	if err := ownership.Check(name); err != nil {
+		return nil, fmt.Errorf("read boot policy: %w", err)
 	}
 	f, err := os.Open(name)
 	if err != nil {
@@ -30,15 +34,40 @@ func readBoot(name string) ([]byte, error) {
 	return text, nil
 }
 
-// begin starts the life cycle, with the policies that came with the machine. Each
-// problem is logged, and shown by ipe status, which must be reachable then.
-func begin(c *control.Control, found []policydir.File, log *slog.Logger) {
-	err := c.Start()
-	for _, f := range found {
-		err = errors.Join(err, c.Deploy(f.Path, f.Data))
+// repairable is a start that would leave the machine without its policy.
+type repairable struct{ error }
+
+// Hint says how to go on.
+func (repairable) Hint() string {
+	return "start iped with --repair, and deploy the policy anew; ipe.enforce=0 on the kernel's command line starts it, too"
+}
+
+// Unwrap returns what the hint is about.
+func (r repairable) Unwrap() error { return r.error }
+
+// guarded ends a start that leaves the machine without the policy that was to be
+// active, so that its unit fails; unless that is to be put right.
+func (d *daemon) guarded(repair bool) error {
+	err := d.c.Guarded()
+	if err != nil && repair {
+		d.log.Error("started to be repaired", "error", err)
+		return nil
 	}
 	if err != nil {
-		log.Error("started with problems")
+		return repairable{err}
+	}
+	return nil
+}
+
+// deploy takes up the policies that came with the machine. Each problem is logged, and
+// shown by ipe status, which must be reachable then.
+func (d *daemon) deploy(found []policydir.File) {
+	var errs []error
+	for _, f := range found {
+		errs = append(errs, d.c.Deploy(f.Path, f.Data))
+	}
+	if errors.Join(errs...) != nil {
+		d.log.Error("started with problems")
 	}
 }
 

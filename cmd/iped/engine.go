@@ -5,6 +5,8 @@ import (
 	"fmt"
 	"log/slog"
 	"os"
+	"path/filepath"
+	"slices"
 
 	"github.com/ipe-linux/ipe/internal/engine"
 	"github.com/ipe-linux/ipe/internal/engine/bpf"
@@ -23,7 +25,7 @@ type opened struct {
 }
 
 // openEngine starts, or takes over, what enforces.
-func openEngine(cfg config, whom trusted, log *slog.Logger) (opened, error) {
+func openEngine(cfg config, whom *trusted, log *slog.Logger) (opened, error) {
 	securityfs.Mount()
 	choice := choose(cfg, whom)
 	log.Info("engine", "engine", choice.Engine, "reason", choice.Reason)
@@ -34,11 +36,11 @@ func openEngine(cfg config, whom trusted, log *slog.Logger) (opened, error) {
 	return opened{eng, choice.Reason}, nil
 }
 
-func choose(cfg config, whom trusted) kernelabi.Choice {
+func choose(cfg config, whom *trusted) kernelabi.Choice {
 	if cfg.engine != engineAuto {
 		return kernelabi.Choice{Engine: cfg.engine, Reason: "asked for with --engine"}
 	}
-	return kernelabi.Choose(kernelabi.Wish{Certificates: whom.ring.Certificates(), BootPolicy: cfg.bootPolicy != "", RootHashes: len(cfg.rootHashes) > 0})
+	return kernelabi.Choose(kernelabi.Wish{Certificates: whom.now().Certificates(), BootPolicy: cfg.bootPolicy != "", RootHashes: len(cfg.rootHashes) > 0})
 }
 
 func start(name string, cfg config, log *slog.Logger) (engine.Engine, error) {
@@ -60,4 +62,14 @@ func warnOfNeighbour(log *slog.Logger) {
 	if _, err := os.Stat(securityfs.DefaultDir); err == nil {
 		log.Warn("the kernel's own IPE is active, too: if it has a policy, both must allow")
 	}
+}
+
+// enforces reports whether an iped before this one left the kernel with something that
+// can enforce.
+func enforces() bool {
+	active, err := filepath.Glob(securityfs.DefaultDir + "/policies/*/active")
+	return kernelabi.BPFAttached() || err == nil && slices.ContainsFunc(active, func(file string) bool {
+		text, err := os.ReadFile(file)
+		return err == nil && string(text) == "1"
+	})
 }

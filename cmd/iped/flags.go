@@ -1,9 +1,11 @@
 package main
 
 import (
+	"errors"
 	"flag"
 	"fmt"
 	"io"
+	"regexp"
 	"strings"
 
 	"github.com/ipe-linux/ipe/internal/controlrpc"
@@ -29,7 +31,10 @@ type config struct {
 	fs         string
 	keepCaches bool
 	audit      auditConfig
+	repair     bool
 	version    bool
+	// problems are those that the process had before it began.
+	problems []error
 }
 
 func parseFlags(args []string, stderr io.Writer) (config, error) {
@@ -60,14 +65,19 @@ func parseFlags(args []string, stderr io.Writer) (config, error) {
 	fs.StringVar(&c.fs, "fs", "", "`directory` to mount the control tree on, as the kernel's /sys/kernel/security/ipe; not mounted by default")
 	fs.BoolVar(&c.keepCaches, "keep-caches", false, "do not make unused files leave memory at the first start, to learn of their fs-verity signatures")
 	auditFlags(fs, &c.audit)
+	fs.BoolVar(&c.repair, "repair", false, "start also if the policy that was to be active cannot be, to put that right; without it iped ends with exit code 3 then")
 	fs.BoolVar(&c.version, "version", false, "print the version and exit")
-	fs.Usage = func() {
-		fs.SetOutput(stderr)
+	fs.Usage = func() {} // an error is not to be buried under it
+	help := func() {
 		fmt.Fprintln(stderr, "Usage: iped [flags]\n\niped deploys signed policies to the kernel, which enforces them. It needs root.\n\nFlags:")
-		fs.PrintDefaults()
-		fs.SetOutput(io.Discard)
+		fs.VisitAll(func(f *flag.Flag) { describe(stderr, f) })
 	}
 	if err := fs.Parse(args); err != nil {
+		if errors.Is(err, flag.ErrHelp) {
+			help()
+		} else {
+			err = errors.New(oneDash.ReplaceAllString(err.Error(), "$1--"))
+		}
 		return c, fmt.Errorf("%w (see iped --help)", err)
 	}
 	if fs.NArg() > 0 {
@@ -81,4 +91,20 @@ func parseFlags(args []string, stderr io.Writer) (config, error) {
 		return c, nil
 	}
 	return c, fmt.Errorf("--engine %s: not one of auto, bpf, securityfs", c.engine)
+}
+
+// oneDash matches how package flag names flags; people write two dashes, as everywhere
+// else here.
+var oneDash = regexp.MustCompile(`(flag |defined: |argument: )-\b`)
+
+// describe prints a flag for iped --help.
+func describe(w io.Writer, f *flag.Flag) {
+	arg, text := flag.UnquoteUsage(f)
+	if arg != "" {
+		arg = " " + arg
+	}
+	if f.DefValue != "" && f.DefValue != "false" {
+		text += " (default " + f.DefValue + ")"
+	}
+	fmt.Fprintf(w, "  --%s%s\n    \t%s\n", f.Name, arg, text)
 }

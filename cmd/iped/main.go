@@ -12,66 +12,94 @@ import (
 	"log/slog"
 	"os"
 	"os/signal"
-	"runtime/debug"
-	"strings"
 	"syscall"
 
+	"github.com/ipe-linux/ipe/internal/control"
 	"github.com/ipe-linux/ipe/internal/controlfs"
 	"github.com/ipe-linux/ipe/internal/controlrpc"
+	"github.com/ipe-linux/ipe/internal/journal"
+	"github.com/ipe-linux/ipe/internal/plain"
+	"github.com/ipe-linux/ipe/internal/sysfilter"
 )
-
-// gcPercent trades a little work at start for a small idle process.
-const gcPercent = 50
 
 func main() {
 	if os.Args[0] == controlfs.WatchdogName {
 		os.Exit(controlfs.Watchdog(os.Args[1:]))
 	}
-	os.Exit(run(os.Args[1:], os.Geteuid(), os.Stdout, os.Stderr))
+	frugal()
+	os.Exit(run(os.Args[1:], os.Geteuid(), sysfilter.Install, os.Stdout, os.Stderr))
 }
 
-// run is main with its surroundings as parameters. Exit codes are 0 after a stop
-// that was asked for, 1 after a failure and 2 for a wrong command line.
-func run(args []string, uid int, stdout, stderr io.Writer) int {
+// Exit codes.
+const (
+	exitOK      = 0
+	exitFailure = 1
+	exitUsage   = 2
+	// exitUnguarded: a policy was to be active, and none could be; or the start failed,
+	// and nothing is attached that could enforce. A machine may be told not to go on then.
+	exitUnguarded = 3
+)
+
+// run is main with its surroundings as parameters; confine gives up what the daemon
+// never needs.
+func run(args []string, uid int, confine func() error, stdout, stderr io.Writer) int {
 	cfg, err := parseFlags(args, stderr)
 	switch {
 	case errors.Is(err, flag.ErrHelp):
-		return 0
+		return exitOK
 	case err != nil:
-		fmt.Fprintf(stderr, "iped: error: %v\n", err)
-		return 2
+		fmt.Fprintf(stderr, "iped: error: %s\n", plain.Error(err))
+		return exitUsage
 	case cfg.version:
 		fmt.Fprintf(stdout, "iped %s\n", controlrpc.BuildVersion())
-		return 0
+		return exitOK
 	case uid != 0:
 		fmt.Fprintf(stderr, "iped: error: iped needs root\niped: hint: start it with systemctl start iped\n")
-		return 1
+		return exitFailure
 	}
-	debug.SetGCPercent(gcPercent)
+	if err := confine(); err != nil {
+		cfg.problems = append(cfg.problems, err) // no reason not to enforce
+	}
 	ctx, stop := signal.NotifyContext(context.Background(), syscall.SIGTERM, syscall.SIGINT)
 	defer stop()
 	if err := serve(ctx, cfg, openEngine, newLogger(stderr)); err != nil {
-		fmt.Fprintf(stderr, "iped: error: %s\n", strings.ReplaceAll(err.Error(), "\n", "; "))
+		fmt.Fprintf(stderr, "iped: error: %s\n", plain.Error(err))
 		for _, h := range hints(err) {
-			fmt.Fprintf(stderr, "iped: hint: %s\n", h)
+			fmt.Fprintf(stderr, "iped: hint: %s\n", plain.Text(h))
 		}
-		return 1
+		return exitCode(err)
 	}
-	return 0
+	return exitOK
 }
 
-// newLogger logs to w, without the time where the journal adds its own.
-func newLogger(w io.Writer) *slog.Logger {
-	opts := &slog.HandlerOptions{}
-	if os.Getenv("JOURNAL_STREAM") != "" {
-		opts.ReplaceAttr = func(groups []string, a slog.Attr) slog.Attr {
-			if len(groups) == 0 && a.Key == slog.TimeKey {
-				return slog.Attr{}
-			}
-			return a
-		}
+// unguarded is a failure after which nothing enforces.
+type unguarded struct{ error }
+
+func (u unguarded) Unwrap() error { return u.error }
+
+func exitCode(err error) int {
+	if errors.As(err, &unguarded{}) || errors.Is(err, control.ErrUnguarded) {
+		return exitUnguarded
 	}
-	return slog.New(slog.NewTextHandler(w, opts))
+	return exitFailure
+}
+
+// newLogger logs to the journal if the standard error output goes there, so that entries
+// have priorities and fields; else to w.
+func newLogger(w io.Writer) *slog.Logger {
+	text := slog.NewTextHandler(w, &slog.HandlerOptions{ReplaceAttr: journal.ReplaceLevel})
+	if w == os.Stderr && journal.Available() {
+		return slog.New(journal.New(text))
+	}
+	return slog.New(text)
+}
+
+// strict is the handler of a log for who counts what was not taken.
+func strict(log *slog.Logger) slog.Handler {
+	if j, ok := log.Handler().(*journal.Handler); ok {
+		return j.Strict()
+	}
+	return log.Handler()
 }
 
 // hints collects what the error and its causes suggest.

@@ -11,9 +11,10 @@ import (
 	"slices"
 	"strings"
 	"testing"
-	"time"
 
 	"golang.org/x/sys/unix"
+
+	"github.com/ipe-linux/ipe/internal/await"
 )
 
 // ownTree is the kernel's own control tree.
@@ -133,14 +134,10 @@ func TestOwnEvents(t *testing.T) {
 	if err := exec.Command(copied, "version").Run(); !errors.Is(err, unix.EACCES) {
 		t.Errorf("a copy ran: %v", err)
 	}
-	for end := time.Now().Add(10 * time.Second); ; time.Sleep(100 * time.Millisecond) {
-		got := ipe(t, "events")
-		if regexp.MustCompile(`DENY EXECUTE BPRM_CHECK by .*a tool on tmpfs inode [0-9]+: DEFAULT action=DENY`).MatchString(got) {
-			return
-		}
-		if time.Now().After(end) {
-			t.Fatalf("no event of the copy:\n%s", got)
-		}
+	denial := regexp.MustCompile(`DENY EXECUTE BPRM_CHECK by .*a tool on tmpfs inode [0-9]+: DEFAULT action=DENY`)
+	var got string
+	if !await.Until(func() bool { got = ipe(t, "events"); return denial.MatchString(got) }) {
+		t.Fatalf("no event of the copy:\n%s", got)
 	}
 }
 
@@ -210,10 +207,15 @@ func TestRebootSecond(t *testing.T) {
 	wantProblems(t)
 }
 
-// TestRebootThird: a kernel that trusts nobody takes none of them, and iped says so.
+// TestRebootThird: a kernel that trusts nobody takes none of them, so the start fails;
+// one that is to repair that says so.
 func TestRebootThird(t *testing.T) {
 	stateDisk(t)
-	cmd := iped(t, "--engine", "securityfs", "--state", "/state/ipe")
+	refuses := exec.Command("/bin/iped", "--engine", "securityfs", "--trust", "/etc/ipe/trust", "--state", "/state/ipe", "--socket", "/run/iped.sock")
+	if out, err := refuses.CombinedOutput(); refuses.ProcessState.ExitCode() != exitUnguarded {
+		t.Errorf("a start that leaves everything allowed: %v\n%s", err, out)
+	}
+	cmd := iped(t, "--engine", "securityfs", "--state", "/state/ipe", "--repair")
 	defer stop(t, cmd, unix.SIGTERM)
 	if s := statusNow(t); s.Enforcing || s.Active != nil {
 		t.Errorf("a kernel that trusts nobody: %+v", s)

@@ -1,13 +1,11 @@
 package main
 
 import (
-	"context"
 	"errors"
+	"fmt"
 	"log/slog"
-	"os"
-	"os/signal"
-	"syscall"
 
+	"github.com/ipe-linux/ipe/digest"
 	"github.com/ipe-linux/ipe/internal/control"
 	"github.com/ipe-linux/ipe/internal/engine"
 	"github.com/ipe-linux/ipe/internal/roothash"
@@ -21,7 +19,9 @@ var errNoRootSigner = errors.New("--roothash-signature works with --engine bpf o
 
 // volumes are the root hashes whose signatures iped verifies for the engine.
 type volumes struct {
-	paths  []string
+	paths []string
+	// of has the signed root hashes of each path, as far as it could be read.
+	of     map[string][]digest.Digest
 	verify roothash.Verify
 	signer engine.RootSigner // nil if the engine is none, and there are no paths
 	c      *control.Control
@@ -33,39 +33,38 @@ func newVolumes(paths []string, by control.Verifier, eng engine.Engine, c *contr
 	verifier, asks := by.(detachedVerifier)
 	switch {
 	case takes && asks:
-		return &volumes{paths: paths, verify: verifier.verifyDetached, signer: signer, c: c, log: log}, nil
+		return &volumes{paths: paths, of: map[string][]digest.Digest{}, verify: verifier.verifyDetached, signer: signer, c: c, log: log}, nil
 	case len(paths) > 0:
 		return nil, errNoRootSigner
 	}
 	return &volumes{}, nil
 }
 
-// read makes the engine trust what is signed now, and nothing that was before.
-func (v *volumes) read() {
+// read makes the engine trust what is signed now, and nothing that was before, unless a
+// whole path cannot be read: that keeps what it had. What is wrong is a problem, too.
+func (v *volumes) read() error {
 	if v.signer == nil {
-		return
+		return nil
 	}
-	roots, problems := roothash.Read(v.paths, v.verify)
-	problems = append(problems, v.signer.SetSignedRoots(roots))
-	v.c.SetProblem(problemRoots, errors.Join(problems...))
+	var roots []digest.Digest
+	var problems []error
+	for _, path := range v.paths {
+		problems = append(problems, v.readPath(path)...)
+		roots = append(roots, v.of[path]...)
+	}
+	err := oneLine(append(problems, v.signer.SetSignedRoots(roots)))
+	v.c.SetProblem(problemRoots, err)
 	if len(v.paths) > 0 {
 		v.log.Info("root hashes read", "signed", len(roots))
 	}
+	return err
 }
 
-// readAtSignal does so at each SIGHUP from now on, until ctx ends.
-func (v *volumes) readAtSignal(ctx context.Context) {
-	hup := make(chan os.Signal, 1)
-	signal.Notify(hup, syscall.SIGHUP)
-	go func() {
-		defer signal.Stop(hup)
-		for {
-			select {
-			case <-ctx.Done():
-				return
-			case <-hup:
-				v.read()
-			}
-		}
-	}()
+func (v *volumes) readPath(path string) []error {
+	roots, problems := roothash.Read([]string{path}, v.verify)
+	if n := len(v.of[path]); n > 0 && errors.Is(errors.Join(problems...), roothash.ErrPath) {
+		return []error{fmt.Errorf("%w: the root hashes that it had before, %d, still count", errors.Join(problems...), n)}
+	}
+	v.of[path] = roots
+	return problems
 }

@@ -8,9 +8,10 @@ import (
 	"os/exec"
 	"strings"
 	"testing"
-	"time"
 
 	"golang.org/x/sys/unix"
+
+	"github.com/ipe-linux/ipe/internal/await"
 )
 
 // openVolume opens a volume without telling the kernel of a signature.
@@ -74,7 +75,9 @@ func TestRootHashes(t *testing.T) {
 	if err := daemon.Process.Signal(unix.SIGHUP); err != nil {
 		t.Fatal(err)
 	}
-	wait(t, "one root hash", func() bool { return len(statusNow(t).Problems) == 0 })
+	if !await.Until(func() bool { return len(statusNow(t).Problems) == 0 }) {
+		t.Fatal("one root hash: did not come")
+	}
 	wantVolumes(t, "read again", "platform")
 	stop(t, daemon, unix.SIGKILL)
 	wantVolumes(t, "killed", "platform")
@@ -85,14 +88,4 @@ func TestRootHashes(t *testing.T) {
 	daemon = iped(t, "--trust", "kernel", "--policy-dir", "")
 	wantVolumes(t, "started without signatures")
 	stop(t, daemon, unix.SIGTERM)
-}
-
-func wait(t *testing.T, what string, done func() bool) {
-	t.Helper()
-	for end := time.Now().Add(time.Minute); time.Now().Before(end); time.Sleep(50 * time.Millisecond) {
-		if done() {
-			return
-		}
-	}
-	t.Fatalf("%s: did not come", what)
 }

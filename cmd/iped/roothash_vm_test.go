@@ -13,10 +13,10 @@ import (
 	"github.com/ipe-linux/ipe/internal/testvm/vmtest"
 )
 
-// TestDaemonSignsRootHashes: volumes that the kernel was given no signature for. Each is
+// TestVMDaemonSignsRootHashes: volumes that the kernel was given no signature for. Each is
 // signed by somebody else: the owner, whose certificate iped has, the firmware's key,
 // whom the kernel knows, and a stranger.
-func TestDaemonSignsRootHashes(t *testing.T) {
+func TestVMDaemonSignsRootHashes(t *testing.T) {
 	files := programs(t)
 	owner := deployment(t, files)
 	files.Add(vmtest.HostBinary(t, "veritysetup", "mount"))

@@ -4,108 +4,100 @@ import (
 	"context"
 	"fmt"
 	"log/slog"
-	"runtime/debug"
-	"slices"
-	"time"
+	"os"
 
-	"github.com/coreos/go-systemd/v22/daemon"
+	sd "github.com/coreos/go-systemd/v22/daemon"
 
-	"github.com/ipe-linux/ipe/internal/control"
 	"github.com/ipe-linux/ipe/internal/controlrpc"
 	"github.com/ipe-linux/ipe/internal/engine"
+	"github.com/ipe-linux/ipe/internal/journal"
+	"github.com/ipe-linux/ipe/internal/plain"
 	"github.com/ipe-linux/ipe/internal/policydir"
-	"github.com/ipe-linux/ipe/internal/store"
 	"github.com/ipe-linux/ipe/sign"
 )
 
 // opener makes the engine that the flag names.
-type opener func(cfg config, whom trusted, log *slog.Logger) (opened, error)
+type opener func(cfg config, whom *trusted, log *slog.Logger) (opened, error)
 
-// serve runs the daemon until ctx ends. Everything that needs no kernel comes
-// first, so that a mistake in the configuration changes nothing.
+// serve runs the daemon until ctx ends. What is to be enforced comes first; what can
+// wait for it follows, and can neither prevent nor undo it.
 func serve(ctx context.Context, cfg config, open opener, log *slog.Logger) error {
-	whom, err := readTrust(cfg.trust)
-	if err != nil {
+	hangups := hangups()
+	before := enforces()
+	start := beginStart(log)
+	defer start.end()
+	d, err := guard(cfg, open, start, log)
+	switch {
+	case err != nil && !before:
+		return unguarded{err}
+	case err != nil:
 		return err
 	}
-	boot, err := readBoot(cfg.bootPolicy)
-	if err != nil {
-		return err
-	}
-	st, err := store.Open(cfg.state)
-	if err != nil {
-		return err
-	}
-	defer st.Close()
-	records, err := openSinks(cfg.audit, log)
-	if err != nil {
-		return err
-	}
-	defer records.close()
-	records.reopenOnHangup(ctx)
+	defer d.close()
+	ctx, cancel := context.WithCancel(ctx)
+	defer cancel()
+	go func() { d.events <- d.c.Run(ctx) }()
+	d.takeUp(cfg, start)
 	l, err := controlrpc.Listen(cfg.socket)
 	if err != nil {
 		return err
 	}
 	defer l.Close()
-	eng, err := open(cfg, whom, log)
-	if err != nil {
+	ready, served := make(chan struct{}), make(chan error, 1)
+	go func() { served <- controlrpc.ServeFrom(ctx, l, ready, d.c, log) }()
+	d.settle(ctx, cfg, start)
+	if err := d.guarded(cfg.repair); err != nil {
 		return err
 	}
-	defer eng.Close()
-	verifier, err := whom.verifier(eng.Engine, log)
-	if err != nil {
-		return err
-	}
-	mode, wrong := bootMode()
-	found, unreadable := policydir.Read(cfg.policyDirs, sign.MaxLen)
-	c := control.New(control.Config{Store: st, Verifier: verifier, Engine: eng.Engine, EngineReason: eng.reason, Log: log,
-		Sinks: records.forControl(), Boot: boot, Mode: mode, Problems: slices.Concat(whom.skipped, wrong, unreadable)})
-	roots, err := newVolumes(cfg.rootHashes, verifier, eng.Engine, c, log)
-	if err != nil {
-		return err
-	}
-	roots.read()
-	files, err := mountTree(cfg.fs, c, log)
-	if err != nil {
-		return err
-	}
-	defer files.close()
-	begin(c, found, log)
-	roots.readAtSignal(ctx)
-	return operate(ctx, c, l, files, eng.Engine, log)
-}
-
-// settleTime is after how long a daemon that has started counts as idle.
-const settleTime = 2 * time.Second
-
-// operate answers on l and waits for the end.
-func operate(ctx context.Context, c *control.Control, l *controlrpc.Listener, files *tree, eng engine.Engine, log *slog.Logger) error {
-	ctx, cancel := context.WithCancel(ctx)
-	defer cancel()
-	files.serve()
-	// After Start, which learns whose decisions the engine kept while iped was away.
-	events := make(chan error, 1)
-	go func() { events <- c.Run(ctx) }()
-	debug.FreeOSMemory()
-	// And once more, for the garbage of the first requests and of concurrent starters.
-	defer time.AfterFunc(settleTime, debug.FreeOSMemory).Stop()
-	status := c.Status()
-	log.Info("ready", "summary", status.Summary, "engine", status.Engine, "socket", l.Addr().String(),
-		"version", controlrpc.BuildVersion())
-	notify(log, daemon.SdNotifyReady+"\nSTATUS="+status.Summary)
-
-	go pulse(ctx, log, func() bool { c.Mode(); return files.alive() })
-
-	served := make(chan error, 1)
-	go func() { served <- controlrpc.Serve(ctx, l, c, log) }()
-	err := firstEnd(ctx, served, events)
-	notify(log, daemon.SdNotifyStopping)
+	close(ready)
+	err = d.operate(ctx, l, served, hangups, start)
 	cancel()
 	if err == nil {
 		err = <-served
 	}
-	farewell(eng, log)
+	farewell(d.eng, log)
+	return err
+}
+
+// takeUp deploys what came with the machine, which may be all that there is to enforce.
+func (d *daemon) takeUp(cfg config, start *starting) {
+	start.step("policy directories")
+	found, unreadable := policydir.Read(cfg.policyDirs, sign.MaxLen)
+	for i, err := range unreadable {
+		d.c.SetProblem(fmt.Sprintf("policy directory %d", i+1), err)
+	}
+	d.deploy(found)
+}
+
+// settle does what a machine that enforces already can wait for.
+func (d *daemon) settle(ctx context.Context, cfg config, start *starting) {
+	start.step("signatures")
+	if r, ok := d.eng.Engine.(engine.Recaller); ok {
+		r.Recall()
+	}
+	start.step("records")
+	d.records = openSinks(cfg.audit, d.c, d.log)
+	go d.records.openLater(ctx)
+	start.step("self-test")
+	d.c.Prove()
+	start.step("control tree")
+	d.files = mountTree(ctx, cfg.fs, d.c, d.log)
+}
+
+// operate says that the start is over and waits for the end.
+func (d *daemon) operate(ctx context.Context, l *controlrpc.Listener, served <-chan error, hangups <-chan os.Signal, start *starting) error {
+	c, log := d.c, d.log
+	go trim(ctx)
+	status := c.Status()
+	log.Info("ready", "summary", status.Summary, "engine", status.Engine, "socket", l.Addr().String(),
+		"version", controlrpc.BuildVersion(), journal.Ready.Attr())
+	start.end()
+	notify(log, sd.SdNotifyReady+"\nSTATUS="+plain.Text(status.Summary))
+	go d.reloadAt(ctx, hangups)
+	go pulse(ctx, log, func() bool { c.Mode(); return d.files.alive() })
+
+	err := firstEnd(ctx, served, d.events)
+	notify(log, sd.SdNotifyStopping)
 	return err
 }
 

@@ -13,15 +13,16 @@ import (
 	"github.com/ipe-linux/ipe/internal/testvm/vmtest"
 )
 
-// TestServiceOnKernels has Debian's systemd run iped, by the unit that is installed.
-func TestServiceOnKernels(t *testing.T) {
+// TestVMServiceOnKernels has Debian's systemd run iped, by the unit that is installed.
+func TestVMServiceOnKernels(t *testing.T) {
 	files := programs(t)
 	signed := deployment(t, files)
 	files["/etc/ipe/trust.d/owner.der"] = files["/etc/ipe/trust/owner.der"]
 	files["/usr/sbin/iped"], files["/usr/bin/ipe"] = files["/bin/iped"], files["/bin/ipe"]
 	files["/site.p7b"] = testvm.File{Data: signed(policyText("site", "1.0.0")+"op=EXECUTE fsverity_signature=TRUE action=ALLOW\n", false)}
 	files["/lib/systemd/system/iped.service"] = testvm.File{Host: filepath.Join("..", "..", "init", "iped.service")}
-	files["/etc/systemd/system/iped.service.d/log.conf"] = testvm.File{Data: []byte("[Service]\nStandardOutput=null\nStandardError=append:/run/iped.log\n")}
+	files["/etc/systemd/system/iped.service.d/log.conf"] = testvm.File{Data: []byte("[Service]\nStandardOutput=null\nStandardError=append:/run/iped.log\n" +
+		"ExecStart=\nExecStart=/usr/sbin/iped --trust /etc/ipe/trust.d --fs /run/ipe/tree --audit journal --audit netlink --audit file:/var/log/ipe/records\n")}
 	for _, unit := range []string{"sysinit", "basic", "multi-user", "shutdown", "umount"} {
 		path := "/lib/systemd/system/" + unit + ".target"
 		files[path] = testvm.File{Host: path}

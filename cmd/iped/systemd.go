@@ -5,12 +5,12 @@ import (
 	"log/slog"
 	"time"
 
-	"github.com/coreos/go-systemd/v22/daemon"
+	sd "github.com/coreos/go-systemd/v22/daemon"
 )
 
 // notify tells systemd, if it is there.
 func notify(log *slog.Logger, state string) {
-	if _, err := daemon.SdNotify(false, state); err != nil {
+	if _, err := sd.SdNotify(false, state); err != nil {
 		log.Warn("systemd cannot be told", "error", err)
 	}
 }
@@ -22,7 +22,7 @@ const pulsesPer = 3
 // pulse tells systemd, if it wants to know (WatchdogSec=), that this daemon answers: as
 // long as alive does, and says so. It returns when ctx ends.
 func pulse(ctx context.Context, log *slog.Logger, alive func() bool) {
-	limit, err := daemon.SdWatchdogEnabled(false)
+	limit, err := sd.SdWatchdogEnabled(false)
 	if err != nil {
 		log.Warn("systemd's watchdog", "error", err)
 	}
@@ -33,7 +33,7 @@ func pulse(ctx context.Context, log *slog.Logger, alive func() bool) {
 	defer tick.Stop()
 	for {
 		if alive() {
-			notify(log, daemon.SdNotifyWatchdog)
+			notify(log, sd.SdNotifyWatchdog)
 		}
 		select {
 		case <-ctx.Done():

@@ -1,7 +1,9 @@
 package main
 
 import (
+	"context"
 	"log/slog"
+	"sync"
 	"time"
 
 	"github.com/ipe-linux/ipe/internal/control"
@@ -11,36 +13,85 @@ import (
 // patience is how long users of the control tree wait for an iped that is hung.
 const patience = 15 * time.Second
 
+// treeRetry is how often a tree that could not be mounted is tried again: /dev/fuse may
+// be made later in the boot.
+const treeRetry = 2 * time.Second
+
+// problemTree is the key of the problem with the control tree.
+const problemTree = "control tree"
+
 // tree is the control tree, or none.
 type tree struct {
-	guard *controlfs.Guard
-	log   *slog.Logger
+	dir string
+	c   *control.Control
+	log *slog.Logger
+
+	mu     sync.Mutex
+	guard  *controlfs.Guard
+	wrong  string // of the last try
+	closed bool
 }
 
-// mountTree mounts the control tree on dir, if one is given.
-func mountTree(dir string, c *control.Control, log *slog.Logger) (*tree, error) {
-	if dir == "" {
-		return &tree{}, nil
+// mountTree mounts the control tree on dir, if one is given, and serves it until close or
+// until somebody unmounts it. One that cannot be mounted is a problem, and tried again
+// until ctx ends.
+func mountTree(ctx context.Context, dir string, c *control.Control, log *slog.Logger) *tree {
+	t := &tree{dir: dir, c: c, log: log}
+	if dir != "" && !t.mount() {
+		go t.mountLater(ctx)
 	}
-	g, err := controlfs.MountGuarded(dir, c, controlfs.Watch{Path: "/proc/self/exe", Patience: patience}, log)
+	return t
+}
+
+func (t *tree) mountLater(ctx context.Context) {
+	tick := time.NewTicker(treeRetry)
+	defer tick.Stop()
+	for {
+		select {
+		case <-ctx.Done():
+			return
+		case <-tick.C:
+			if t.mount() {
+				return
+			}
+		}
+	}
+}
+
+// mount reports whether there is nothing left to try.
+func (t *tree) mount() bool {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	if t.closed {
+		return true
+	}
+	g, err := controlfs.MountGuarded(t.dir, t.c, controlfs.Watch{Path: "/proc/self/exe", Patience: patience}, t.log)
 	if err != nil {
-		return nil, err
+		if err.Error() != t.wrong {
+			t.wrong = err.Error()
+			t.c.SetProblem(problemTree, err)
+		}
+		return false
 	}
-	log.Info("control tree mounted", "path", dir)
-	return &tree{guard: g, log: log}, nil
-}
-
-// serve answers, from now on until close or until somebody unmounts the tree.
-func (t *tree) serve() {
-	if t.guard != nil {
-		go t.guard.Serve()
-	}
+	t.c.SetProblem(problemTree, nil)
+	t.log.Info("control tree mounted", "path", t.dir)
+	t.guard = g
+	go g.Serve()
+	return true
 }
 
 // alive reports whether the tree, if there is one, answers.
-func (t *tree) alive() bool { return t.guard == nil || t.guard.Alive() }
+func (t *tree) alive() bool {
+	t.mu.Lock()
+	g := t.guard
+	t.mu.Unlock()
+	return g == nil || g.Alive()
+}
 
 func (t *tree) close() {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	t.closed = true
 	if t.guard == nil {
 		return
 	}

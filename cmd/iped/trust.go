@@ -3,12 +3,8 @@ package main
 import (
 	"crypto/x509"
 	"fmt"
-	"log/slog"
-	"slices"
+	"sync"
 
-	"github.com/ipe-linux/ipe/internal/control"
-	"github.com/ipe-linux/ipe/internal/engine"
-	"github.com/ipe-linux/ipe/internal/keyring"
 	"github.com/ipe-linux/ipe/internal/trust"
 	"github.com/ipe-linux/ipe/sign"
 )
@@ -17,99 +13,79 @@ import (
 // name is ./kernel.
 const trustKernel = "kernel"
 
-// trusted is whom the command line trusts.
+// problemTrust is the key of problems with the paths of --trust.
+const problemTrust = "certificates"
+
+// trusted is whom the command line trusts. Its certificates are read at start and at
+// each reload, and whoever asks meanwhile waits for the new ones.
 type trusted struct {
-	ring   *sign.Keyring
 	kernel bool
-	// skipped are files without a certificate.
-	skipped []error
-}
+	// paths are the values of --trust, without the kernel's keyrings.
+	paths []string
 
-// readTrust reads the certificates. Nothing needs the kernel yet.
-func readTrust(values []string) (t trusted, err error) {
-	paths := slices.DeleteFunc(slices.Clone(values), func(v string) bool { return v == trustKernel })
-	t.kernel = len(paths) < len(values)
-	if t.ring, t.skipped, err = trust.Read(paths...); err != nil {
-		return trusted{}, err
-	}
-	return t, nil
-}
-
-// named are the certificates that alone may sign; none if the kernel's keys may, too.
-func (t trusted) named() []*x509.Certificate {
-	if t.kernel {
-		return nil
-	}
-	return t.ring.Certificates()
-}
-
-// verifier is what asks them. It is used as long as iped runs. A kernel that keeps
-// policies verifies each that it takes; named certificates count in addition then.
-func (t trusted) verifier(eng engine.Engine, log *slog.Logger) (control.Verifier, error) {
-	if _, ok := eng.(engine.Keeper); ok {
-		return control.KernelToo(sign.NewKeyring(t.named()...)), nil
-	}
-	certificates := certificateVerifier{control.Certificates(t.ring), t.ring}
-	if !t.kernel {
-		if len(t.ring.Certificates()) == 0 {
-			log.Warn("no trusted certificate: no policy can be loaded; see --trust")
-		}
-		return certificates, nil
-	}
-	k, err := keyring.Open()
-	if err != nil {
-		return nil, fmt.Errorf("trust the kernel's keyrings: %w", err)
-	}
-	return kernelVerifier{k, certificates}, nil
-}
-
-// detachedVerifier is a verifier that can be asked about signatures of root hashes, too.
-type detachedVerifier interface {
-	verifyDetached(message, content []byte) error
-}
-
-type certificateVerifier struct {
-	control.Verifier
+	mu sync.RWMutex
+	// of has the certificates of each path.
+	of   map[string][]*x509.Certificate
 	ring *sign.Keyring
 }
 
-func (c certificateVerifier) verifyDetached(message, content []byte) error {
-	_, err := sign.VerifyDetached(message, content, c.ring)
-	return err
+// newTrusted trusts nobody yet: see read.
+func newTrusted(values []string) *trusted {
+	t := &trusted{of: map[string][]*x509.Certificate{}, ring: sign.NewKeyring()}
+	for _, v := range values {
+		if v == trustKernel {
+			t.kernel = true
+		} else {
+			t.paths = append(t.paths, v)
+		}
+	}
+	return t
 }
 
-// kernelVerifier asks the certificates first, and then the kernel, whose answer counts.
-type kernelVerifier struct {
-	kernel       *keyring.Kernel
-	certificates certificateVerifier
+// read reads the certificates. Nothing needs the kernel for it. What cannot be read, or
+// can be changed by others than root, does not count: the other certificates may be
+// enough for the policy that is to be active. But a whole path that could be read
+// before, and cannot now, is a failure, and keeps what it had: who wants to withdraw
+// trust takes a file out of a directory, and says nothing of it by breaking a path.
+func (t *trusted) read() (skipped, failed []error) {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	var all []*x509.Certificate
+	for _, path := range t.paths {
+		ring, strays, err := trust.ReadOwn(path)
+		switch n := len(t.of[path]); {
+		case err == nil:
+			t.of[path] = ring.Certificates()
+			skipped = append(skipped, strays...)
+		case n > 0:
+			failed = append(failed, fmt.Errorf("%w: the certificates that it had before, %d, still count", err, n))
+		default:
+			failed = append(failed, err)
+		}
+		all = append(all, t.of[path]...)
+	}
+	t.ring = sign.NewKeyring(all...)
+	return skipped, failed
 }
 
-func (k kernelVerifier) verifyDetached(message, content []byte) error {
-	if k.certificates.verifyDetached(message, content) == nil {
+// now is the keyring of those who are trusted now.
+func (t *trusted) now() *sign.Keyring {
+	t.mu.RLock()
+	defer t.mu.RUnlock()
+	return t.ring
+}
+
+// named are the certificates that alone may sign; none if the kernel's keys may, too.
+func (t *trusted) named() *sign.Keyring {
+	if t.kernel {
 		return nil
 	}
-	_, err := k.kernel.VerifyDetached(message, content)
-	return err
+	return t.now()
 }
 
-func (k kernelVerifier) Verify(message []byte) (control.Verified, error) {
-	v, refused := k.certificates.Verify(message)
-	if refused == nil {
-		return v, nil
-	}
-	e, ring, err := k.kernel.Verify(message)
-	switch {
-	case err == nil:
-		return control.Verified{Envelope: e, By: []string{"a key of " + string(ring)}}, nil
-	case k.certificates.Trust().Certificates > 0:
-		// Text alone: the errno is the kernel's.
-		return control.Verified{}, fmt.Errorf("%w; nor by a certificate: %s", err, refused.Error())
-	}
-	return control.Verified{}, err
-}
-
-func (k kernelVerifier) Trust() control.Trust {
-	t := k.certificates.Trust()
-	t.Kind = control.TrustKernel
-	return t
+// readTrust reads the certificates, and shows what is wrong with them.
+func (d *daemon) readTrust() (failed error) {
+	skipped, wrong := d.trust.read()
+	d.c.SetProblem(problemTrust, oneLine(append(wrong, skipped...)))
+	return oneLine(wrong)
 }

@@ -4,17 +4,21 @@ package main
 
 import (
 	"bytes"
+	"cmp"
+	"context"
 	"crypto"
 	"crypto/ecdsa"
 	"crypto/elliptic"
 	"crypto/rand"
 	"crypto/x509"
 	"crypto/x509/pkix"
+	"maps"
 	"math/big"
 	"os"
 	"os/exec"
 	"path/filepath"
 	"strings"
+	"sync"
 	"testing"
 	"time"
 
@@ -27,21 +31,39 @@ import (
 // maxBinary bounds each program: it travels in initramfs images.
 const maxBinary = 16 << 20
 
-// TestDaemonOnKernels runs the programs as they are installed, on real kernels.
-func TestDaemonOnKernels(t *testing.T) {
+// TestVMDaemonOnKernels runs the programs as they are installed, on real kernels.
+func TestVMDaemonOnKernels(t *testing.T) {
 	files := programs(t)
-	deployment(t, files)
+	sign := deployment(t, files)
+	for name, action := range map[string]string{"open-1.0.0": "ALLOW", "open-2.0.0": "DENY", "closed-3.0.0": "DENY"} {
+		policy, version, _ := strings.Cut(name, "-")
+		text := "policy_name=" + policy + " policy_version=" + version + "\nDEFAULT action=" + action + "\n"
+		files["/"+name+".p7b"] = testvm.File{Data: sign(text, false)}
+	}
 	for _, k := range vmtest.Kernels(t) {
+		tests := "-test.run=^Test(Installed|HungDaemon|Preflight)"
+		if k.Name == "6.12" { // the state directory is none of the kernel's business
+			tests = "-test.run=^Test(Installed|HungDaemon|Preflight|Damaged)"
+		}
 		t.Run(k.Name, func(t *testing.T) {
-			vmtest.RunPackage(t, testvm.Config{Kernel: k, Files: files, Modules: []string{"dm-verity", "fuse"}, Env: []string{"ENGINE=bpf"}},
-				"-test.run=^Test(Installed|HungDaemon)")
+			vmtest.RunPackage(t, testvm.Config{Kernel: k, Files: files, Modules: []string{"dm-verity", "fuse"}, Env: []string{"ENGINE=bpf"},
+				Timeout: 10 * time.Minute}, tests)
 		})
 	}
 }
 
-// TestDaemonOnKernelsOwn runs them where the kernel has IPE itself and trusts the
+// TestVMDaemonOnOneKernel is about what no kernel does differently.
+func TestVMDaemonOnOneKernel(t *testing.T) {
+	files := programs(t)
+	deployment(t, files)
+	files.Add(vmtest.HostBinary(t, "/lib/systemd/systemd-journald", "journalctl"))
+	vmtest.RunPackage(t, testvm.Config{Kernel: vmtest.Kernel(t, "6.12"), Files: files, Modules: []string{"fuse"}, Timeout: 10 * time.Minute},
+		"-test.run=^Test(Journal|PinsRemoved)")
+}
+
+// TestVMDaemonOnKernelsOwn runs them where the kernel has IPE itself and trusts the
 // signer: the same life, and what only that kernel can do.
-func TestDaemonOnKernelsOwn(t *testing.T) {
+func TestVMDaemonOnKernelsOwn(t *testing.T) {
 	files := platformDeployment(t)
 	for _, name := range []string{"6.12", "newest"} {
 		t.Run(name, func(t *testing.T) {
@@ -53,9 +75,9 @@ func TestDaemonOnKernelsOwn(t *testing.T) {
 	}
 }
 
-// TestDaemonRebootsKernelsOwn boots three times with the same state: the last time on
+// TestVMDaemonRebootsKernelsOwn boots three times with the same state: the last time on
 // a machine whose firmware vouches for nobody.
-func TestDaemonRebootsKernelsOwn(t *testing.T) {
+func TestVMDaemonRebootsKernelsOwn(t *testing.T) {
 	files := platformDeployment(t)
 	disk := filepath.Join(t.TempDir(), "state.img")
 	if out, err := exec.CommandContext(t.Context(), "mkfs.ext4", "-q", disk, "32M").CombinedOutput(); err != nil {
@@ -71,9 +93,9 @@ func TestDaemonRebootsKernelsOwn(t *testing.T) {
 	}
 }
 
-// TestDaemonAtBoot: what a machine brings along, command line, policies in directories
+// TestVMDaemonAtBoot: what a machine brings along, command line, policies in directories
 // and a boot policy.
-func TestDaemonAtBoot(t *testing.T) {
+func TestVMDaemonAtBoot(t *testing.T) {
 	files := programs(t)
 	deployment(t, files)
 	files["/etc/ipe/site.p7b"] = files["/site-1.0.0.p7b"]
@@ -83,14 +105,14 @@ func TestDaemonAtBoot(t *testing.T) {
 	files["/site.pol"] = testvm.File{Data: []byte(policyText("site", "0.0.1") + "\x00and more")}
 	for _, k := range vmtest.Kernels(t) {
 		t.Run(k.Name, func(t *testing.T) {
-			vmtest.RunPackage(t, testvm.Config{Kernel: k, Files: files, Modules: []string{"fuse"},
-				Append: []string{"ipe.enforce=0", "ipe.success-audit", "ipe.enforce=maybe", "--", "ipe.enforce=1"}}, "-test.run=^TestBooted")
+			vmtest.RunPackage(t, testvm.Config{Kernel: k, Files: files, Modules: []string{"fuse"}, Env: []string{"KERNEL_NAME=" + k.Name},
+				Append: []string{"sysctl.kernel.ftrace_enabled=0", "ipe.enforce=0", "ipe.success-audit", "ipe.enforce=maybe", "--", "ipe.enforce=1"}}, "-test.run=^TestBooted")
 		})
 	}
 }
 
-// TestDaemonTrustsKernel: policies signed by the key that the firmware vouches for.
-func TestDaemonTrustsKernel(t *testing.T) {
+// TestVMDaemonTrustsKernel: policies signed by the key that the firmware vouches for.
+func TestVMDaemonTrustsKernel(t *testing.T) {
 	files := programs(t)
 	deployment(t, files)
 	cert, key, err := testvm.PlatformKey(t.Context(), t.TempDir())
@@ -133,56 +155,96 @@ func opensslSign(t *testing.T, cert, key, text string) []byte {
 	return signed
 }
 
-// TestDaemonRecords: where records go.
-func TestDaemonRecords(t *testing.T) {
+// TestVMDaemonRecords: where records go, and on one kernel, what a storm of them does:
+// IPE_STORM_SECONDS=600 go test -run TestVMDaemonRecords/6.12 -timeout 1h . makes it longer.
+func TestVMDaemonRecords(t *testing.T) {
 	files := programs(t)
 	deployment(t, files)
+	storm, err := time.ParseDuration(cmp.Or(os.Getenv("IPE_STORM_SECONDS"), "3") + "s")
+	if err != nil {
+		t.Fatal(err)
+	}
 	for _, k := range vmtest.Kernels(t) {
+		run := "-test.run=^TestRecorded$"
+		if k.Name == "6.12" {
+			run = "-test.run=^TestRecorded"
+		}
 		t.Run(k.Name, func(t *testing.T) {
-			vmtest.RunPackage(t, testvm.Config{Kernel: k, Files: files, Modules: []string{"fuse"}}, "-test.run=^TestRecorded")
+			vmtest.RunPackage(t, testvm.Config{Kernel: k, Files: files, Modules: []string{"fuse"}, Env: []string{"STORM=" + storm.String()},
+				Timeout: testvm.DefaultTimeout + 2*storm}, run)
 		})
 	}
 }
 
-// TestDaemonRefusesKernel: where the programs would never be called, iped says so
+// TestVMDaemonRefusesKernel: where the programs would never be called, iped says so
 // and what to add.
-func TestDaemonRefusesKernel(t *testing.T) {
+func TestVMDaemonRefusesKernel(t *testing.T) {
 	files := programs(t)
 	vmtest.RunPackage(t, testvm.Config{
 		Kernel: vmtest.Kernel(t, "6.12"), Files: files, Append: []string{"lsm=capability,yama"},
 	}, "-test.run=^TestRefused")
 }
 
+// TestVMDaemonLockedDown: a kernel that has everything, and does not let programs use it.
+func TestVMDaemonLockedDown(t *testing.T) {
+	files := programs(t)
+	deployment(t, files)
+	files["/stranger.p7b"] = testvm.File{Data: strangerSigns(t, policyText("platform", "1.0.0"))}
+	for _, kernel := range []string{"6.1", "6.12"} {
+		t.Run(kernel, func(t *testing.T) {
+			vmtest.RunPackage(t, testvm.Config{
+				Kernel: vmtest.Kernel(t, kernel), Files: files, Append: []string{"lockdown=confidentiality"},
+			}, "-test.run=^TestLockedDown$")
+		})
+	}
+	t.Run("later", func(t *testing.T) {
+		vmtest.RunPackage(t, testvm.Config{
+			Kernel: vmtest.Kernel(t, "6.12"), Files: files, Modules: []string{"fuse"},
+		}, "-test.run=^TestLockedDownLater$")
+	})
+}
+
 // programs builds ipe and iped as make build does.
-func programs(t *testing.T) testvm.Files {
+func programs(t testing.TB) testvm.Files {
 	t.Helper()
+	files, err := builtPrograms()
+	if err != nil {
+		t.Fatal(err)
+	}
+	for name, f := range files {
+		if len(f.Data) > maxBinary {
+			t.Errorf("%s has %d bytes, at most %d", name, len(f.Data), maxBinary)
+		}
+		t.Logf("%s: %.1f MiB", name, float64(len(f.Data))/(1<<20))
+	}
+	return maps.Clone(files)
+}
+
+// builtPrograms builds them once for all tests.
+var builtPrograms = sync.OnceValues(func() (testvm.Files, error) {
+	dir, err := os.MkdirTemp("", "programs-")
+	if err != nil {
+		return nil, err
+	}
+	defer os.RemoveAll(dir)
 	files := testvm.Files{}
-	dir := t.TempDir()
 	for _, name := range []string{"ipe", "iped"} {
 		out := filepath.Join(dir, name)
-		if err := testvm.GoCommand(t.Context(), "build", "-trimpath", "-ldflags=-s -w -buildid=", "-o", out, "github.com/ipe-linux/ipe/cmd/"+name); err != nil {
-			t.Fatal(err)
+		if err := testvm.GoCommand(context.Background(), "build", "-trimpath", "-ldflags=-s -w -buildid=", "-o", out, "github.com/ipe-linux/ipe/cmd/"+name); err != nil {
+			return nil, err
 		}
-		info, err := os.Stat(out)
-		if err != nil {
-			t.Fatal(err)
-		}
-		if info.Size() > maxBinary {
-			t.Errorf("%s has %d bytes, at most %d", name, info.Size(), maxBinary)
-		}
-		t.Logf("%s: %.1f MiB", name, float64(info.Size())/(1<<20))
 		data, err := os.ReadFile(out)
 		if err != nil {
-			t.Fatal(err)
+			return nil, err
 		}
 		files["/bin/"+name] = testvm.File{Data: data, Mode: 0o755}
 	}
-	return files
-}
+	return files, nil
+})
 
 // deployment signs policies with a fresh key that the guest's iped trusts; what it
 // returns signs more.
-func deployment(t *testing.T, files testvm.Files) func(text string, detached bool) []byte {
+func deployment(t testing.TB, files testvm.Files) func(text string, detached bool) []byte {
 	t.Helper()
 	key, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
 	if err != nil {
@@ -241,7 +303,7 @@ func platformDeployment(t *testing.T) testvm.Files {
 }
 
 // deploy signs policies, and has the guest's iped trust the signer.
-func deploy(t *testing.T, files testvm.Files, cert *x509.Certificate, key crypto.Signer) {
+func deploy(t testing.TB, files testvm.Files, cert *x509.Certificate, key crypto.Signer) {
 	t.Helper()
 	files["/etc/ipe/trust/owner.der"] = testvm.File{Data: cert.Raw}
 	for _, p := range []struct{ name, version string }{{"site", "1.0.0"}, {"site", "1.1.0"}, {"other", "2.0.0"}} {

@@ -20,6 +20,8 @@ var rules = map[string]func(*tree) []string{
 	"function length":  checkFuncs,
 	"habit":            checkHabit,
 	"init":             checkInit,
+	"numbers":          checkNumbers,
+	"test names":       checkTestNames,
 	"package comments": checkComments,
 	"C functions":      checkC,
 	"C licence":        checkLicence,
@@ -67,6 +69,13 @@ func TestRulesBite(t *testing.T) {
 		{"long function", "function length", "p/a.go", long(maxFunc + 1), "p/a.go: f has 81 lines"},
 		{"functions that are long as a habit", "habit", "p/a.go", long(maxMedian + 1), "the median is 11"},
 		{"init", "init", "p/a.go", "package p\nfunc init() {}", "p/a.go: has an init function"},
+		{"number as a flag", "numbers", "p/a.go", "package p\nvar _ = fl.IntVarP(&x, \"size\", \"s\", 1, \"\")", "p/a.go: line 2: takes 010 for 8"},
+		{"number as a flag of 64 bits", "numbers", "p/a.go", "package p\nvar _ = flag.Uint64(\"size\", 1, \"\")", "takes 010 for 8"},
+		{"number of any base", "numbers", "p/a.go", "package p\nvar _, _ = strconv.ParseInt(s, 0, 64)", "takes 010 for 8"},
+		{"number that is scanned", "numbers", "p/a.go", "package p\nvar _, _ = fmt.Sscan(s, &n)", "takes 010 for 8"},
+		{"test that boots a machine", "test names", "p/a_test.go", testOf("TestX", "vmtest.RunPackage(t)"), "p/a_test.go: TestX: a test is called TestVM..."},
+		{"test that boots none", "test names", "p/a_test.go", testOf("TestVMX", "println()"), "p/a_test.go: TestVMX: a test is called TestVM..."},
+		{"test that needs a peer", "test names", "p/a_test.go", testOf("TestX", `exec.CommandContext(ctx, "veritysetup", "format")`), "is called TestPeer..."},
 		{"no comment", "package comments", "p/a.go", "package p", "p: no package comment"},
 		{"comment that says nothing", "package comments", "p/a.go", "// Package p here.\npackage p", "p: the package comment"},
 		{"comment of another name", "package comments", "p/a.go", "// Package q is there for one purpose.\npackage p", "p: the package comment"},
@@ -126,6 +135,11 @@ func TestLoadTreeSkips(t *testing.T) {
 	if len(tr.packages) != 1 || tr.packages["internal/ok"] == nil {
 		t.Errorf("packages = %v, want internal/ok alone", tr.packages)
 	}
+}
+
+// testOf is a file with a test that does something by way of another function.
+func testOf(name, does string) string {
+	return "package p\n\nfunc " + name + "(t *testing.T) { other(t) }\n\nfunc other(t *testing.T) { " + does + " }\n"
 }
 
 // imports is a file that imports one package of this module.

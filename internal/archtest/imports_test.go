@@ -22,18 +22,25 @@ var table = map[string]row{
 	"digest":                          {0, "", ""},
 	"sign":                            {0, "", "bytes are bytes: a message is verified before anybody parses it"},
 	"internal/atomicfile":             {0, "", ""},
+	"internal/decimal":                {0, "", "it reads a word; what is counted is for others"},
 	"internal/bootparam":              {0, "", "it reads a line of text; what the words mean is for others"},
-	"internal/policydir":              {0, "", "it finds files; what is in them is for others"},
+	"internal/ownership":              {0, "", "it looks at owners and permissions; what a file is for is for others"},
+	"internal/policydir":              {1, "internal/ownership", "it finds files; what is in them is for others"},
+	"internal/sysfilter":              {0, "", "system calls are numbers; who gives them up is for others"},
 	"internal/kernelabi":              {0, "", "probes look at the kernel and know nothing of policies"},
 	"internal/archtest":               {0, "", ""},
+	"internal/await":                  {0, "", "it waits; what for is for others"},
+	"internal/journal":                {0, "", "priorities and fields; what happened is for others"},
+	"internal/fairqueue":              {0, "", "it keeps values, whatever they are"},
+	"internal/plain":                  {0, "", "it knows text, not what is said"},
 	"verity/merkle/internal/sha256x2": {0, "", "it knows bytes, not blocks"},
 	"internal/pkcs11uri":              {0, "", "it reads a line of text; what it names is for others"},
 	"internal/testvm/wire":            {0, "", "the guest's init is small: it shares nothing but this with the host"},
 
 	"policy":            {1, "digest", ""},
-	"internal/trust":    {1, "sign", ""},
+	"internal/trust":    {1, "sign internal/ownership", ""},
 	"internal/token":    {1, "internal/pkcs11uri", "what is signed is not its business"},
-	"internal/roothash": {1, "digest", "who may sign is for the caller to say"},
+	"internal/roothash": {1, "digest internal/ownership", "who may sign is for the caller to say"},
 	"internal/keyring":  {1, "sign internal/kernelabi", "the kernel as a verifier is none of an engine's business, nor control's: cmd/iped joins them"},
 	"verity/merkle":     {1, "digest verity/merkle/internal/sha256x2", "trees know nothing of what is kept in them, nor of policies"},
 
@@ -41,7 +48,7 @@ var table = map[string]row{
 	"verity/dmverity":           {2, "digest verity/merkle", "it meets policies only in digests"},
 	"verity/fsverity":           {2, "digest verity/merkle", "as dmverity"},
 	"internal/token/signer":     {2, "internal/pkcs11uri internal/token", "it needs cgo, so nothing but its program imports it"},
-	"internal/store":            {2, "digest policy sign internal/atomicfile", ""},
+	"internal/store":            {2, "digest policy sign internal/atomicfile internal/ownership", ""},
 	"internal/store/storetest":  {2, "internal/atomicfile", ""},
 	"internal/testvm":           {2, "internal/testvm/wire", "the harness must not depend on what it tests"},
 	"internal/testvm/guestinit": {2, "internal/testvm/wire", "it runs as process 1 of a guest"},
@@ -50,34 +57,36 @@ var table = map[string]row{
 	"internal/fsioctl":             {3, "digest verity/fsverity internal/kernelabi", "kernelabi for the version that explains a refusal"},
 	"internal/engine":              {3, "digest policy eval", "an engine reports decisions; what becomes of them is not its business"},
 	"internal/ruletab":             {3, "digest policy eval", "only this package knows the layout that C reads"},
-	"internal/devmapper":           {3, "digest verity/dmverity internal/kernelabi", "it makes devices of volumes; what a policy says of them is not its business"},
+	"internal/devmapper":           {3, "digest verity/dmverity verity/merkle internal/decimal internal/kernelabi", "it makes devices of volumes; what a policy says of them is not its business; merkle for the errors of trees"},
 	"internal/testvm/fetch":        {3, "internal/testvm", ""},
 	"internal/testvm/vmtest":       {3, "internal/testvm", ""},
 	"internal/testvm/oracle":       {3, "", "only tests: the kernel's own parser against ours"},
 	"internal/cmd/genlayout":       {4, "digest policy eval internal/ruletab", ""},
 	"internal/engine/proof":        {4, "policy eval internal/engine", "engines never see each other; this is what they share"},
-	"internal/control":             {4, "digest policy eval sign audit internal/store internal/engine", "it drives the interface, never a concrete engine"},
+	"internal/control":             {4, "digest policy eval sign audit internal/fairqueue internal/store internal/engine", "it drives the interface, never a concrete engine"},
 	"internal/engine/bpf":          {5, "digest policy internal/engine internal/engine/proof internal/fsioctl internal/ruletab internal/kernelabi", "fsioctl for signatures of files that were in memory before it started"},
 	"internal/engine/securityfs":   {5, "policy eval audit internal/engine internal/engine/proof internal/kernelabi", "audit for the kernel's records, which other engines do not have"},
 	"internal/control/controltest": {5, "digest policy eval sign internal/control internal/engine", ""},
 
 	"internal/engine/enginetest":       {4, "audit sign", "it knows what is below it as files, records and system calls only"},
 	"internal/engine/enginetest/probe": {5, "internal/engine/enginetest", ""},
-	"internal/differential":            {5, "digest policy eval internal/engine/enginetest internal/testvm", "it boots what it compares, and never looks inside"},
+	"internal/differential":            {5, "digest policy eval internal/decimal internal/engine/enginetest internal/testvm", "it boots what it compares, and never looks inside"},
 
 	"internal/demo/row":       {0, "", "what guest and host tell each other"},
 	"internal/demo/appliance": {3, "internal/demo/row internal/testvm", ""},
 	"internal/demo":           {4, "internal/demo/row internal/demo/appliance internal/testvm", "it boots guests, because that is what it shows"},
 	"internal/demo/agent":     {6, "digest policy eval internal/control internal/controlrpc internal/demo/row", "its expectations are the evaluator's"},
 
-	"internal/auditsink":  {5, "audit internal/control", "it takes what control records, to any place"},
-	"internal/controlrpc": {5, "policy eval sign audit internal/control internal/engine", "sign for the hints of refusals, engine for the mode that travels"},
-	"internal/controlfs":  {5, "audit internal/control", "files and numbers; what they do is control's"},
-	"internal/cli": {7, "digest policy eval sign audit internal/atomicfile internal/control internal/controlrpc internal/devmapper internal/engine internal/fsioctl internal/kernelabi internal/pkcs11uri internal/ruletab internal/token internal/trust verity/dmverity verity/fsverity verity/merkle",
+	"internal/preflight":  {5, "eval policy internal/control internal/engine", "engines say what there is, control what is to come; it compares"},
+	"internal/peer":       {4, "audit", "socket and tree ask the same of a process; audit for whom records name"},
+	"internal/auditsink":  {5, "policy audit internal/control internal/fairqueue internal/journal", "it takes what control records, to any place"},
+	"internal/controlrpc": {5, "policy eval sign audit internal/control internal/engine internal/peer internal/plain", "sign for the hints of refusals, engine for the mode that travels"},
+	"internal/controlfs":  {5, "audit internal/control internal/peer", "files and numbers; what they do is control's"},
+	"internal/cli": {7, "digest policy eval sign audit internal/atomicfile internal/control internal/controlrpc internal/decimal internal/devmapper internal/engine internal/fsioctl internal/kernelabi internal/ownership internal/pkcs11uri internal/plain internal/roothash internal/ruletab internal/token internal/trust verity/dmverity verity/fsverity verity/merkle",
 		"control and engine for the values that controlrpc carries; it never makes one"},
 	"cmd/ipe":        {8, "internal/cli", "flag wiring is internal/cli's; this is the process around it"},
 	"cmd/ipe-pkcs11": {3, "internal/token/signer", "as cmd/ipe"},
-	"cmd/iped":       {8, "sign audit internal/auditsink internal/bootparam internal/control internal/controlfs internal/controlrpc internal/engine internal/engine/bpf internal/engine/securityfs internal/kernelabi internal/keyring internal/policydir internal/roothash internal/store internal/trust", "the one place that names engines"},
+	"cmd/iped":       {8, "digest sign audit internal/auditsink internal/bootparam internal/control internal/controlfs internal/controlrpc internal/decimal internal/engine internal/engine/bpf internal/engine/securityfs internal/journal internal/kernelabi internal/keyring internal/ownership internal/plain internal/policydir internal/preflight internal/roothash internal/store internal/sysfilter internal/trust", "the one place that names engines"},
 }
 
 // maxLevel is the depth of the tree, maxSiblings its width. What gathers for a
@@ -107,6 +116,7 @@ var never = []struct{ from, to, why string }{
 	{"internal/engine/securityfs", "internal/control", "as the BPF engine"},
 	{"internal/engine/securityfs", "internal/engine/bpf", "engines never see each other"},
 	{"internal/engine/bpf", "internal/engine/securityfs", "engines never see each other"},
+	{"internal/preflight", "internal/engine/bpf", "its facts are whatever the engine says, or they would drift"},
 	{"internal/control", "internal/engine/securityfs", "the life cycle is the same whatever enforces"},
 	{"internal/cli", "internal/engine/securityfs", "ipe asks iped"},
 	{"internal/cli", "internal/engine/bpf", "ipe asks iped; it never touches the kernel's hooks itself"},
@@ -172,7 +182,7 @@ func checkNever(t *tree) (bad []string) {
 // testOnly reports whether a package is there for tests.
 func testOnly(dir string) bool {
 	for part := range strings.SplitSeq(dir, "/") {
-		if part == "archtest" || part == "testvm" || strings.HasSuffix(part, "test") && part != "test" {
+		if part == "archtest" || part == "testvm" || part == "await" || strings.HasSuffix(part, "test") && part != "test" {
 			return true
 		}
 	}

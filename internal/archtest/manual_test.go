@@ -65,7 +65,7 @@ func TestManualOfIpe(t *testing.T) {
 	for _, m := range item.FindAllStringSubmatch(page, -1) {
 		documented = append(documented, m[1])
 	}
-	option := regexp.MustCompile(`\\-\\-([a-z\\-]+)`)
+	option := regexp.MustCompile(`\\-\\-([a-z0-9\\-]+)`)
 	for name, text := range commandPages(t) {
 		actual = append(actual, name)
 		for _, m := range option.FindAllStringSubmatch(text, -1) {
@@ -113,7 +113,7 @@ func flagNames(file *ast.File) (names []string) {
 			return true
 		}
 		sel, ok := call.Fun.(*ast.SelectorExpr)
-		if !ok || !isIdent(sel.X, "fs") || !slices.Contains([]string{"StringVar", "BoolVar", "Func", "DurationVar", "IntVar"}, sel.Sel.Name) {
+		if !ok || !isIdent(sel.X, "fs") || !slices.Contains([]string{"StringVar", "BoolVar", "Func", "DurationVar", "Var"}, sel.Sel.Name) {
 			return true
 		}
 		for _, arg := range call.Args {

@@ -53,3 +53,29 @@ func (OS) SyncDir(path string) error {
 	}
 	return errors.Join(d.Sync(), d.Close())
 }
+
+// Below is a file system that no path leads out of, whatever symbolic links say.
+type Below struct{ Root *os.Root }
+
+// Create implements FS.
+func (b Below) Create(path string, perm fs.FileMode) (File, error) {
+	return b.Root.OpenFile(path, os.O_WRONLY|os.O_CREATE|os.O_EXCL, perm)
+}
+
+// Rename implements FS. A symbolic link in the place of the new name is replaced.
+func (b Below) Rename(from, to string) error { return b.Root.Rename(from, to) }
+
+// Remove implements FS.
+func (b Below) Remove(path string) error { return b.Root.Remove(path) }
+
+// Mkdir implements FS.
+func (b Below) Mkdir(path string, perm fs.FileMode) error { return b.Root.Mkdir(path, perm) }
+
+// SyncDir implements FS.
+func (b Below) SyncDir(path string) error {
+	d, err := b.Root.Open(path)
+	if err != nil {
+		return err
+	}
+	return errors.Join(d.Sync(), d.Close())
+}

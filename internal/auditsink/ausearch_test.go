@@ -77,8 +77,8 @@ func kernelLog(t *testing.T) (theirs, ours string, counts map[audit.Type]int) {
 	return theirs, ours, counts
 }
 
-// TestAusearch: auditd's tools find and read our records as they do the kernel's.
-func TestAusearch(t *testing.T) {
+// TestPeerAusearch: auditd's tools find and read our records as they do the kernel's.
+func TestPeerAusearch(t *testing.T) {
 	a := newTools(t)
 	theirs, ours, counts := kernelLog(t)
 	for typ, n := range counts {
@@ -103,18 +103,30 @@ func TestAusearch(t *testing.T) {
 	}
 }
 
-// TestAusearchInterprets: ausearch takes out the fields that we put in.
-func TestAusearchInterprets(t *testing.T) {
+// TestPeerAusearchInterprets: ausearch takes out the fields that we put in.
+func TestPeerAusearchInterprets(t *testing.T) {
 	a := newTools(t)
 	path := t.TempDir() + "/log"
 	s := open(t, "file:"+path, auditsink.Options{Generation: audit.Newest})
 	s.Put(access(1))
 	s.Put(entry(2, audit.PolicyLoad{Errno: 126, Subject: audit.Subject{AUID: 0, Session: audit.Unset}}))
+	merged := access(3)
+	merged.Decision.Merged = 41
+	s.Put(merged)
 	if err := s.Close(); err != nil {
 		t.Fatal(err)
 	}
 	got := a.run(t, "ausearch", path, "-m", "1420", "-i")
 	for _, want := range []string{"ipe_op=EXECUTE ipe_hook=BPRM_CHECK enforcing=0 pid=7 comm=sh path=/a b ", `dev="dm-0" ino=5 rule="DEFAULT action=DENY"`, "11/23/26 17:12:50.487:1"} {
+		if !strings.Contains(got, want) {
+			t.Errorf("%q, want %q", got, want)
+		}
+	}
+	if n := strings.Count(got, "msg=audit("); n != 1 {
+		t.Errorf("%d decisions, want 1: a count is none\n%s", n, got)
+	}
+	got = a.run(t, "ausearch", path, "-m", "TRUSTED_APP", "-i")
+	for _, want := range []string{"ipe_merged=41", "ipe_type=1420 ipe_op=EXECUTE", ":3) "} {
 		if !strings.Contains(got, want) {
 			t.Errorf("%q, want %q", got, want)
 		}

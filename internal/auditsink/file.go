@@ -68,9 +68,17 @@ func endsLine(path string, size int64) bool {
 	return err == nil && last[0] == '\n'
 }
 
+// reopen opens the file anew, and lets go of the old one only then: records go on to it
+// if there is no other.
 func (l *file) reopen() error {
-	err := l.close()
-	return errors.Join(err, l.open())
+	old := l.f
+	if err := l.open(); err != nil {
+		return err
+	}
+	if old == nil {
+		return nil
+	}
+	return old.Close()
 }
 
 func (l *file) close() error {
@@ -95,7 +103,7 @@ func (l *file) write(batch []control.Entry) (int, error) {
 		l.buf = append(l.buf, '\n')
 	}
 	for _, e := range batch {
-		l.buf = append(l.o.Generation.AppendNumberedAuditLog(l.buf, e.Header, e.Record), '\n')
+		l.buf = append(l.line(l.buf, e), '\n')
 		l.ends = append(l.ends, len(l.buf))
 	}
 	n, err := l.f.Write(l.buf)
@@ -108,6 +116,22 @@ func (l *file) write(batch []control.Entry) (int, error) {
 		err = l.rotate()
 	}
 	return len(batch), err
+}
+
+// line appends the line of an entry.
+func (l *file) line(dst []byte, e control.Entry) []byte {
+	if n := merged(e); n > 0 {
+		return control.AppendMerged(dst, l.o.Generation, e.Header, e.Record, n, os.Getpid())
+	}
+	return l.o.Generation.AppendNumberedAuditLog(dst, e.Header, e.Record)
+}
+
+// merged is how many decisions an entry stands for, if it is the count of several.
+func merged(e control.Entry) uint64 {
+	if e.Decision == nil {
+		return 0
+	}
+	return e.Decision.Merged
 }
 
 // written counts the lines that are whole within n bytes.

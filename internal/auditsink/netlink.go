@@ -49,7 +49,7 @@ func openNetlink(g audit.Generation) (*netlink, error) {
 
 func (n *netlink) write(batch []control.Entry) (int, error) {
 	for i, e := range batch {
-		if err := n.send(n.text(e.Record)); err != nil {
+		if err := n.send(n.text(e)); err != nil {
 			return i, fmt.Errorf("the kernel's audit: %w", err)
 		}
 	}
@@ -57,9 +57,12 @@ func (n *netlink) write(batch []control.Entry) (int, error) {
 }
 
 // text is what stands between the quotes of msg='…'. The kernel adds time and serial.
-func (n *netlink) text(r audit.Record) []byte {
-	text := fmt.Appendf(nil, "ipe_type=%d ", r.Type())
-	return n.generation.Append(text, r)
+func (n *netlink) text(e control.Entry) []byte {
+	if count := merged(e); count > 0 {
+		return control.MergedText(n.generation, e.Record, count)
+	}
+	text := fmt.Appendf(nil, "ipe_type=%d ", e.Record.Type())
+	return n.generation.Append(text, e.Record)
 }
 
 // send sends one message and waits for the kernel's word.

@@ -14,6 +14,7 @@ import (
 	"github.com/spf13/cobra"
 
 	"github.com/ipe-linux/ipe/audit"
+	"github.com/ipe-linux/ipe/internal/control"
 )
 
 // auditQuery is what of a log is wanted.
@@ -71,9 +72,10 @@ func (q *auditQuery) prepare(cmd *cobra.Command, now time.Time) error {
 		}
 		q.numbers = append(q.numbers, typ)
 	}
-	q.action = strings.ToUpper(q.action)
+	action := q.action
+	q.action = strings.ToUpper(action)
 	if q.action != "" && q.action != "ALLOW" && q.action != "DENY" {
-		return usage(cmd, "--action %s: not one of ALLOW, DENY", q.action)
+		return usage(cmd, "--action %s: not one of ALLOW, DENY", action)
 	}
 	for _, t := range []struct {
 		flag, value string
@@ -154,7 +156,7 @@ func (a *app) readLog(name string, q *auditQuery) (bad int, err error) {
 	for n := 1; ; n++ {
 		line, err := lines.ReadString('\n')
 		if line != "" {
-			broken, werr := a.showLine(fmt.Sprintf("%s:%d", name, n), line, q)
+			broken, werr := a.showLine(fmt.Sprintf("%s:%d", printable(name), n), line, q)
 			if broken {
 				bad++
 			}
@@ -166,7 +168,7 @@ func (a *app) readLog(name string, q *auditQuery) (bad int, err error) {
 		case errors.Is(err, io.EOF):
 			return bad, nil
 		case err != nil:
-			return bad, fmt.Errorf("read %s: %w", name, err)
+			return bad, fmt.Errorf("read %s: %w", printable(name), err)
 		}
 	}
 }
@@ -174,23 +176,27 @@ func (a *app) readLog(name string, q *auditQuery) (bad int, err error) {
 // showLine shows the record of a line, if it has one that is wanted. It reports
 // whether there is one that cannot be read.
 func (a *app) showLine(where, line string, q *auditQuery) (broken bool, err error) {
+	last, merged, ok := control.SplitMerged(line)
+	if ok {
+		line = last
+	}
 	h, r, err := audit.Parse(unwrap(line))
 	switch {
 	case errors.Is(err, audit.ErrNotIPE):
 		return false, nil
 	case errors.Is(err, audit.ErrTruncated):
-		fmt.Fprintf(a.stderr, "ipe: %s %s: the record is cut off: %v\n", a.paint(a.stderr, red, "error:"), where, err)
+		a.complain(fmt.Errorf("%s: the record is cut off: %w", where, err))
 		return true, nil
 	case err != nil:
-		fmt.Fprintf(a.stderr, "ipe: %s %s: %v\n", a.paint(a.stderr, red, "error:"), where, err)
+		a.complain(fmt.Errorf("%s: %w", where, err))
 		return true, nil
 	case !q.wants(h, r):
 		return false, nil
 	}
 	if a.json || q.format == formatAudit {
-		return false, a.printKernelLine(audit.NewJSON(h, r))
+		return false, a.printKernelLine(control.AuditRecord{JSON: audit.NewJSON(h, r), Merged: merged})
 	}
-	return false, a.emit([]byte(a.recordText(h, r)))
+	return false, a.emit([]byte(a.recordText(h, r, merged)))
 }
 
 // unwrap turns a message of iped --audit netlink, as auditd logs it, into the line of

@@ -6,14 +6,15 @@ import (
 	"golang.org/x/sys/unix"
 
 	"github.com/ipe-linux/ipe/audit"
+	"github.com/ipe-linux/ipe/internal/plain"
 )
 
-// recordText is a record as a line for people.
-func (a *app) recordText(h audit.Header, r audit.Record) string {
+// recordText is a record as a line for people, or the last of so many that were merged.
+func (a *app) recordText(h audit.Header, r audit.Record, merged uint64) string {
 	switch r := r.(type) {
 	case audit.Access:
 		return a.decisionText(decision{h.Time, r.Rule.Action.String(), r.Enforcing, r.Op.String(), r.Hook.String(), r.Comm, r.PID,
-			fileText(r.File), r.Rule.String()})
+			fileText(r.File), r.Rule.String(), merged})
 	case audit.ConfigChange:
 		return a.changeText(h, green, "ACTIVE", fmt.Sprintf("%s, before %s", idText(r.New), idText(r.Old)), r.Subject)
 	case audit.PolicyLoad:
@@ -31,7 +32,7 @@ func (a *app) recordText(h audit.Header, r audit.Record) string {
 }
 
 func (a *app) changeText(h audit.Header, st style, word, what string, s audit.Subject) string {
-	return fmt.Sprintf("%s %s %s by %s\n", timeText(h.Time), a.paint(a.stdout, st, word), printable(what), subjectText(s))
+	return fmt.Sprintf("%s %s %s by %s\n", timeText(h.Time), a.paint(a.stdout, st, word), plain.Text(what), subjectText(s))
 }
 
 func fileText(f *audit.File) string {
@@ -39,16 +40,16 @@ func fileText(f *audit.File) string {
 	case f == nil:
 		return "no file"
 	case f.NoInode:
-		return f.Path
+		return printable(f.Path)
 	}
-	return fmt.Sprintf("%s on %s inode %d", f.Path, f.Dev, f.Ino)
+	return fmt.Sprintf("%s on %s inode %d", printable(f.Path), f.Dev, f.Ino)
 }
 
 func idText(p *audit.PolicyID) string {
 	if p == nil {
 		return "none"
 	}
-	return fmt.Sprintf("%s %s sha256:%.8x", p.Name, p.Version, p.Digest[:])
+	return fmt.Sprintf("%s %s sha256:%.8x", printable(p.Name), p.Version, p.Digest[:])
 }
 
 func errnoText(errno uint16) string {

@@ -10,6 +10,7 @@ import (
 	"github.com/spf13/cobra"
 
 	"github.com/ipe-linux/ipe/internal/controlrpc"
+	"github.com/ipe-linux/ipe/internal/plain"
 	"github.com/ipe-linux/ipe/policy"
 )
 
@@ -23,25 +24,64 @@ type checkResult struct {
 	Line    int    `json:"line"`
 	Column  int    `json:"column"`
 	Message string `json:"message"`
+	// Size is that of the signed message in bytes: at least, or with --cert at most; of a
+	// boot policy that of the text. Room is how many more fit, negative if it is too long.
+	Size int `json:"size"`
+	Room int `json:"room"`
+	// Engines are those that take it, of bpf and securityfs.
+	Engines  []string       `json:"engines"`
+	Warnings []checkWarning `json:"warnings"`
+	// Errors are all mistakes of the text, that of Line and Message among them.
+	Errors []checkError `json:"errors"`
+}
+
+// checkError is a mistake. Length is that of the word at Line and Column, in bytes; Fix is
+// what to write in its place, if that is known.
+type checkError struct {
+	Line    int    `json:"line"`
+	Column  int    `json:"column"`
+	Length  int    `json:"length"`
+	Errno   string `json:"errno"`
+	Code    string `json:"code"`
+	Message string `json:"message"`
+	Fix     string `json:"fix"`
+}
+
+// checkWarning is what is legal and probably not meant; Line is 0 if it is about the whole
+// policy.
+type checkWarning struct {
+	Line    int    `json:"line"`
+	Message string `json:"message"`
 }
 
 func (a *app) check() *cobra.Command {
-	return &cobra.Command{
+	var f checkFlags
+	cmd := &cobra.Command{
 		Use: "check FILE...", Short: "Say whether a kernel would accept policy texts", Args: some("at least one FILE"),
-		Long: "Check parses policy texts as the kernel does. FILE - is standard input.\n\n" +
+		Long: "Check parses policy texts as the kernel does, shows all that is wrong with them, and says how long\n" +
+			"the signed message is at least: no engine takes one of more than 65535 bytes, neither iped's own\n" +
+			"(bpf) nor the kernel's (securityfs). A text that no such message can hold is an error. FILE - is\n" +
+			"standard input.\n\n" +
 			"With --json each file gives one line\n" +
-			`  {"file","valid","errno","name","version","line","column","message"}` + "\n" +
-			"where errno is the kernel's symbol, EBADMSG, EINVAL or ERANGE, or empty; or that of what\n" +
-			"keeps a file from being read.\n\n" +
+			`  {"file","valid","errno","name","version","line","column","message","size","room","engines","warnings","errors"}` + "\n" +
+			"where errno is the kernel's symbol, EBADMSG, EINVAL, ERANGE or EMSGSIZE, or empty; or that of what\n" +
+			"keeps a file from being read. size is that of the message in bytes, room how many more fit.\n\n" +
 			"Exit status 0 only if every file is valid.",
-		RunE: func(_ *cobra.Command, args []string) error { return a.runCheck(args) },
+		RunE: func(cmd *cobra.Command, args []string) error {
+			if err := a.prepare(cmd, &f); err != nil {
+				return err
+			}
+			return a.runCheck(args, &f)
+		},
 	}
+	f.flags(cmd)
+	return cmd
 }
 
-func (a *app) runCheck(files []string) error {
+func (a *app) runCheck(files []string, f *checkFlags) error {
 	bad := false
 	for _, file := range files {
-		ok, err := a.checkFile(file)
+		ok, err := a.checkFile(file, f)
 		if err != nil {
 			return err
 		}
@@ -54,28 +94,42 @@ func (a *app) runCheck(files []string) error {
 }
 
 // checkFile checks and reports one file; err is only about writing the report.
-func (a *app) checkFile(file string) (ok bool, err error) {
+func (a *app) checkFile(file string, f *checkFlags) (ok bool, err error) {
 	text, err := a.read(file)
 	var p *policy.Policy
 	if err == nil {
 		p, err = policy.Parse(text)
 	}
+	x := f.extent(text)
+	if err == nil {
+		err = x.err()
+	}
 	if a.json {
-		return err == nil, a.printJSON(resultOf(file, p, err))
+		r := resultOf(file, p, err)
+		r.Errors = checkErrors(text, err)
+		if p != nil {
+			r.Size, r.Room, r.Engines, r.Warnings = x.size, x.room(), x.engines(p), warnings(text, p, x)
+		}
+		return err == nil, a.printJSON(r)
 	}
 	if err != nil {
-		a.diagnose(file, text, err)
+		a.diagnoseAll(file, text, err)
+		a.hint(hintOf(err))
 		return false, nil
 	}
-	a.warn(file, text, p)
-	return true, a.result(nil, "%s: ok: %s %s, %s\n", file, printable(p.Name), p.Version, count(len(p.Rules), "rule"))
+	a.warn(file, warnings(text, p, x))
+	return true, a.result(nil, "%s: ok: %s %s, %s; %v\n", printable(file), printable(p.Name), p.Version, count(len(p.Rules), "rule"), x)
 }
 
 func resultOf(file string, p *policy.Policy, err error) checkResult {
-	if err == nil {
-		return checkResult{File: file, Valid: true, Name: p.Name, Version: p.Version.String()}
+	r := checkResult{File: file, Valid: err == nil, Engines: []string{}, Warnings: []checkWarning{}}
+	if p != nil {
+		r.Name, r.Version = p.Name, p.Version.String()
 	}
-	r := checkResult{File: file, Errno: controlrpc.Symbol(err), Message: oneLine(err.Error())}
+	if err == nil {
+		return r
+	}
+	r.Errno, r.Message = controlrpc.Symbol(err), plain.Error(err)
 	var se *policy.SyntaxError
 	if errors.As(err, &se) {
 		r.Line, r.Column, r.Message = se.Line, se.Col, bare(se)
@@ -86,22 +140,30 @@ func resultOf(file string, p *policy.Policy, err error) checkResult {
 // diagnose prints an error as compilers do, with the line and a caret.
 func (a *app) diagnose(file string, text []byte, err error) {
 	var se *policy.SyntaxError
-	if !errors.As(err, &se) {
-		fmt.Fprintf(a.stderr, "%s: %s %s\n", file, a.paint(a.stderr, red, "error:"), oneLine(err.Error()))
+	isSyntax := errors.As(err, &se)
+	place := printable(file)
+	if isSyntax && se.Line > 0 {
+		place = fmt.Sprintf("%s:%d:%d", place, se.Line, se.Col)
+	}
+	switch {
+	case a.json && isSyntax:
+		a.complain(fmt.Errorf("%s: %s%w", place, bare(se), silent{err}))
+		return
+	case a.json:
+		a.complain(fmt.Errorf("%s: %w", place, err))
+		return
+	case !isSyntax:
+		fmt.Fprintf(a.stderr, "%s: %s %s\n", place, a.paint(a.stderr, red, "error:"), plain.Error(err))
 		return
 	}
-	place := file
-	if se.Line > 0 {
-		place = fmt.Sprintf("%s:%d:%d", file, se.Line, se.Col)
-	}
 	fmt.Fprintf(a.stderr, "%s: %s %s [%s]\n", a.paint(a.stderr, bold, place),
-		a.paint(a.stderr, red, "error:"), bare(se), controlrpc.Symbol(se.Err))
+		a.paint(a.stderr, red, "error:"), plain.Text(bare(se)), controlrpc.Symbol(se.Err))
 	if lineOf(text, se.Line) != "" {
 		src, marks := caret(lineOf(text, se.Line), se.Col, len(se.Token))
 		fmt.Fprintf(a.stderr, "    %s\n    %s\n", src, a.paint(a.stderr, green, marks))
 	}
 	if looksSigned(text) && file != "-" {
-		fmt.Fprintf(a.stderr, "ipe: %s %s holds a signed policy: ipe policy show %s\n", a.paint(a.stderr, bold, "hint:"), file, file)
+		a.hint(fmt.Sprintf("%s holds a signed policy: ipe policy show %s", printable(file), printable(file)))
 	}
 }
 
@@ -151,9 +213,9 @@ func caret(line string, col, size int) (src, marks string) {
 	} else if room := maxAfter - len(token); len(tail) > room {
 		tail = tail[:room] + "..."
 	}
-	head, token = printable(head), printable(token)
+	head, token = masked(head), masked(token)
 	marks = blank(head) + "^" + strings.Repeat("~", max(utf8.RuneCountInString(token)-1, 0))
-	return head + token + printable(tail), marks
+	return head + token + masked(tail), marks
 }
 
 // blank replaces everything but tabs by a space.
@@ -166,18 +228,30 @@ func blank(s string) string {
 	}, s)
 }
 
-// warn prints what is legal and probably not meant.
-func (a *app) warn(file string, text []byte, p *policy.Policy) {
+// warnings are what is legal and probably not meant.
+func warnings(text []byte, p *policy.Policy, x extent) []checkWarning {
+	all := []checkWarning{}
 	if n := bytes.IndexByte(text, 0); n >= 0 && n+1 < len(text) {
-		fmt.Fprintf(a.stderr, "%s:%d: %s a NUL byte ends the policy here; %s behind it counted for nothing\n",
-			file, len(lines(text[:n])), a.paint(a.stderr, yellow, "warning:"), count(len(text)-n-1, "byte"))
+		all = append(all, checkWarning{len(lines(text[:n])),
+			fmt.Sprintf("a NUL byte ends the policy here; %s behind it counted for nothing", count(len(text)-n-1, "byte"))})
 	}
 	for _, w := range policy.Lint(p) {
-		place := file
+		all = append(all, checkWarning{w.Line, w.Msg})
+	}
+	if w := x.warning(); w != "" {
+		all = append(all, checkWarning{0, w})
+	}
+	return all
+}
+
+// warn prints warnings about a file.
+func (a *app) warn(file string, all []checkWarning) {
+	for _, w := range all {
+		place := printable(file)
 		if w.Line > 0 {
-			place = fmt.Sprintf("%s:%d", file, w.Line)
+			place = fmt.Sprintf("%s:%d", place, w.Line)
 		}
-		fmt.Fprintf(a.stderr, "%s: %s %s\n", place, a.paint(a.stderr, yellow, "warning:"), w.Msg)
+		a.warnOf(place, "%s", w.Message)
 	}
 }
 
@@ -188,3 +262,9 @@ func count(n int, noun string) string {
 	}
 	return fmt.Sprintf("%d %ss", n, noun)
 }
+
+// silent is an error whose text has been told already.
+type silent struct{ error }
+
+func (silent) Error() string   { return "" }
+func (s silent) Unwrap() error { return s.error }

@@ -3,7 +3,8 @@
 //
 // Results go to standard output and nothing else does. Errors are one line
 // "ipe: error: …" on standard error, followed by "ipe: hint: …" where there is
-// something to do about it. Every command that has a result knows --json.
+// something to do about it. Every command that has a result knows --json; standard
+// error is JSON then, too, a line each. Names are printed as package plain does.
 package cli
 
 import (
@@ -12,7 +13,6 @@ import (
 	"fmt"
 	"io"
 	"os"
-	"strings"
 
 	"github.com/spf13/cobra"
 )
@@ -27,6 +27,11 @@ const (
 	ExitUsage = 2
 	// ExitUnreachable: iped does not answer.
 	ExitUnreachable = 3
+	// ExitLockout: refused, since code that runs now would be denied.
+	ExitLockout = 4
+	// ExitUnproven: of status --check, a policy is active and its denials have not been
+	// seen.
+	ExitUnproven = 4
 )
 
 // app is what subcommands share.
@@ -35,6 +40,7 @@ type app struct {
 	stdout, stderr io.Writer
 	getenv         func(string) string
 	json           bool
+	verbose, debug bool // of dmverity
 	socket         string
 }
 
@@ -45,7 +51,11 @@ func Main(args []string, stdin io.Reader, stdout, stderr io.Writer) int {
 	a := &app{stdin: stdin, stdout: stdout, stderr: stderr, getenv: os.Getenv}
 	root := a.root()
 	root.SetArgs(args)
-	return a.exit(root.ExecuteContext(context.Background()))
+	err := root.ExecuteContext(context.Background())
+	if err != nil && wantsJSON(args) {
+		a.json = true // also if the flags before it made no sense
+	}
+	return a.exit(err)
 }
 
 // exit prints what went wrong and returns its exit code.
@@ -58,11 +68,10 @@ func (a *app) exit(err error) int {
 	if errors.As(err, &ee) {
 		code = ee.code
 	}
-	if !errors.Is(err, errSaid) {
-		fmt.Fprintf(a.stderr, "ipe: %s %s\n", a.paint(a.stderr, red, "error:"), oneLine(err.Error()))
-	}
-	if hint := hintOf(err); hint != "" {
-		fmt.Fprintf(a.stderr, "ipe: %s %s\n", a.paint(a.stderr, bold, "hint:"), hint)
+	if errors.Is(err, errSaid) {
+		a.hint(hintOf(err))
+	} else {
+		a.complain(err)
 	}
 	return code
 }
@@ -103,6 +112,3 @@ func hintOf(err error) string {
 	}
 	return ""
 }
-
-// oneLine keeps a message on one line, whatever was wrapped in it.
-func oneLine(s string) string { return strings.ReplaceAll(strings.TrimSpace(s), "\n", "; ") }

@@ -1,7 +1,5 @@
 package cli
 
-import "fmt"
-
 // complaints are errors about single files, printed while the others go on.
 type complaints struct {
 	a      *app
@@ -10,16 +8,20 @@ type complaints struct {
 	hinted map[string]bool
 }
 
-// add prints an error, and its hint if nobody has read it yet.
+// add prints an error, and its hint if nobody has read it yet. As JSON, each has its
+// own.
 func (c *complaints) add(err error) {
 	c.n++
 	c.bar.aside(c.a.stderr)
-	fmt.Fprintf(c.a.stderr, "ipe: %s %s\n", c.a.paint(c.a.stderr, red, "error:"), oneLine(err.Error()))
-	if hint := hintOf(err); hint != "" && !c.hinted[hint] {
+	hint := hintOf(err)
+	if c.hinted[hint] && !c.a.json {
+		hint = ""
+	}
+	if hint != "" {
 		if c.hinted == nil {
 			c.hinted = map[string]bool{}
 		}
 		c.hinted[hint] = true
-		fmt.Fprintf(c.a.stderr, "ipe: %s %s\n", c.a.paint(c.a.stderr, bold, "hint:"), hint)
 	}
+	c.a.complainWith(err, hint)
 }

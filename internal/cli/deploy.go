@@ -18,13 +18,38 @@ import (
 // code.
 func (a *app) ask(cmd *cobra.Command, fn func(context.Context, *controlrpc.Client) error) error {
 	client := controlrpc.NewClient(a.socket)
+	client.OnWait = a.sayWaiting
 	defer client.Close()
 	err := fn(cmd.Context(), client)
 	if errors.Is(err, controlrpc.ErrUnreachable) {
-		return &exitError{code: ExitUnreachable, err: err,
-			hint: "start it with systemctl start iped; if it listens elsewhere, say where with --socket"}
+		return &exitError{code: ExitUnreachable, err: err, hint: unreachableHint(err)}
 	}
 	return err
+}
+
+func unreachableHint(err error) string {
+	const look = "ipe status says what is in force as soon as iped answers"
+	const restart = "systemctl status iped shows its state; systemctl restart iped replaces it, and the kernel goes on enforcing meanwhile"
+	unknown := errors.Is(err, controlrpc.ErrUnknownOutcome)
+	switch hung := errors.Is(err, controlrpc.ErrHung); {
+	case hung && unknown:
+		return look + "; " + restart
+	case hung:
+		return restart
+	case unknown:
+		return look
+	}
+	return "start it with systemctl start iped; if it listens elsewhere, say where with --socket"
+}
+
+// sayWaiting tells whoever waits what for.
+func (a *app) sayWaiting(w controlrpc.Wait) {
+	since := int(w.Since.Seconds())
+	if w.Alive {
+		a.say("waiting", "iped is busy and has not answered for %d s", since)
+		return
+	}
+	a.say("waiting", "iped gives no sign of life for %d s, giving up after %d s", since, int(w.Most.Seconds()))
 }
 
 func (a *app) load() *cobra.Command {
@@ -47,11 +72,15 @@ func (a *app) load() *cobra.Command {
 }
 
 func (a *app) activate() *cobra.Command {
-	return &cobra.Command{
+	var force bool
+	cmd := &cobra.Command{
 		Use: "activate NAME", Short: "Make a deployed policy the one that decides", Args: exactly(1, "one NAME"),
+		Long: "Activate makes a deployed policy the one that decides. In mode enforce it refuses, with exit\n" +
+			"status 4, what would newly deny code that runs now, unless --force is given: see ipe policy\n" +
+			"preflight.",
 		ValidArgsFunction: a.deployedNames,
 		RunE: func(cmd *cobra.Command, args []string) error {
-			return a.ask(cmd, func(ctx context.Context, c *controlrpc.Client) error {
+			return a.change(cmd, force, func(ctx context.Context, c *controlrpc.Client) error {
 				i, err := c.Activate(ctx, args[0])
 				if err != nil {
 					return err
@@ -64,13 +93,16 @@ func (a *app) activate() *cobra.Command {
 			})
 		},
 	}
+	addForce(cmd, &force)
+	return cmd
 }
 
 func (a *app) update() *cobra.Command {
-	return &cobra.Command{
+	var force bool
+	cmd := &cobra.Command{
 		Use: "update FILE.p7b", Short: "Replace a deployed policy by a newer one of the same name", Args: exactly(1, "one FILE.p7b"),
 		Long: "Update replaces the policy of the same name. If that one is active the new one decides at\n" +
-			"once, without a moment between.",
+			"once, without a moment between; then preflight may refuse it, as with activate.",
 		RunE: func(cmd *cobra.Command, args []string) error {
 			raw, err := a.read(args[0])
 			if err != nil {
@@ -80,7 +112,7 @@ func (a *app) update() *cobra.Command {
 			if err != nil {
 				return unsignedHint(args[0], raw, err)
 			}
-			return a.ask(cmd, func(ctx context.Context, c *controlrpc.Client) error {
+			return a.change(cmd, force, func(ctx context.Context, c *controlrpc.Client) error {
 				i, err := c.Update(ctx, name, raw)
 				if err != nil {
 					return err
@@ -93,6 +125,8 @@ func (a *app) update() *cobra.Command {
 			})
 		},
 	}
+	addForce(cmd, &force)
+	return cmd
 }
 
 // nameIn returns the name of the policy in a message, to know which to replace.

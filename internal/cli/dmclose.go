@@ -17,30 +17,44 @@ type closed struct {
 }
 
 func (a *app) dmClose() *cobra.Command {
-	var deferred bool
+	var deferred, cancel bool
 	cmd := &cobra.Command{
-		Use: "close NAME", Short: "Remove the device of a volume", Args: exactly(1, "NAME"),
+		Use: "close NAME", Aliases: []string{"remove"}, Short: "Remove the device of a volume", Args: exactly(1, "NAME"),
 		Long: "Close removes /dev/mapper/NAME, and the loop devices that were made for it. One that is in use is left\n" +
-			"alone, or with --deferred removed as soon as it is not in use any more.",
+			"alone, or with --deferred removed as soon as it is not in use any more; --cancel-deferred takes that back.",
 		ValidArgsFunction: a.volumeNames,
 		RunE: func(cmd *cobra.Command, args []string) error {
+			if deferred && cancel {
+				return usage(cmd, "--deferred and --cancel-deferred contradict each other")
+			}
 			name := strings.TrimPrefix(args[0], devmapper.Dir+"/")
 			if err := goodName(cmd, name); err != nil {
 				return err
 			}
-			pending, err := devmapper.Close(name, deferred)
-			if err != nil {
-				return mapperHint(err)
-			}
-			text := ""
-			if pending {
-				text = fmt.Sprintf("%s is in use, and goes when it is not\n", printable(devmapper.Path(name)))
-			}
-			return a.result(closed{name, pending}, "%s", text)
+			return a.runDMClose(name, deferred, cancel)
 		},
 	}
+	cmd.Flags().BoolVar(&cancel, "cancel-deferred", false, "keep a device that --deferred was to remove")
 	cmd.Flags().BoolVar(&deferred, "deferred", false, "remove a device that is in use as soon as it is not")
 	return cmd
+}
+
+func (a *app) runDMClose(name string, deferred, cancel bool) error {
+	if cancel {
+		if err := devmapper.Keep(name); err != nil {
+			return mapperHint(err)
+		}
+		return a.result(closed{Name: name}, "")
+	}
+	pending, err := devmapper.Close(name, deferred)
+	if err != nil {
+		return mapperHint(err)
+	}
+	text := ""
+	if pending {
+		text = fmt.Sprintf("%s is in use, and goes when it is not\n", printable(devmapper.Path(name)))
+	}
+	return a.result(closed{name, pending}, "%s", text)
 }
 
 // volumeNames lets shells complete the name of an open volume.

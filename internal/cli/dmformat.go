@@ -28,6 +28,7 @@ func (a *app) dmFormat() *cobra.Command {
 		RunE:    func(cmd *cobra.Command, args []string) error { return a.runDMFormat(cmd, args[0], args[1], f) },
 	}
 	f.paramFlags(cmd)
+	cmd.Flags().Lookup("salt").Usage += " (default random)"
 	f.placeFlags(cmd)
 	f.fecFlags(cmd)
 	cmd.Flags().StringVar(&f.uuid, "uuid", "", "name of the volume (default random)")
@@ -48,23 +49,27 @@ func (a *app) runDMFormat(cmd *cobra.Command, dataName, hashName string, f volum
 	if err := f.apart(dataName, hashName, v); err != nil {
 		return usage(cmd, "%w", err)
 	}
-	hash, err := openOrMake(hashName)
+	out, err := openOutput(hashName)
 	if err != nil {
 		return err
 	}
-	defer func() { err = closing(err, hash) }()
+	defer func() { err = out.end(err) }()
+	hash := out.File
 	bar := a.progress(v.DataSize())
 	defer bar.end()
 	root, err := dmverity.Format(cmd.Context(), data, hash, v, merkle.Options{Progress: bar.upTo()})
 	if err != nil {
 		return err
 	}
-	if err := wholePage(hash, v); err != nil {
+	if err := wholeBlock(hash, v); err != nil {
 		return err
 	}
-	fec, err := f.encode(cmd, data, hash, v)
+	parity, fec, err := f.encode(cmd, data, hash, v)
 	if err != nil {
 		return err
+	}
+	if parity != nil {
+		defer func() { err = parity.end(err) }()
 	}
 	if err := hash.Sync(); err != nil {
 		return err
@@ -90,7 +95,7 @@ func (f *volumeFlags) fresh(cmd *cobra.Command, data *os.File) (dmverity.Volume,
 		return v, usage(cmd, "--data-blocks %d: there are %d", v.DataBlocks, size/int64(v.DataBlockSize))
 	}
 	v.UUID = dmverity.NewUUID()
-	if f.uuid != "" {
+	if cmd.Flags().Changed("uuid") {
 		if v.UUID, err = dmverity.ParseUUID(f.uuid); err != nil {
 			return v, usage(cmd, "--uuid: %w", err)
 		}
@@ -99,11 +104,6 @@ func (f *volumeFlags) fresh(cmd *cobra.Command, data *os.File) (dmverity.Volume,
 		v.UUID = dmverity.UUID{}
 	}
 	return v, nil
-}
-
-// openOrMake opens a device for reading and writing.
-func openOrMake(name string) (*os.File, error) {
-	return os.OpenFile(name, os.O_RDWR|os.O_CREATE, 0o600)
 }
 
 // apart wants hash area and parity behind the data, and parity behind the hash
@@ -122,39 +122,41 @@ func (f *volumeFlags) apart(data, hash string, v dmverity.Volume) error {
 	return dmverity.FEC{Roots: f.fecRoots, Offset: f.fecOffset, OnHashDevice: one(hash, f.fecDevice)}.Check(v)
 }
 
-// page is what veritysetup writes superblocks in.
+// page is the largest piece in which veritysetup writes superblocks, in bytes.
 const page = 4096
 
-// wholePage fills up a file that ends with the superblock, so that it can become a
-// block device.
-func wholePage(hash *os.File, v dmverity.Volume) error {
+// wholeBlock fills up a file that ends with the superblock to a whole hash block, or to a
+// page where blocks are larger, as veritysetup does: block devices have no part of one.
+func wholeBlock(hash *os.File, v dmverity.Volume) error {
 	st, err := hash.Stat()
 	if err != nil || !st.Mode().IsRegular() || v.NoSuperblock {
 		return err
 	}
-	if end := (v.HashOffset + dmverity.SuperblockSize + page - 1) / page * page; v.DataBlocks == 1 && st.Size() < end {
+	piece := int64(min(v.HashBlockSize, page))
+	if end := (v.HashOffset + dmverity.SuperblockSize + piece - 1) / piece * piece; v.DataBlocks == 1 && st.Size() < end {
 		return hash.Truncate(end)
 	}
 	return nil
 }
 
-// encode adds parity, if it is wanted.
-func (f *volumeFlags) encode(cmd *cobra.Command, data, hash *os.File, v dmverity.Volume) (fec *dmverity.FEC, err error) {
+// encode adds parity, if it is wanted. The caller ends parity.
+func (f *volumeFlags) encode(cmd *cobra.Command, data, hash *os.File, v dmverity.Volume) (parity *output, fec *dmverity.FEC, err error) {
 	if f.fecDevice == "" {
-		return nil, nil
+		return nil, nil, nil
 	}
-	parity, err := openOrMake(f.fecDevice)
+	if parity, err = openOutput(f.fecDevice); err != nil {
+		return nil, nil, err
+	}
+	if fec, err = f.fec(hash, parity.File); err == nil {
+		err = dmverity.EncodeFEC(cmd.Context(), data, hash, parity, v, *fec, merkle.Options{})
+	}
+	if err == nil {
+		err = parity.Sync()
+	}
 	if err != nil {
-		return nil, err
+		return nil, nil, parity.end(err)
 	}
-	defer func() { err = closing(err, parity) }()
-	if fec, err = f.fec(hash, parity); err != nil {
-		return nil, err
-	}
-	if err := dmverity.EncodeFEC(cmd.Context(), data, hash, parity, v, *fec, merkle.Options{}); err != nil {
-		return nil, err
-	}
-	return fec, parity.Sync()
+	return parity, fec, nil
 }
 
 // volumeMade prints what was made.

@@ -3,6 +3,7 @@ package cli
 import (
 	"errors"
 	"fmt"
+	"io"
 	"io/fs"
 	"os"
 
@@ -21,14 +22,24 @@ func goodName(cmd *cobra.Command, name string) error {
 	return nil
 }
 
-// topHint says what a root hash that does not fit may mean.
-func topHint(err error, c *checked) error {
-	var corrupt *merkle.CorruptError
-	if !errors.As(err, &corrupt) {
-		return fmt.Errorf("%s: %w", c.hash.Name(), err)
+// edgeHint says what a root hash or a size that does not fit may mean.
+func edgeHint(err error, c *checked) error {
+	switch {
+	case err == nil:
+		return nil
+	case errors.As(err, new(*merkle.SizeError)):
+		return hinted(fmt.Errorf("%s: %w", printable(c.hash.Name()), err),
+			"the superblock, or --data-blocks, says another number of data blocks than the volume was made with; "+
+				"the superblock is not covered by the root hash: somebody may have changed it to cut the data off")
+	case errors.As(err, new(*merkle.CorruptError)):
+		return hinted(fmt.Errorf("%s: %w", printable(c.hash.Name()), err),
+			"the root hash is of another volume, a parameter is not that of the volume, or the hash area is damaged; "+
+				"--on-corruption ignore opens what is left of a damaged one, unverified")
+	case errors.Is(err, io.EOF), errors.Is(err, io.ErrUnexpectedEOF):
+		return hinted(fmt.Errorf("%s: %w", printable(c.hash.Name()), err),
+			"the hash tree ends behind the end of the device: it is cut short, or the superblock says too many data blocks")
 	}
-	return hinted(fmt.Errorf("%s: %w", c.hash.Name(), err),
-		"the root hash is of another volume, a parameter is not that of the volume, or the hash area is damaged")
+	return fmt.Errorf("%s: %w", printable(c.hash.Name()), err)
 }
 
 // requireSignatures exists if dm-verity was built to verify signatures; its content
@@ -53,7 +64,7 @@ func openHint(err error, r devmapper.Request) error {
 		return hinted(err, "the signature is not one of this root hash, or by a key that the kernel does not know or has been told to refuse; "+
 			"it must be a detached PKCS#7 message over the root hash in hex, as ipe dmverity sign makes it")
 	case errors.Is(err, unix.EBADMSG), errors.Is(err, unix.ENOPKG):
-		return hinted(err, "the kernel cannot read the signature: it must be a detached PKCS#7 message in DER, of algorithms that "+
+		return hinted(fmt.Errorf("the kernel refuses the signature of the root hash: %w", err), "the kernel cannot read the signature: it must be a detached PKCS#7 message in DER, of algorithms that "+
 			"the kernel has; ipe dmverity sign makes one")
 	case r.Signature != nil && errors.Is(err, unix.EINVAL) && !exists(requireSignatures):
 		return hinted(err, "this kernel's dm-verity was built without CONFIG_DM_VERITY_VERIFY_ROOTHASH_SIG")

@@ -7,6 +7,7 @@ import (
 
 	"github.com/ipe-linux/ipe/internal/devmapper"
 	"github.com/ipe-linux/ipe/verity/dmverity"
+	"github.com/ipe-linux/ipe/verity/merkle"
 )
 
 // volumeOptions are those of dmverity open.
@@ -15,6 +16,7 @@ type volumeOptions struct {
 	signature string
 	// Others spell --on-corruption so.
 	ignore, restart, panics bool
+	shared                  bool
 }
 
 // opened is the result of dmverity open.
@@ -30,13 +32,37 @@ func (a *app) dmOpen() *cobra.Command {
 		Use: "open DATA NAME HASH [ROOT-HASH]", Short: "Make a device of a volume, whose blocks the kernel verifies",
 		Long: "Open makes the device /dev/mapper/NAME of a volume. The kernel compares each block that is read from it\n" +
 			"with the hash tree on HASH, and that with the root hash. Files become loop devices. Before the kernel\n" +
-			"does, open looks at sizes, at the parameters, and whether the root hash is of this volume.\n\n" +
+			"does, open looks at sizes, at the parameters, and whether the root hash is of this volume, with as many\n" +
+			"data blocks: the superblock, which says how many, is not covered by the root hash.\n\n" +
 			"With --root-hash-signature the kernel verifies who signed the root hash, by the keys that it was built\n" +
 			"with, those that they vouch for, and from Linux 6.12 on those of the firmware.",
 		Example: "  ipe dmverity open root.img root root.verity --root-hash-file root.roothash --root-hash-signature root.roothash.p7s\n" +
 			"  mount -o ro /dev/mapper/root /mnt",
 		RunE: func(cmd *cobra.Command, args []string) error { return a.runDMOpen(cmd, args, f) },
 	}
+	f.openFlags(cmd)
+	return cmd
+}
+
+// dmCreate is open as veritysetup(8) had it once.
+func (a *app) dmCreate() *cobra.Command {
+	var f volumeOptions
+	cmd := &cobra.Command{
+		Use: "create NAME DATA HASH [ROOT-HASH]", Short: "Open, with NAME before DATA: an old spelling of it", Hidden: true,
+		RunE: func(cmd *cobra.Command, args []string) error {
+			if len(args) < 3 || len(args) > 4 {
+				return usage(cmd, "%s wants NAME, DATA, HASH and ROOT-HASH, got %d arguments", cmd.CommandPath(), len(args))
+			}
+			args[0], args[1] = args[1], args[0]
+			return a.runDMOpen(cmd, args, f)
+		},
+	}
+	f.openFlags(cmd)
+	return cmd
+}
+
+// openFlags are those of open.
+func (f *volumeOptions) openFlags(cmd *cobra.Command) {
 	f.paramFlags(cmd)
 	f.placeFlags(cmd)
 	f.fecFlags(cmd)
@@ -46,7 +72,8 @@ func (a *app) dmOpen() *cobra.Command {
 	fl.BoolVar(&f.ignore, "ignore-corruption", false, "as --on-corruption ignore")
 	fl.BoolVar(&f.restart, "restart-on-corruption", false, "as --on-corruption restart")
 	fl.BoolVar(&f.panics, "panic-on-corruption", false, "as --on-corruption panic")
-	return cmd
+	fl.BoolVar(&f.errorToo, "error-as-corruption", false, "a device that cannot be read is as bad as a bad block (Linux 6.12)")
+	fl.BoolVar(&f.shared, "shared", false, "DATA may be under other devices, too, which is always so")
 }
 
 // word settles what was said of corruption.
@@ -86,7 +113,7 @@ func (a *app) runDMOpen(cmd *cobra.Command, args []string, f volumeOptions) (err
 	}
 	c := &checked{}
 	defer func() { err = closing(err, c.data, c.hash, c.parity) }()
-	if err := c.open(cmd, []string{args[0], args[2]}, verifyFlags{dmParams: f.dmParams}); err != nil {
+	if err := a.openVolume(c, cmd, []string{args[0], args[2]}, verifyFlags{dmParams: f.dmParams}); err != nil {
 		return err
 	}
 	if c.root, err = a.readRoot(cmd, c.Algorithm, args[3:], f.rootFile); err != nil {
@@ -100,11 +127,12 @@ func (a *app) runDMOpen(cmd *cobra.Command, args []string, f volumeOptions) (err
 	}
 	r.Table.Volume, r.Table.Root, r.Table.FEC = c.Volume, c.root, c.fec
 	r.Data, r.Hash, r.FEC = c.data, c.hash, c.parity
+	a.trace("root hash and number of data blocks are of the volume; device-mapper makes %s", devmapper.Path(r.Name))
 	d, err := devmapper.Open(r)
 	if err != nil {
 		return openHint(err, r)
 	}
-	return a.result(opened{d.Name, d.Path(), r.Signature != nil}, "%s\n", d.Path())
+	return a.result(opened{d.Name, d.Path(), r.Signature != nil}, "%s\n", printable(d.Path()))
 }
 
 // readSignature reads a signature for the kernel, nil for an empty name. One without a
@@ -115,19 +143,23 @@ func (a *app) readSignature(name string) ([]byte, error) {
 	}
 	b, err := a.read(name)
 	if err == nil && len(b) == 0 {
-		err = errors.New(name + ": the signature is empty")
+		err = errors.New(printable(name) + ": the signature is empty")
 	}
 	return b, err
 }
 
-// precheck looks whether the root hash is of the volume, unless a damaged hash tree
-// is no obstacle.
+// precheck looks whether root hash and number of blocks are of the volume. Where the
+// kernel is to hand out corrupt blocks, a damaged hash tree is no obstacle.
 func (c *checked) precheck(t dmverity.Table) error {
-	if c.fec != nil || t.OnCorruption == dmverity.IgnoreCorruption {
+	verify := func() error { return dmverity.VerifyEdge(c.data, c.hash, c.Volume, c.root) }
+	if c.fec != nil {
+		verify = func() error {
+			return dmverity.VerifyEdgeFEC(c.data, c.hash, c.parity, c.Volume, *c.fec, c.root)
+		}
+	}
+	err := verify()
+	if errors.As(err, new(*merkle.CorruptError)) && t.OnCorruption == dmverity.IgnoreCorruption {
 		return nil
 	}
-	if err := dmverity.VerifyTop(c.data, c.hash, c.Volume, c.root); err != nil {
-		return topHint(err, c)
-	}
-	return nil
+	return edgeHint(err, c)
 }

@@ -5,6 +5,7 @@ import (
 
 	"github.com/spf13/cobra"
 
+	"github.com/ipe-linux/ipe/internal/plain"
 	"github.com/ipe-linux/ipe/sign"
 	"github.com/ipe-linux/ipe/verity/dmverity"
 )
@@ -52,18 +53,18 @@ func (a *app) runDMSign(cmd *cobra.Command, args []string, rootFile string, f si
 	case out == "":
 		out = rootFile + ".p7s"
 	}
-	return a.signDetached(cmd, dmverity.SignedContent(root), out, f, func(signer string) error {
-		return a.result(signedRoot{root.String(), out, signer}, "%s: signed by %s\n", out, printable(signer))
+	return a.signDetached(cmd, dmverity.SignedContent(root), out, f, sign.Options{}, func(signer string) error {
+		return a.result(signedRoot{root.String(), out, signer}, "%s: signed by %s\n", printable(out), plain.Text(signer))
 	})
 }
 
 // signDetached signs content and writes the message; done is told who signed if
 // it went to a file.
-func (a *app) signDetached(cmd *cobra.Command, content []byte, out string, f signFlags, done func(signer string) error) error {
+func (a *app) signDetached(cmd *cobra.Command, content []byte, out string, f signFlags, opts sign.Options, done func(signer string) error) error {
 	if err := f.check(cmd, out); err != nil {
 		return err
 	}
-	message, signer, err := a.detached(cmd.Context(), content, f)
+	message, signer, err := a.detached(cmd.Context(), content, f, opts)
 	if err != nil {
 		return err
 	}
@@ -77,13 +78,14 @@ func (a *app) signDetached(cmd *cobra.Command, content []byte, out string, f sig
 }
 
 // detached returns a signature of content, and who signed.
-func (a *app) detached(ctx context.Context, content []byte, f signFlags) (message []byte, signer string, err error) {
+func (a *app) detached(ctx context.Context, content []byte, f signFlags, opts sign.Options) (message []byte, signer string, err error) {
 	s, err := a.signer(ctx, f)
 	if err != nil {
 		return nil, "", err
 	}
 	defer s.close()
-	message, err = sign.Content(content, s.cert, s.key, sign.Options{Hash: hashes[f.hash], Detached: true})
+	opts.Hash, opts.Detached = hashes[f.hash], true
+	message, err = sign.Content(content, s.cert, s.key, opts)
 	if err != nil {
 		return nil, "", signHint(err)
 	}

@@ -10,7 +10,9 @@ import (
 	"github.com/spf13/cobra"
 
 	"github.com/ipe-linux/ipe/internal/devmapper"
+	"github.com/ipe-linux/ipe/internal/plain"
 	"github.com/ipe-linux/ipe/verity/dmverity"
+	"github.com/ipe-linux/ipe/verity/merkle"
 )
 
 // volumeState is an open volume as JSON.
@@ -38,9 +40,38 @@ type volumeState struct {
 	FECFile    string `json:"fec_file"`
 	FECOffset  int64  `json:"fec_offset"`
 	FECRoots   int    `json:"fec_roots"`
-	RootHash   string `json:"roothash"`
+	// FECRepaired is how often parity has restored a block since the volume was opened, -1
+	// if the kernel does not say.
+	FECRepaired int64  `json:"fec_repaired"`
+	RootHash    string `json:"roothash"`
 	// Options are words of the table.
 	Options []string `json:"options"`
+	// Size says whether the hash tree is of as many data blocks as the device has:
+	// "verified", "wrong" or "unknown"; SizeError says more about the last two.
+	Size      string `json:"size"`
+	SizeError string `json:"size_error"`
+}
+
+// The words of Size.
+const (
+	sizeVerified = "verified"
+	sizeWrong    = "wrong"
+	sizeUnknown  = "unknown"
+)
+
+// judgeSize compares the size of an open volume with its hash tree.
+func (v *volumeState) judgeSize(s devmapper.Status) {
+	err := s.VerifyEdge()
+	switch {
+	case err == nil:
+		v.Size = sizeVerified
+		return
+	case errors.As(err, new(*merkle.SizeError)):
+		v.Size = sizeWrong
+	default:
+		v.Size = sizeUnknown
+	}
+	v.SizeError = err.Error()
 }
 
 func newVolumeState(s devmapper.Status) volumeState {
@@ -49,7 +80,7 @@ func newVolumeState(s devmapper.Status) volumeState {
 		Name: s.Name, Active: true, Device: s.Path(), InUse: s.Opens > 0, Corrupted: s.Corrupted, Signed: t.SignatureKey != "",
 		HashType: t.HashType, Algorithm: t.Algorithm, DataBlocks: t.DataBlocks, DataBlockSize: t.DataBlockSize,
 		HashBlockSize: t.HashBlockSize, Salt: hex.EncodeToString(t.Salt), TreeOffset: t.TreeOffset(),
-		RootHash: t.Root.String(), Options: flagWords(t),
+		RootHash: t.Root.String(), Options: flagWords(t), FECRepaired: s.Repaired,
 	}
 	v.DataDevice, v.DataFile = devmapper.Backing(t.DataDevice)
 	v.HashDevice, v.HashFile = devmapper.Backing(t.HashDevice)
@@ -57,6 +88,7 @@ func newVolumeState(s devmapper.Status) volumeState {
 		v.FECDevice, v.FECFile = devmapper.Backing(t.FECDevice)
 		v.FECOffset, v.FECRoots = t.FEC.Offset, t.FEC.Roots
 	}
+	v.judgeSize(s)
 	return v
 }
 
@@ -85,7 +117,9 @@ func (a *app) dmStatus() *cobra.Command {
 	return &cobra.Command{
 		Use: "status [NAME]", Short: "Show open volumes",
 		Long: "Status shows what an open volume is made of, and whether a bad block was read since it was opened, in\n" +
-			"the layout of veritysetup(8). Without NAME it lists all open volumes. The exit status is 1 if NAME is not open.",
+			"the layout of veritysetup(8). Without NAME it lists all open volumes. It reads the hash tree, too, and says if\n" +
+			"that is of another number of blocks than the volume was opened with. The exit status is 1 then, and if NAME\n" +
+			"is not open.",
 		ValidArgsFunction: a.volumeNames,
 		RunE: func(cmd *cobra.Command, args []string) error {
 			switch len(args) {
@@ -105,7 +139,7 @@ func (a *app) showStatus(cmd *cobra.Command, name string) error {
 	}
 	s, err := devmapper.Look(name)
 	if errors.Is(err, devmapper.ErrInactive) {
-		if err := a.result(volumeState{Name: name, Options: []string{}}, "%s is inactive.\n", printable(devmapper.Path(name))); err != nil {
+		if err := a.result(volumeState{Name: name, Options: []string{}, FECRepaired: -1}, "%s is inactive.\n", printable(devmapper.Path(name))); err != nil {
 			return err
 		}
 		return errSaid
@@ -114,23 +148,37 @@ func (a *app) showStatus(cmd *cobra.Command, name string) error {
 		return mapperHint(err)
 	}
 	v := newVolumeState(s)
-	return a.result(v, "%s", v.text(s))
+	if err := a.result(v, "%s", v.text(s)); err != nil {
+		return err
+	}
+	return v.fault()
+}
+
+// fault is the command's answer to a volume of a wrong size.
+func (v volumeState) fault() error {
+	if v.Size != sizeWrong {
+		return nil
+	}
+	return hinted(errors.New(v.SizeError), "what is read from it is of the volume, but not all that is; close it, and see who opened it")
 }
 
 // text is what veritysetup prints.
 func (v volumeState) text(s devmapper.Status) string {
 	var b strings.Builder
 	line := func(name, format string, args ...any) {
-		fmt.Fprintf(&b, "  %-13s%s\n", name, printable(fmt.Sprintf(format, args...)))
+		fmt.Fprintf(&b, "  %-13s%s\n", name, plain.Text(fmt.Sprintf(format, args...)))
 	}
 	file := func(name, value string) {
 		if value != "" {
-			line(name, "%s", value)
+			line(name, "%s", printable(value))
 		}
 	}
 	state, use := "verified", ""
 	if v.Corrupted {
 		state = "corrupted"
+	}
+	if v.Size == sizeWrong {
+		state = "wrong size"
 	}
 	if v.Signed {
 		state += " (with signature)"
@@ -138,7 +186,7 @@ func (v volumeState) text(s devmapper.Status) string {
 	if v.InUse {
 		use = " and is in use"
 	}
-	fmt.Fprintf(&b, "%s is active%s.\n", v.Device, use)
+	fmt.Fprintf(&b, "%s is active%s.\n", printable(v.Device), use)
 	line("type:", "VERITY")
 	line("status:", "%s", state)
 	line("hash type:", "%d", v.HashType)
@@ -166,6 +214,9 @@ func (v volumeState) text(s devmapper.Status) string {
 		file("FEC loop:", v.FECFile)
 		line("FEC offset:", "%d sectors", v.FECOffset/sectorSize)
 		line("FEC roots:", "%d", v.FECRoots)
+		if v.FECRepaired >= 0 {
+			fmt.Fprintf(&b, "  FEC repaired: %d [events]\n", v.FECRepaired)
+		}
 	}
 	line("root hash:", "%x", s.Table.Root.Bytes())
 	if len(v.Options) > 0 {
@@ -191,13 +242,16 @@ func (a *app) printVolumes(all []devmapper.Status) error {
 		states = append(states, newVolumeState(s))
 	}
 	if a.json {
-		return a.printJSON(states)
+		return errors.Join(a.printJSON(states), faults(states))
 	}
 	w := tabwriter.NewWriter(a.stdout, 0, 0, 2, ' ', 0)
 	for _, v := range states {
 		state, signed := "verified", "unsigned"
 		if v.Corrupted {
 			state = "corrupted"
+		}
+		if v.Size == sizeWrong {
+			state = "wrong size"
 		}
 		if v.Signed {
 			signed = "signed"
@@ -207,5 +261,13 @@ func (a *app) printVolumes(all []devmapper.Status) error {
 	if err := w.Flush(); err != nil {
 		return fmt.Errorf("write result: %w", err)
 	}
-	return nil
+	return faults(states)
+}
+
+func faults(all []volumeState) error {
+	var errs []error
+	for _, v := range all {
+		errs = append(errs, v.fault())
+	}
+	return errors.Join(errs...)
 }

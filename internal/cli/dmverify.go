@@ -25,10 +25,12 @@ type badBlock struct {
 type volumeVerdict struct {
 	Valid bool       `json:"valid"`
 	Bad   []badBlock `json:"bad"`
-	// Repairable is the number of wrong bytes that parity can undo, -1 if there are
-	// more than that, and 0 without parity.
+	// Repairable is the number of wrong bytes that parity can undo, -1 if it cannot undo
+	// all; 0 without parity, and where digests must tell what is wrong.
 	Repairable int64 `json:"repairable"`
-	Repaired   int   `json:"repaired"`
+	// RepairableBlocks is the number of bad blocks, if parity can restore all.
+	RepairableBlocks int64 `json:"repairable_blocks"`
+	Repaired         int   `json:"repaired"`
 }
 
 // maxBad bounds the blocks that are named one by one.
@@ -39,6 +41,7 @@ type verifyFlags struct {
 	dmParams
 	rootFile string
 	repair   bool
+	strict   bool
 }
 
 func (a *app) dmVerify() *cobra.Command {
@@ -47,7 +50,8 @@ func (a *app) dmVerify() *cobra.Command {
 		Use: "verify DATA HASH [ROOT-HASH]", Short: "Compare a volume with its root hash, and name every bad block",
 		Long: "Verify compares DATA with the hash tree on HASH, and that with the root hash. With --fec-device it says\n" +
 			"how many errors parity can undo; with --repair it undoes them, in DATA and HASH themselves.\n" +
-			"The exit status is 1 if a block is bad, unless all were repaired.",
+			"The exit status is 1 if a block is bad, unless parity can restore all that are; with --strict, unless\n" +
+			"all were repaired.",
 		Example: "  ipe dmverity verify root.img root.verity --root-hash-file root.roothash",
 		RunE:    func(cmd *cobra.Command, args []string) error { return a.runDMVerify(cmd, args, f) },
 	}
@@ -56,6 +60,7 @@ func (a *app) dmVerify() *cobra.Command {
 	f.fecFlags(cmd)
 	cmd.Flags().StringVar(&f.rootFile, "root-hash-file", "", "read the root hash from this `file`")
 	cmd.Flags().BoolVar(&f.repair, "repair", false, "write what parity restores to DATA and HASH")
+	cmd.Flags().BoolVar(&f.strict, "strict", false, "exit status 1 for bad blocks that parity can restore, too, unless they were repaired")
 	return cmd
 }
 
@@ -76,7 +81,7 @@ func (a *app) runDMVerify(cmd *cobra.Command, args []string, f verifyFlags) (err
 	}
 	c := &checked{}
 	defer func() { err = closing(err, c.data, c.hash, c.parity) }()
-	if err := c.open(cmd, args, f); err != nil {
+	if err := a.openVolume(c, cmd, args, f); err != nil {
 		return err
 	}
 	if c.root, err = a.readRoot(cmd, c.Algorithm, args[2:], f.rootFile); err != nil {
@@ -85,7 +90,42 @@ func (a *app) runDMVerify(cmd *cobra.Command, args []string, f verifyFlags) (err
 	if c.root.Algorithm() != c.Algorithm {
 		return usage(cmd, "root hash of %s, the volume has %s", c.root.Algorithm(), c.Algorithm)
 	}
-	return a.verdict(cmd, c, f.repair)
+	return a.verdict(cmd, c, f)
+}
+
+// openVolume opens what is there, and says what is odd about it.
+func (a *app) openVolume(c *checked, cmd *cobra.Command, args []string, f verifyFlags) error {
+	if err := c.open(cmd, args, f); err != nil {
+		return err
+	}
+	a.trace("volume of %d data blocks of %d bytes on %s; %s, hash blocks of %d bytes from byte %d of %s on; salt %x",
+		c.DataBlocks, c.DataBlockSize, args[0], c.Algorithm, c.HashBlockSize, c.TreeOffset(), args[1], c.Salt)
+	if !f.noSuperblock {
+		a.smallBlocks(args[1], c.Volume)
+	}
+	return nil
+}
+
+// smallBlocks notices a volume of the smallest blocks that there are, as systemd-repart
+// made them for long: veritysetup(8) makes them of 4096 bytes if it is told nothing.
+func (a *app) smallBlocks(name string, v dmverity.Volume) {
+	const smallest = 512
+	if v.DataBlockSize != smallest && v.HashBlockSize != smallest {
+		return
+	}
+	size, err := v.HashEnd()
+	if err != nil {
+		return // it has no number of data blocks
+	}
+	large := v
+	large.NoSuperblock, large.HashOffset = true, 0
+	large.DataBlockSize, large.HashBlockSize, large.DataBlocks = page, page, (v.DataSize()+page-1)/page
+	usual, err := large.HashEnd()
+	if err != nil {
+		return // as above
+	}
+	a.say("notice", "%s: data blocks of %d and hash blocks of %d bytes: the hash tree has %d bytes, with the usual 4096 it has %d",
+		printable(name), v.DataBlockSize, v.HashBlockSize, size-v.TreeOffset(), usual)
 }
 
 // open opens what is there.
@@ -113,7 +153,7 @@ func (c *checked) open(cmd *cobra.Command, args []string, f verifyFlags) (err er
 }
 
 // verdict verifies and prints.
-func (a *app) verdict(cmd *cobra.Command, c *checked, repair bool) error {
+func (a *app) verdict(cmd *cobra.Command, c *checked, f verifyFlags) error {
 	bar := a.progress(c.DataSize())
 	defer bar.end()
 	r := volumeVerdict{Bad: []badBlock{}}
@@ -129,13 +169,13 @@ func (a *app) verdict(cmd *cobra.Command, c *checked, repair bool) error {
 		return verr
 	}
 	if verr != nil && c.fec != nil {
-		if err := c.mend(cmd, &r, repair); err != nil {
+		if err := c.mend(cmd, &r, f.repair); err != nil {
 			return err
 		}
 	}
 	bar.end()
-	r.Valid = verr == nil || repair && r.Repairable >= 0
-	if err := a.printVerdict(r, corrupt, c.fec != nil, repair); err != nil {
+	r.Valid = verr == nil || c.fec != nil && r.Repairable >= 0 && (f.repair || !f.strict)
+	if err := a.printVerdict(r, corrupt, c.fec != nil, f.repair); err != nil {
 		return err
 	}
 	if !r.Valid {
@@ -163,11 +203,20 @@ func (c *checked) mend(cmd *cobra.Command, r *volumeVerdict, repair bool) error 
 		}
 		return errors.Join(err, c.data.Sync(), c.hash.Sync())
 	}
-	n, err := dmverity.CheckFEC(cmd.Context(), c.data, c.hash, c.parity, c.Volume, *c.fec, merkle.Options{})
-	r.Repairable = n
+	var err error
+	r.RepairableBlocks, err = dmverity.Repairable(cmd.Context(), c.data, c.hash, c.parity, c.Volume, *c.fec, c.root, merkle.Options{})
 	if errors.Is(err, dmverity.ErrUncorrectable) {
-		r.Repairable, err = -1, nil
+		r.Repairable = -1
+		return nil
 	}
+	if err != nil {
+		return err
+	}
+	n, err := dmverity.CheckFEC(cmd.Context(), c.data, c.hash, c.parity, c.Volume, *c.fec, merkle.Options{})
+	if errors.Is(err, dmverity.ErrUncorrectable) {
+		return nil
+	}
+	r.Repairable = n
 	return err
 }
 
@@ -194,7 +243,10 @@ func (a *app) printVerdict(r volumeVerdict, corrupt *merkle.CorruptError, fec, r
 	case repair:
 		text += fmt.Sprintf("%d blocks repaired\n", r.Repaired)
 	default:
-		text += fmt.Sprintf("Found %d repairable errors with FEC device.\n", r.Repairable)
+		if r.Repairable > 0 {
+			text += fmt.Sprintf("Found %d repairable errors with FEC device.\n", r.Repairable)
+		}
+		text += fmt.Sprintf("All bad blocks, %d, can be repaired with FEC device: the kernel does so whenever it reads one, --repair does it for good\n", r.RepairableBlocks)
 	}
 	_, err := fmt.Fprint(a.stdout, text)
 	return err

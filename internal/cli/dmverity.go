@@ -1,7 +1,6 @@
 package cli
 
 import (
-	"bytes"
 	"encoding/hex"
 	"errors"
 	"fmt"
@@ -14,6 +13,8 @@ import (
 	"golang.org/x/sys/unix"
 
 	"github.com/ipe-linux/ipe/digest"
+	"github.com/ipe-linux/ipe/internal/decimal"
+	"github.com/ipe-linux/ipe/internal/roothash"
 	"github.com/ipe-linux/ipe/verity/dmverity"
 	"github.com/ipe-linux/ipe/verity/merkle"
 )
@@ -22,8 +23,10 @@ import (
 func (a *app) dmverity() *cobra.Command {
 	cmd := a.group("dmverity", "Format, verify, sign and open dm-verity volumes",
 		"These commands do what veritysetup(8) does with files and block devices, with the same options\n"+
-			"and the same bytes. They need no root but for devices: open, close and status are about these.")
-	cmd.AddCommand(a.dmFormat(), a.dmVerify(), a.dmDump(), a.dmTable(), a.dmSign(), a.dmOpen(), a.dmClose(), a.dmStatus())
+			"and the same bytes: -h is --hash, and help is --help. They need no root but for devices: open,\n"+
+			"close and status are about these.")
+	cmd.AddCommand(a.dmFormat(), a.dmVerify(), a.dmDump(), a.dmTable(), a.dmSign(), a.dmOpen(), a.dmCreate(), a.dmClose(), a.dmStatus())
+	a.peerFlags(cmd)
 	return cmd
 }
 
@@ -42,27 +45,27 @@ type dmParams struct {
 // placeFlags say where things are.
 func (p *dmParams) placeFlags(cmd *cobra.Command) {
 	fl := cmd.Flags()
-	fl.Int64Var(&p.offset, "hash-offset", 0, "where the hash area begins on HASH, in `bytes`")
+	fl.Var(decimal.Flag(&p.offset, 0), "hash-offset", "where the hash area begins on HASH, in `bytes`")
 	fl.BoolVar(&p.noSuperblock, "no-superblock", false, "there is no superblock: parameters are those of the command line")
 }
 
 func (p *dmParams) fecFlags(cmd *cobra.Command) {
 	fl := cmd.Flags()
 	fl.StringVar(&p.fecDevice, "fec-device", "", "where the parity for error correction is; may be HASH")
-	fl.Int64Var(&p.fecOffset, "fec-offset", 0, "where it begins there, in `bytes`")
-	fl.IntVar(&p.fecRoots, "fec-roots", dmverity.DefaultFECRoots, "parity bytes of a code word, 2 to 24")
+	fl.Var(decimal.Flag(&p.fecOffset, 0), "fec-offset", "where it begins there, in `bytes`")
+	fl.Var(decimal.Flag(&p.fecRoots, dmverity.DefaultFECRoots), "fec-roots", "parity bytes of a code word, 2 to 24")
 }
 
 // paramFlags are what a superblock holds.
 func (p *dmParams) paramFlags(cmd *cobra.Command) {
 	d := dmverity.Default()
 	fl := cmd.Flags()
-	fl.StringVar(&p.hash, "hash", d.Algorithm, "hash algorithm: "+strings.Join(merkle.Algorithms(), ", "))
-	fl.IntVar(&p.hashType, "format", d.HashType, "hash type: 1, or 0 for the one of Chrome OS")
-	fl.IntVar(&p.data, "data-block-size", d.DataBlockSize, "in `bytes`, a power of two from 512 to 65536")
-	fl.IntVar(&p.hashBlock, "hash-block-size", d.HashBlockSize, "in `bytes`, a power of two from 512 to 65536")
-	fl.Int64Var(&p.blocks, "data-blocks", 0, "number of `blocks` of data (default all of DATA)")
-	fl.StringVar(&p.salt, "salt", "", "salt, `hex` digits, - for none (default random)")
+	fl.StringVarP(&p.hash, "hash", "h", d.Algorithm, "hash algorithm: "+strings.Join(merkle.Algorithms(), ", "))
+	fl.Var(decimal.Flag(&p.hashType, d.HashType), "format", "hash type: 1, or 0 for the one of Chrome OS")
+	fl.Var(decimal.Flag(&p.data, d.DataBlockSize), "data-block-size", "in `bytes`, a power of two from 512 to 65536")
+	fl.Var(decimal.Flag(&p.hashBlock, d.HashBlockSize), "hash-block-size", "in `bytes`, a power of two from 512 to 65536")
+	fl.Var(decimal.Flag(&p.blocks, 0), "data-blocks", "number of `blocks` of data (default all of DATA)")
+	fl.StringVarP(&p.salt, "salt", "s", "", "salt, `hex` digits, - for none")
 	choices(cmd, "hash", merkle.Algorithms()...)
 	choices(cmd, "format", "0", "1")
 }
@@ -71,15 +74,13 @@ func (p *dmParams) paramFlags(cmd *cobra.Command) {
 // bytes, if it was not given.
 func (p *dmParams) volume(cmd *cobra.Command, size int64) (dmverity.Volume, error) {
 	v := dmverity.Volume{HashOffset: p.offset, NoSuperblock: p.noSuperblock, Superblock: dmverity.Superblock{
-		HashType: p.hashType, Algorithm: p.hash, DataBlockSize: p.data, HashBlockSize: p.hashBlock, DataBlocks: p.blocks,
+		HashType: p.hashType, Algorithm: strings.ToLower(p.hash), DataBlockSize: p.data, HashBlockSize: p.hashBlock, DataBlocks: p.blocks,
 	}}
-	if p.blocks == 0 && p.data > 0 {
-		v.DataBlocks = size / int64(p.data)
-	}
+	v = v.Of(size)
 	if p.salt != "-" {
 		salt, err := hex.DecodeString(p.salt)
 		if err != nil {
-			return v, usage(cmd, "--salt %s: %w", p.salt, err)
+			return v, usage(cmd, "--salt %s: %w", p.salt, digest.ErrHex)
 		}
 		v.Salt = salt
 	}
@@ -92,20 +93,32 @@ func (p *dmParams) volume(cmd *cobra.Command, size int64) (dmverity.Volume, erro
 	return v, nil
 }
 
-// open is the volume of a hash device: its superblock, or the flags.
-func (p *dmParams) open(cmd *cobra.Command, data, hash *os.File) (dmverity.Volume, error) {
-	if !p.noSuperblock {
-		v, err := dmverity.ReadSuperblock(hash, p.offset)
-		if err != nil {
-			err = fmt.Errorf("%s: %w", hash.Name(), err)
-		}
-		return v, err
+// superblock is the volume of a hash device with one.
+func (p *dmParams) superblock(hash *os.File) (dmverity.Volume, error) {
+	v, err := dmverity.ReadSuperblock(hash, p.offset)
+	if err != nil {
+		return v, fmt.Errorf("%s: %w", printable(hash.Name()), err)
 	}
+	return v, nil
+}
+
+// open is the volume of a data and a hash device: its superblock, or the flags.
+func (p *dmParams) open(cmd *cobra.Command, data, hash *os.File) (dmverity.Volume, error) {
 	size, err := sizeOf(data)
 	if err != nil {
 		return dmverity.Volume{}, err
 	}
-	return p.volume(cmd, size)
+	if p.noSuperblock {
+		return p.volume(cmd, size)
+	}
+	v, err := p.superblock(hash)
+	if err != nil {
+		return v, err
+	}
+	if v = v.Of(size); v.DataBlocks == 0 {
+		return v, fmt.Errorf("%s: %d bytes of data are less than a block of %d", printable(data.Name()), size, v.DataBlockSize)
+	}
+	return v, nil
 }
 
 // fec returns the error correction that the flags want, nil if none.
@@ -136,7 +149,7 @@ func sizeOf(f *os.File) (int64, error) {
 		return st.Size(), nil
 	}
 	if st.Mode()&fs.ModeDevice == 0 || st.Mode()&fs.ModeCharDevice != 0 {
-		return 0, fmt.Errorf("%s: neither a regular file nor a block device", f.Name())
+		return 0, fmt.Errorf("%s: neither a regular file nor a block device", printable(f.Name()))
 	}
 	return f.Seek(0, io.SeekEnd)
 }
@@ -170,15 +183,9 @@ func (a *app) readRoot(cmd *cobra.Command, alg string, args []string, file strin
 	if (len(args) == 1) == (file != "") {
 		return digest.Digest{}, usage(cmd, "%s wants ROOT-HASH or --root-hash-file", cmd.CommandPath())
 	}
-	var text string
-	if file != "" {
-		b, err := a.read(file)
-		if err != nil {
-			return digest.Digest{}, err
-		}
-		text = string(bytes.TrimSuffix(b, []byte("\n")))
-	} else {
-		text = args[0]
+	text, err := a.rootText(args, file)
+	if err != nil {
+		return digest.Digest{}, err
 	}
 	if !strings.Contains(text, ":") {
 		text = alg + ":" + text
@@ -191,6 +198,22 @@ func (a *app) readRoot(cmd *cobra.Command, alg string, args []string, file strin
 		return digest.Digest{}, usage(cmd, "root hash of %d bytes, %s has %d", d.Size(), d.Algorithm(), size)
 	}
 	return d, nil
+}
+
+// rootText is a root hash as it was written, on the command line or in a file.
+func (a *app) rootText(args []string, file string) (string, error) {
+	if file == "" {
+		return args[0], nil
+	}
+	b, err := a.read(file)
+	if err != nil {
+		return "", err
+	}
+	word, err := roothash.Word(b)
+	if err != nil {
+		return "", fmt.Errorf("%s: %w", printable(file), err)
+	}
+	return string(word), nil
 }
 
 // closing joins the errors of closing what was written.
@@ -240,5 +263,5 @@ func (a *app) showVolume(name string, v dmverity.Volume, root digest.Digest, f *
 	if f != nil {
 		info.FECRoots, info.FECSize = f.Roots, f.Size(v)
 	}
-	return a.result(info, "VERITY header information for %s\n%s", name, text)
+	return a.result(info, "VERITY header information for %s\n%s", printable(name), text)
 }

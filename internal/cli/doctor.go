@@ -8,6 +8,7 @@ import (
 	"github.com/spf13/cobra"
 
 	"github.com/ipe-linux/ipe/internal/kernelabi"
+	"github.com/ipe-linux/ipe/internal/plain"
 	"github.com/ipe-linux/ipe/internal/trust"
 )
 
@@ -18,17 +19,21 @@ type diagnosis struct {
 	Ready bool `json:"ready"`
 	// Auto is the engine that iped --engine auto would start as it is installed.
 	Auto kernelabi.Choice `json:"auto"`
+	// Ahead is what else a guarded boot needs. It does not count for Ready.
+	Ahead []step `json:"ahead"`
 }
 
 func (a *app) doctor() *cobra.Command {
 	return &cobra.Command{
-		Use: "doctor", Short: "Say what this kernel can do, and what to change to get more", Args: none,
-		Long: "Doctor probes the running kernel, feature by feature, and changes nothing. It needs no\n" +
-			"daemon, and root only for a few probes.\n\n" +
+		Use: "doctor", Short: "Say what this kernel can do, what a guarded boot needs, and what to change", Args: none,
+		Long: "Doctor probes the running kernel, feature by feature, and changes nothing: programs that it\n" +
+			"loads to see whether the kernel takes them are attached to nothing. It needs no daemon, and\n" +
+			"root only for a few probes. Then it looks at the road ahead: the root file system, the service\n" +
+			"and its place in the boot, trusted certificates, stored policies, with what to do about each.\n\n" +
 			"Exit status 1 if something stands against enforcing here; for root, who can look everywhere,\n" +
 			"also if the list of security modules cannot be read.",
 		RunE: func(*cobra.Command, []string) error {
-			return a.runDoctor(kernelabi.Probe(), kernelabi.Choose(installed()), os.Geteuid() == 0)
+			return a.runDoctor(kernelabi.Examine(), kernelabi.Choose(installed()), thisRoad().ahead(), os.Geteuid() == 0)
 		},
 	}
 }
@@ -39,7 +44,7 @@ const trustDir = "/etc/ipe/trust.d"
 // installed is what the installed service wishes for. Whoever may not read its
 // certificates takes it that there are none.
 func installed() kernelabi.Wish {
-	ring, _, err := trust.Read(trustDir)
+	ring, _, err := trust.ReadOwn(trustDir)
 	if err != nil {
 		return kernelabi.Wish{}
 	}
@@ -48,7 +53,7 @@ func installed() kernelabi.Wish {
 
 // runDoctor judges as iped would. Whoever is not root could not look everywhere,
 // and what it could not see does not count.
-func (a *app) runDoctor(r kernelabi.Report, auto kernelabi.Choice, isRoot bool) error {
+func (a *app) runDoctor(r kernelabi.Report, auto kernelabi.Choice, ahead []step, isRoot bool) error {
 	err := r.Err()
 	if isRoot {
 		err = r.Usable()
@@ -57,10 +62,10 @@ func (a *app) runDoctor(r kernelabi.Report, auto kernelabi.Choice, isRoot bool) 
 		err = nil // the kernel itself enforces
 	}
 	if a.json {
-		if perr := a.printJSON(diagnosis{Report: r, Ready: err == nil, Auto: auto}); perr != nil {
+		if perr := a.printJSON(diagnosis{Report: r, Ready: err == nil, Auto: auto, Ahead: ahead}); perr != nil {
 			return perr
 		}
-	} else if perr := a.emit([]byte(a.doctorText(r, auto, err == nil))); perr != nil {
+	} else if perr := a.emit([]byte(a.doctorText(r, auto, ahead, err == nil))); perr != nil {
 		return perr
 	}
 	if err != nil {
@@ -69,7 +74,7 @@ func (a *app) runDoctor(r kernelabi.Report, auto kernelabi.Choice, isRoot bool) 
 	return nil
 }
 
-func (a *app) doctorText(r kernelabi.Report, auto kernelabi.Choice, ready bool) string {
+func (a *app) doctorText(r kernelabi.Report, auto kernelabi.Choice, ahead []step, ready bool) string {
 	var b strings.Builder
 	fmt.Fprintf(&b, "Linux %s\n", r.Release)
 	for _, sec := range []struct {
@@ -78,7 +83,7 @@ func (a *app) doctorText(r kernelabi.Report, auto kernelabi.Choice, ready bool) 
 	}{
 		{kernelabi.Engine, "needed to enforce by BPF programs"},
 		{kernelabi.Property, "properties that a policy may test"},
-		{kernelabi.Aid, "what the properties rest on"},
+		{kernelabi.Aid, "what engine and properties rest on"},
 		{kernelabi.Neighbour, "others at work in this kernel"},
 	} {
 		fmt.Fprintf(&b, "\n%s\n", a.paint(a.stdout, bold, sec.title))
@@ -88,22 +93,36 @@ func (a *app) doctorText(r kernelabi.Report, auto kernelabi.Choice, ready bool) 
 			}
 		}
 	}
-	fmt.Fprintf(&b, "\n%s\n  %s: %s\n", a.paint(a.stdout, bold, "engine that iped would start"), auto.Engine, printable(auto.Reason))
+	fmt.Fprintf(&b, "\n%s\n  %s: %s\n", a.paint(a.stdout, bold, "engine that iped would start"), auto.Engine, plain.Text(auto.Reason))
+	fmt.Fprintf(&b, "\n%s\n", a.paint(a.stdout, bold, "the road ahead"))
+	for _, s := range ahead {
+		a.stepText(&b, s)
+	}
 	b.WriteString("\n" + a.doctorVerdict(r, auto, ready) + "\n")
 	return b.String()
 }
 
+// styles are those of the answers.
+var styles = map[kernelabi.State]style{kernelabi.Yes: green, kernelabi.No: red, kernelabi.Unknown: yellow}
+
+func (a *app) stepText(b *strings.Builder, s step) {
+	fmt.Fprintf(b, "  %s %-29s%s\n", a.paint(a.stdout, styles[s.State], fmt.Sprintf("%-8s", s.State)), s.Name, plain.Text(s.Detail))
+	if s.Fix != "" {
+		fmt.Fprintf(b, "%11s%s %s\n", "", a.paint(a.stdout, bold, "fix:"), plain.Text(s.Fix))
+	}
+}
+
 func (a *app) featureText(b *strings.Builder, f kernelabi.Feature) {
-	st := map[kernelabi.State]style{kernelabi.Yes: green, kernelabi.No: red, kernelabi.Unknown: yellow}[f.State]
+	st := styles[f.State]
 	if f.Kind == kernelabi.Neighbour {
 		st = dim
 	}
-	fmt.Fprintf(b, "  %s %-29s%s\n", a.paint(a.stdout, st, fmt.Sprintf("%-8s", f.State)), f.Name, f.Detail)
+	fmt.Fprintf(b, "  %s %-29s%s\n", a.paint(a.stdout, st, fmt.Sprintf("%-8s", f.State)), f.Name, plain.Text(f.Detail))
 	if f.State != kernelabi.Yes && f.Kind != kernelabi.Neighbour {
 		fmt.Fprintf(b, "%11sfor %s; Linux %s or later\n", "", f.Need, f.Min)
 	}
 	if f.Fix != "" {
-		fmt.Fprintf(b, "%11s%s %s\n", "", a.paint(a.stdout, bold, "fix:"), f.Fix)
+		fmt.Fprintf(b, "%11s%s %s\n", "", a.paint(a.stdout, bold, "fix:"), plain.Text(f.Fix))
 	}
 }
 

@@ -10,6 +10,7 @@ import (
 	"github.com/spf13/cobra"
 
 	"github.com/ipe-linux/ipe/internal/controlrpc"
+	"github.com/ipe-linux/ipe/internal/plain"
 	"github.com/ipe-linux/ipe/internal/trust"
 	"github.com/ipe-linux/ipe/policy"
 	"github.com/ipe-linux/ipe/sign"
@@ -52,9 +53,9 @@ type envelopeInfo struct {
 func (a *app) verify() *cobra.Command {
 	var paths []string
 	cmd := &cobra.Command{
-		Use: "verify --trust DIR FILE.p7b", Short: "Say whether a signed policy would be loaded", Args: exactly(1, "one FILE.p7b"),
-		Long: "Verify checks signature, trust and policy text, as iped and a kernel with IPE do. DIR is a\n" +
-			"directory of certificates, or a file; --trust may be repeated.",
+		Use: "verify --trust PATH FILE.p7b", Short: "Say whether a signed policy would be loaded", Args: exactly(1, "one FILE.p7b"),
+		Long: "Verify checks signature, trust and policy text, as iped and a kernel with IPE do. PATH is a\n" +
+			"certificate or a directory of them; --trust may be repeated.",
 		RunE: func(cmd *cobra.Command, args []string) error {
 			if len(paths) == 0 {
 				return usage(cmd, "--trust is needed: whom to believe")
@@ -72,7 +73,7 @@ func (a *app) runVerify(file string, paths []string) error {
 		return err
 	}
 	for _, s := range skipped {
-		fmt.Fprintf(a.stderr, "ipe: warning: %v\n", s)
+		a.warnOf("", "%s", plain.Error(s))
 	}
 	raw, err := a.read(file)
 	if err != nil {
@@ -91,12 +92,12 @@ func (a *app) runVerify(file string, paths []string) error {
 	if err != nil {
 		err = fmt.Errorf("%w [%s]", err, info.Errno)
 		if len(ring.Certificates()) == 0 {
-			return hinted(fmt.Errorf("%s: %w", file, err), "no certificate is in %s; in a directory, names end in .pem, .crt, .cer or .der",
+			return hinted(fmt.Errorf("%s: %w", printable(file), err), "no certificate is in %s; in a directory, names end in .pem, .crt, .cer or .der",
 				strings.Join(paths, ", "))
 		}
 		return unsignedHint(file, raw, err)
 	}
-	return a.emit([]byte(fmt.Sprintf("%s: ok: %s %s\n%s", file, printable(info.Name), info.Version, info.text())))
+	return a.emit([]byte(fmt.Sprintf("%s: ok: %s %s\n%s", printable(file), printable(info.Name), info.Version, info.text())))
 }
 
 // verified checks a message and describes it as far as it could be read.
@@ -107,12 +108,12 @@ func verified(file string, raw []byte, ring *sign.Keyring) (envelopeInfo, error)
 		if peek, perr := sign.Inspect(raw); perr == nil {
 			info = describe(file, raw, peek)
 		}
-		info.Errno, info.Message = controlrpc.Symbol(err), oneLine(err.Error())
+		info.Errno, info.Message = controlrpc.Symbol(err), plain.Error(err)
 		return info, err
 	}
 	info := describe(file, raw, e)
 	if _, err = policy.Parse(e.Content); err != nil {
-		info.Errno, info.Message = controlrpc.Symbol(err), oneLine(err.Error())
+		info.Errno, info.Message = controlrpc.Symbol(err), plain.Error(err)
 		return info, fmt.Errorf("signature is good, policy is not: %w", err)
 	}
 	info.Valid = true
@@ -146,12 +147,12 @@ func (i envelopeInfo) text() string {
 	var b strings.Builder
 	fmt.Fprintf(&b, "  message  %d bytes, sha256:%s\n", i.Size, i.SHA256)
 	for _, s := range i.Signers {
-		fmt.Fprintf(&b, "  signer   %s, %s\n", printable(s.name()), s.Algorithm)
+		fmt.Fprintf(&b, "  signer   %s, %s\n", plain.Text(s.name()), s.Algorithm)
 		if len(s.SignedAttributes) > 0 {
 			fmt.Fprintf(&b, "  signs    besides the content: %s\n", strings.Join(s.SignedAttributes, ", "))
 		}
 		if s.Anchor != "" {
-			fmt.Fprintf(&b, "  trusted  by %s\n", printable(s.Anchor))
+			fmt.Fprintf(&b, "  trusted  by %s\n", plain.Text(s.Anchor))
 		}
 	}
 	return b.String()
@@ -188,7 +189,7 @@ func (a *app) runShow(file string, textOnly bool) error {
 		return unsignedHint(file, raw, err)
 	}
 	if textOnly {
-		return a.emit(e.Content)
+		return a.emitText(e.Content)
 	}
 	info := describe(file, raw, e)
 	info.Policy = string(e.Content)
@@ -197,9 +198,9 @@ func (a *app) runShow(file string, textOnly bool) error {
 		refused = fmt.Errorf("not a valid policy: %w", err)
 	}
 	if refused != nil {
-		info.Errno, info.Message = controlrpc.Symbol(refused), oneLine(refused.Error())
+		info.Errno, info.Message = controlrpc.Symbol(refused), plain.Error(refused)
 	}
-	return a.result(info, "%s: %s\n%s\n%s", file, info.title(), info.text(), printableLines(info.Policy))
+	return a.result(info, "%s: %s\n%s\n%s", printable(file), info.title(), info.text(), printableLines(info.Policy))
 }
 
 // isPEM reports whether raw is PEM with a message in it.
@@ -210,19 +211,19 @@ func isPEM(raw []byte) bool {
 // unsignedHint says which file an error is about, and whether that is a text or
 // PEM where a signed policy belongs.
 func unsignedHint(file string, raw []byte, err error) error {
-	err = fmt.Errorf("%s: %w", file, err)
+	err = fmt.Errorf("%s: %w", printable(file), err)
 	if isPEM(raw) {
-		return hinted(err, "a kernel takes DER: openssl cms -cmsout -inform PEM -in %s -outform DER -out NEW.p7b", file)
+		return hinted(err, "a kernel takes DER: openssl cms -cmsout -inform PEM -in %s -outform DER -out NEW.p7b", printable(file))
 	}
 	if _, perr := policy.Parse(raw); perr == nil {
-		return hinted(err, "%s is an unsigned policy text: ipe policy sign --key KEY --cert CERT %s", file, file)
+		return hinted(err, "%s is an unsigned policy text: ipe policy sign --key KEY --cert CERT %s", printable(file), printable(file))
 	}
 	return err
 }
 
 func (i envelopeInfo) title() string {
 	if i.Errno != "" {
-		return "no kernel takes this: " + i.Message + " [" + i.Errno + "]"
+		return "no kernel takes this: " + plain.Text(i.Message) + " [" + i.Errno + "]"
 	}
 	return printable(i.Name) + " " + i.Version + " (signature not checked)"
 }
@@ -230,7 +231,7 @@ func (i envelopeInfo) title() string {
 func printableLines(s string) string {
 	lines := strings.Split(strings.TrimSuffix(s, "\n"), "\n")
 	for i, l := range lines {
-		lines[i] = "    " + printable(strings.TrimSuffix(l, "\r"))
+		lines[i] = "    " + masked(strings.TrimSuffix(l, "\r"))
 	}
 	return strings.Join(lines, "\n") + "\n"
 }

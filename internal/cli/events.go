@@ -8,7 +8,9 @@ import (
 	"github.com/spf13/cobra"
 
 	"github.com/ipe-linux/ipe/audit"
+	"github.com/ipe-linux/ipe/internal/control"
 	"github.com/ipe-linux/ipe/internal/controlrpc"
+	"github.com/ipe-linux/ipe/internal/plain"
 )
 
 // Formats of records.
@@ -54,7 +56,7 @@ func checkFormat(cmd *cobra.Command, format string) error {
 }
 
 // printKernelLine prints a record as the kernel log has it.
-func (a *app) printKernelLine(j audit.JSON) error {
+func (a *app) printKernelLine(j control.AuditRecord) error {
 	if a.json {
 		return a.printJSON(j)
 	}
@@ -62,7 +64,10 @@ func (a *app) printKernelLine(j audit.JSON) error {
 	if err != nil {
 		return err
 	}
-	return a.emit(append(audit.Newest.AppendKernelLog(nil, h, r), '\n'))
+	if j.Merged > 0 {
+		return a.emitText(append(control.AppendMerged(nil, audit.Newest, h, r, j.Merged, 0), '\n'))
+	}
+	return a.emitText(append(audit.Newest.AppendKernelLog(nil, h, r), '\n'))
 }
 
 func (a *app) printRecord(r controlrpc.Record) error {
@@ -71,9 +76,9 @@ func (a *app) printRecord(r controlrpc.Record) error {
 	}
 	file := "no file"
 	if r.Device != "" {
-		file = fmt.Sprintf("%s on %s inode %d", r.Path, r.Device, r.Inode)
+		file = fmt.Sprintf("%s on %s inode %d", printable(r.Path), r.Device, r.Inode)
 	}
-	return a.emit([]byte(a.decisionText(decision{r.Time, r.Action, r.Enforcing, r.Op, r.Hook, r.Comm, r.PID, file, r.Rule})))
+	return a.emit([]byte(a.decisionText(decision{r.Time, r.Action, r.Enforcing, r.Op, r.Hook, r.Comm, r.PID, file, r.Rule, r.Merged})))
 }
 
 // decision is what a line about one says, wherever it comes from.
@@ -85,6 +90,8 @@ type decision struct {
 	comm       string
 	pid        uint32
 	file, rule string
+	// merged is how many there were, if this is the last of several.
+	merged uint64
 }
 
 func (a *app) decisionText(d decision) string {
@@ -99,8 +106,12 @@ func (a *app) decisionText(d decision) string {
 	if !d.enforcing {
 		mode = " (permissive)"
 	}
-	return fmt.Sprintf("%s %s%s %s %s by %s[%d]: %s: %s\n", timeText(d.time), a.paint(a.stdout, st, d.action), mode,
-		d.op, d.hook, printable(d.comm), d.pid, printable(d.file), printable(d.rule))
+	times := ""
+	if d.merged > 0 {
+		times = fmt.Sprintf("%d more times ", d.merged)
+	}
+	return fmt.Sprintf("%s %s%s%s %s %s by %s[%d]: %s: %s\n", timeText(d.time), times, a.paint(a.stdout, st, d.action), mode,
+		d.op, d.hook, printable(d.comm), d.pid, plain.Text(d.file), plain.Text(d.rule))
 }
 
 // timeText is a dash for a record without a time.

@@ -8,6 +8,7 @@ import (
 
 	"github.com/ipe-linux/ipe/digest"
 	"github.com/ipe-linux/ipe/eval"
+	"github.com/ipe-linux/ipe/internal/plain"
 	"github.com/ipe-linux/ipe/policy"
 )
 
@@ -50,18 +51,18 @@ func (a *app) explain() *cobra.Command {
 	fl := cmd.Flags()
 	fl.StringVar(&f.op, "op", "EXECUTE", "operation: "+strings.Join(opNames(), ", "))
 	fl.BoolVar(&f.boot, "boot-verified", false, "the file came with the initramfs")
-	fl.StringVar(&f.rootHash, "dmverity-roothash", "", "root hash of its dm-verity volume, `ALG:HEX`")
+	fl.StringVar(&f.rootHash, "dmverity-roothash", "", "root hash of its dm-verity volume, as `ALG:HEX`")
 	fl.BoolVar(&f.dmSig, "dmverity-signature", false, "that root hash is signed")
-	fl.StringVar(&f.fileHash, "fsverity-digest", "", "its fs-verity digest, `ALG:HEX`")
+	fl.StringVar(&f.fileHash, "fsverity-digest", "", "its fs-verity digest, as `ALG:HEX`")
 	fl.BoolVar(&f.fsSig, "fsverity-signature", false, "that digest carries a verified built-in signature")
 	choices(cmd, "op", opNames()...)
 	return cmd
 }
 
 func opNames() []string {
-	names := make([]string, policy.NumOps)
-	for i := range names {
-		names[i] = policy.Op(i).String()
+	var names []string
+	for _, op := range policy.Ops() {
+		names = append(names, op.String())
 	}
 	return names
 }
@@ -80,7 +81,10 @@ func (a *app) runExplain(cmd *cobra.Command, file string, f facts) error {
 		a.diagnose(file, text, err)
 		return errSaid
 	}
-	x := explainEvent(file, p, event)
+	x, err := explainEvent(file, p, event)
+	if err != nil {
+		return err
+	}
 	if a.json {
 		return a.printJSON(x)
 	}
@@ -89,17 +93,12 @@ func (a *app) runExplain(cmd *cobra.Command, file string, f facts) error {
 
 // event turns the flags into the question that is put to the policy.
 func (f facts) event() (eval.Event, error) {
-	e := eval.Event{Op: policy.OpUnknown, Evidence: eval.Evidence{
+	op, err := policy.ParseOp(strings.ToUpper(f.op))
+	e := eval.Event{Op: op, Evidence: eval.Evidence{
 		BootVerified: f.boot, RootHashSigned: f.dmSig, FileDigestSigned: f.fsSig}}
-	for i, name := range opNames() {
-		if name == strings.ToUpper(f.op) {
-			e.Op = policy.Op(i)
-		}
-	}
-	if e.Op == policy.OpUnknown {
+	if err != nil {
 		return e, fmt.Errorf("--op %s: not one of %s", f.op, strings.Join(opNames(), ", "))
 	}
-	var err error
 	if e.Evidence.RootHash, err = optionalDigest("--dmverity-roothash", f.rootHash); err != nil {
 		return e, err
 	}
@@ -118,30 +117,26 @@ func optionalDigest(flag, value string) (digest.Digest, error) {
 	return d, nil
 }
 
-func explainEvent(file string, p *policy.Policy, e eval.Event) explanation {
-	d := eval.Decide(p, e)
-	x := explanation{File: file, Op: e.Op.String(), Action: d.Action.String(), Scope: d.Scope.String(),
-		Rule: "DEFAULT action=" + d.Action.String(), Tried: []triedRule{}}
-	if d.Scope == eval.ScopeOp {
-		x.Rule = "DEFAULT op=" + x.Op + " action=" + x.Action
+func explainEvent(file string, p *policy.Policy, e eval.Event) (explanation, error) {
+	trace := eval.Explain(p, e)
+	st, err := eval.StatementOf(p, e.Op, trace.Decision)
+	if err != nil {
+		return explanation{}, err
 	}
-	for i, r := range p.Rules {
-		if r.Op != e.Op {
-			continue
-		}
-		t := triedRule{Line: r.Line, Rule: r.String(), Matches: i == d.Rule, False: []string{}}
+	x := explanation{File: file, Op: e.Op.String(), Action: st.Action.String(), Scope: st.Scope.String(), Rule: st.String(), Tried: []triedRule{}}
+	for _, r := range trace.Rules {
+		t := triedRule{Line: r.Rule.Line, Rule: r.Rule.String(), Matches: r.Matched, False: []string{}}
 		for _, prop := range r.Properties {
-			if !eval.Holds(prop, &e.Evidence) {
-				t.False = append(t.False, prop.String())
+			if !prop.Holds {
+				t.False = append(t.False, prop.Property.String())
 			}
 		}
-		x.Tried = append(x.Tried, t)
-		if t.Matches {
-			x.Line, x.Rule = r.Line, t.Rule
-			break
+		if r.Matched {
+			x.Line = t.Line
 		}
+		x.Tried = append(x.Tried, t)
 	}
-	return x
+	return x, nil
 }
 
 func (a *app) printExplanation(x explanation) error {
@@ -151,25 +146,25 @@ func (a *app) printExplanation(x explanation) error {
 		if t.Matches {
 			mark = "matches"
 		}
-		fmt.Fprintf(&b, "line %d: %s: %s\n", t.Line, mark, t.Rule)
+		fmt.Fprintf(&b, "line %d: %s: %s\n", t.Line, mark, plain.Text(t.Rule))
 		for _, p := range t.False {
-			fmt.Fprintf(&b, "    false: %s\n", p)
+			fmt.Fprintf(&b, "    false: %s\n", plain.Text(p))
 		}
 	}
 	st := green
 	if x.Action == policy.Deny.String() {
 		st = red
 	}
-	fmt.Fprintf(&b, "%s %s, decided by %s: %s\n", x.Op, a.paint(a.stdout, st, x.Action), scopeText(x.Scope), x.Rule)
+	fmt.Fprintf(&b, "%s %s, decided by %s: %s\n", x.Op, a.paint(a.stdout, st, x.Action), scopeText(x.Scope), plain.Text(x.Rule))
 	return a.emit([]byte(b.String()))
 }
 
 // scopeText says in words what kind of statement decided.
 func scopeText(scope string) string {
 	switch scope {
-	case eval.ScopeRule.String():
+	case policy.ScopeRule.String():
 		return "a rule"
-	case eval.ScopeOp.String():
+	case policy.ScopeOp.String():
 		return "the operation's default"
 	}
 	return "the global default"

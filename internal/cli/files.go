@@ -38,10 +38,10 @@ func (a *app) readUpTo(name string, limit int64) ([]byte, error) {
 		err = pe.Err
 	}
 	if err != nil {
-		return nil, fmt.Errorf("read %s: %w", name, err)
+		return nil, fmt.Errorf("read %s: %w", printable(name), err)
 	}
 	if int64(len(b)) > limit {
-		return nil, fmt.Errorf("read %s: %w (more than %d bytes)", name, unix.EFBIG, limit)
+		return nil, fmt.Errorf("read %s: %w (more than %d bytes)", printable(name), unix.EFBIG, limit)
 	}
 	return b, nil
 }
@@ -59,7 +59,7 @@ func rewrite(name string, data []byte) error {
 		return err
 	}
 	if !st.Mode().IsRegular() {
-		return fmt.Errorf("write %s: not a regular file", name)
+		return fmt.Errorf("write %s: not a regular file", printable(name))
 	}
 	return atomicfile.Write(atomicfile.OS{}, target, data, st.Mode().Perm())
 }

@@ -21,7 +21,7 @@ func (a *app) format() *cobra.Command {
 		Use: "fmt FILE...", Short: "Print policy texts in the one form, comments kept", Args: some("at least one FILE"),
 		Long: "Fmt prints each policy in canonical form. FILE - is standard input.\n\n" +
 			"With --check nothing is printed but the names of files that are not in that form;\n" +
-			"the exit status is then 1.",
+			"the exit status is 1 if there are any.",
 		RunE: func(cmd *cobra.Command, args []string) error {
 			switch {
 			case f.write && (f.check || f.diff):
@@ -80,14 +80,14 @@ func (a *app) formatted(file string, src, out []byte, f formatFlags) error {
 	same := bytes.Equal(src, out)
 	switch {
 	case f.diff:
-		return a.emit(diff.Diff(file, src, file+" (formatted)", out))
+		return a.emitText(diff.Diff(printable(file), src, printable(file+" (formatted)"), out))
 	case f.check:
 		if same {
 			return nil
 		}
-		return a.emit([]byte(file + "\n"))
+		return a.emit([]byte(printable(file) + "\n"))
 	}
-	return a.emit(out)
+	return a.emitText(out)
 }
 
 func (a *app) emit(b []byte) error {

@@ -20,8 +20,17 @@ type fileDigest struct {
 // digestFlags are those of fsverity digest.
 type digestFlags struct {
 	fsParams
-	compact, builtin  bool
-	outTree, outDescr string
+	metadataFlags
+	compact, builtin bool
+}
+
+// metadataFlags say where what lies behind a digest goes.
+type metadataFlags struct{ outTree, outDescr string }
+
+func (f *metadataFlags) flags(cmd *cobra.Command) {
+	fl := cmd.Flags()
+	fl.StringVar(&f.outTree, "out-merkle-tree", "", "write the hash tree of the one file here")
+	fl.StringVar(&f.outDescr, "out-descriptor", "", "write the descriptor of the one file here")
 }
 
 func (a *app) fsDigest() *cobra.Command {
@@ -33,29 +42,26 @@ func (a *app) fsDigest() *cobra.Command {
 		Example: "  ipe fsverity digest /usr/bin/true",
 		RunE:    func(cmd *cobra.Command, args []string) error { return a.runFSDigest(cmd, args, f) },
 	}
-	f.flags(cmd)
+	f.fsParams.flags(cmd)
+	f.metadataFlags.flags(cmd)
 	fl := cmd.Flags()
 	fl.BoolVar(&f.compact, "compact", false, "print the digest alone, without algorithm and name")
 	fl.BoolVar(&f.builtin, "for-builtin-sig", false, "print what a built-in signature covers, as hex")
-	fl.StringVar(&f.outTree, "out-merkle-tree", "", "write the hash tree of the one file here")
-	fl.StringVar(&f.outDescr, "out-descriptor", "", "write the descriptor of the one file here")
 	return cmd
 }
 
 func (a *app) runFSDigest(cmd *cobra.Command, files []string, f digestFlags) error {
-	p, err := f.params(cmd)
+	p, err := a.params(cmd, &f.fsParams)
 	if err != nil {
 		return err
 	}
-	if f.outTree != "" || f.outDescr != "" {
-		if len(files) != 1 {
-			return usage(cmd, "--out-merkle-tree and --out-descriptor are for one FILE")
-		}
-		if err := a.writeMetadata(cmd, files[0], p, f); err != nil {
-			return err
-		}
+	if (f.outTree != "" || f.outDescr != "") && len(files) != 1 {
+		return usage(cmd, "--out-merkle-tree and --out-descriptor are for one FILE")
 	}
-	return a.report(cmd.Context(), place{}, files, nil, p, func(m measured) error { return a.printDigest(m, f) })
+	if err := a.writeMetadata(cmd, files[0], p, f.metadataFlags); err != nil {
+		return err
+	}
+	return a.report(cmd.Context(), measurer{params: p}, files, nil, func(m measured) error { return a.printDigest(m, f) })
 }
 
 func (a *app) printDigest(m measured, f digestFlags) error {
@@ -74,13 +80,16 @@ func (a *app) printDigest(m measured, f digestFlags) error {
 		text = hex.EncodeToString(m.digest.Bytes())
 	}
 	if !f.compact {
-		text += " " + m.path
+		text += " " + printable(m.path)
 	}
 	return a.result(nil, "%s\n", text)
 }
 
-// writeMetadata writes tree and descriptor of a file.
-func (a *app) writeMetadata(cmd *cobra.Command, file string, p fsverity.Params, f digestFlags) error {
+// writeMetadata writes tree and descriptor of a file, as far as they are asked for.
+func (a *app) writeMetadata(cmd *cobra.Command, file string, p fsverity.Params, f metadataFlags) error {
+	if f.outTree == "" && f.outDescr == "" {
+		return nil
+	}
 	in, err := os.OpenFile(file, openFlags, 0)
 	if err != nil {
 		return err
@@ -92,7 +101,7 @@ func (a *app) writeMetadata(cmd *cobra.Command, file string, p fsverity.Params, 
 	}
 	for _, out := range []string{f.outTree, f.outDescr} {
 		if out != "" && sameFile(out, file) {
-			return usage(cmd, "%s: would be overwritten", file)
+			return usage(cmd, "%s: would be overwritten", printable(file))
 		}
 	}
 	var d fsverity.Descriptor
@@ -107,7 +116,7 @@ func (a *app) writeMetadata(cmd *cobra.Command, file string, p fsverity.Params, 
 	if f.outTree == "" {
 		err = build(nil)
 	} else {
-		err = truncated(f.outTree, build)
+		err = whole(f.outTree, build)
 	}
 	if err != nil || f.outDescr == "" {
 		return err
@@ -117,17 +126,4 @@ func (a *app) writeMetadata(cmd *cobra.Command, file string, p fsverity.Params, 
 		return err
 	}
 	return create(f.outDescr, b)
-}
-
-// truncated opens a file for what is too large to be written at once.
-func truncated(name string, write func(*os.File) error) error {
-	f, err := os.Create(name)
-	if err != nil {
-		return err
-	}
-	if err := write(f); err != nil {
-		f.Close()
-		return err
-	}
-	return f.Close()
 }

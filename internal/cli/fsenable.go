@@ -6,6 +6,8 @@ import (
 	"os"
 
 	"github.com/spf13/cobra"
+
+	"github.com/ipe-linux/ipe/internal/plain"
 )
 
 // What became of a file, as JSON has it.
@@ -59,12 +61,12 @@ func (a *app) fsEnable() *cobra.Command {
 	fl := cmd.Flags()
 	fl.StringVar(&f.signature, "signature", "", "built-in signature of the one FILE, from this `file`")
 	fl.StringVar(&f.signatures, "signatures", "", "`directory` with a signature of each file")
-	fl.BoolVarP(&f.dryRun, "dry-run", "n", false, "say what would be done, and change nothing")
+	fl.BoolVarP(&f.dryRun, "dry-run", "n", false, "say what would be done, read no file and change nothing")
 	return cmd
 }
 
 func (a *app) runFSEnable(cmd *cobra.Command, f enableFlags) error {
-	params, err := f.params(cmd)
+	params, err := a.params(cmd, &f.fsParams)
 	if err != nil {
 		return err
 	}
@@ -81,7 +83,7 @@ func (a *app) runFSEnable(cmd *cobra.Command, f enableFlags) error {
 		}
 	case f.signatures != "":
 		if !isDir(f.signatures) {
-			return usage(cmd, "--signatures %s: not a directory", f.signatures)
+			return usage(cmd, "--signatures %s: not a directory", printable(f.signatures))
 		}
 		e.without = signatureSuffix
 	}
@@ -115,7 +117,7 @@ func (e *enabler) run(ctx context.Context) (err error) {
 
 func (e *enabler) print(r *enabledFile, failures *complaints) error {
 	if r.err != nil {
-		r.Error, r.Hint = oneLine(r.err.Error()), hintOf(r.err)
+		r.Error, r.Hint = plain.Error(r.err), hintOf(r.err)
 		failures.add(r.err)
 		if !e.a.json {
 			return nil
@@ -123,7 +125,10 @@ func (e *enabler) print(r *enabledFile, failures *complaints) error {
 	}
 	e.bar.aside(e.a.stdout)
 	word := map[string]string{statusEnabled: "enabled", statusAlready: "enabled already", statusPossible: "can be enabled"}[r.Status]
-	return e.a.result(r, "%s: %s, %s\n", printable(r.File), word, r.Digest)
+	if r.Digest != "" {
+		word += ", " + r.Digest
+	}
+	return e.a.result(r, "%s: %s\n", printable(r.File), word)
 }
 
 func (e *enabler) summary(failed int) error {

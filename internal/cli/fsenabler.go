@@ -55,15 +55,23 @@ func (e *enabler) file(ctx context.Context, m *measurer, file treeFile) *enabled
 		defer e.lock(f)()
 		var d digest.Digest
 		if r.Status, d, err = e.do(ctx, target{File: f, treeFile: file, size: r.Size, compute: m}); err == nil {
-			r.Digest = d.String()
+			r.Digest = digestText(d)
 		} else {
-			err = fmt.Errorf("%s: %w", file.path, err)
+			err = fmt.Errorf("%s: %w", printable(file.path), err)
 		}
 	}
 	if err != nil {
 		r.Status, r.err = statusFailed, err
 	}
 	return r
+}
+
+// digestText is empty for a digest that is not known.
+func digestText(d digest.Digest) string {
+	if d.Size() == 0 {
+		return ""
+	}
+	return d.String()
 }
 
 // lock keeps two names of one file apart until the returned function is called.
@@ -83,16 +91,12 @@ func (e *enabler) do(ctx context.Context, t target) (status string, d digest.Dig
 	if t.signature, err = e.signatureOf(t.treeFile); err != nil {
 		return "", d, err
 	}
-	d, err = fsioctl.Measure(t.File)
+	d, enabled := fsioctl.Ask(t.Fd())
 	switch {
-	case err == nil:
+	case enabled:
 		return statusAlready, d, e.asWanted(ctx, t, d)
-	case e.dryRun:
-		if err := fsioctl.Check(t.File, e.params, t.signature); err != nil {
-			return "", d, err
-		}
-		d, err = t.compute.open(ctx, handle{int(t.Fd()), t.File}, t.size)
-		return statusPossible, d, err
+	case e.dryRun: // the kernel would read the file, and we need not
+		return statusPossible, d, fsioctl.Check(t.File, e.params, t.signature)
 	}
 	switch err = fsioctl.Enable(t.File, e.params, t.signature); {
 	case err == nil:

@@ -22,7 +22,7 @@ func (a *app) fsMeasure() *cobra.Command {
 				return err
 			}
 			return a.printEach(nil, func(m measured) error {
-				return a.result(fileDigest{File: m.path, Digest: m.digest.String(), Size: m.size}, "%v %s\n", m.digest, m.path)
+				return a.result(fileDigest{File: m.path, Digest: m.digest.String(), Size: m.size}, "%v %s\n", m.digest, printable(m.path))
 			}, func(each func(measured) error) error { return measureInKernel(cmd.Context(), &t, each) })
 		},
 	}
@@ -62,7 +62,7 @@ func (t *tree) measure(file treeFile) *measured {
 	defer f.Close()
 	m.size = st.Size()
 	if m.digest, err = fsioctl.Measure(f); err != nil {
-		m.err = fmt.Errorf("%s: %w", file.path, err)
+		m.err = fmt.Errorf("%s: %w", printable(file.path), err)
 	}
 	return m
 }

@@ -11,6 +11,9 @@ import (
 	"unicode/utf8"
 
 	"github.com/spf13/cobra"
+
+	"github.com/ipe-linux/ipe/internal/plain"
+	"github.com/ipe-linux/ipe/sign"
 )
 
 // manifestFlags are those of fsverity manifest.
@@ -42,19 +45,22 @@ func (a *app) fsManifest() *cobra.Command {
 			"  ipe fsverity manifest --root /mnt/image --key signer.key --cert signer.pem -o image.manifest /",
 		RunE: func(cmd *cobra.Command, args []string) error { return a.runFSManifest(cmd, args, f) },
 	}
-	f.keyFlags(cmd)
+	f.fileKeyFlags(cmd, defaultHash)
 	f.flags(cmd)
 	fl := cmd.Flags()
 	fl.StringVarP(&f.out, "output", "o", "", "where to write (default standard output)")
 	fl.StringVar(&f.root, "root", "", "take paths as those below this `directory`")
-	fl.BoolVar(&f.executable, "executable", false, "in directories, only files with an executable bit and ELF files")
+	fl.BoolVar(&f.executable, "executable", false, onlyJudged)
 	return cmd
 }
 
 func (a *app) runFSManifest(cmd *cobra.Command, files []string, f manifestFlags) error {
-	params, err := f.params(cmd)
+	params, err := a.params(cmd, &f.fsParams)
 	if err != nil {
 		return err
+	}
+	if f.hash == "" {
+		f.hash = defaultHash
 	}
 	signing := f.key != "" || f.cert != ""
 	if signing {
@@ -75,7 +81,7 @@ func (a *app) runFSManifest(cmd *cobra.Command, files []string, f manifestFlags)
 	if whole {
 		m.mind(f.out, f.out+signatureSuffix)
 	}
-	err = a.report(cmd.Context(), in, files, keeping(f.executable), params, func(file measured) error {
+	err = a.report(cmd.Context(), measurer{in: in, params: params, kernel: askSame}, files, keeping(f.executable), func(file measured) error {
 		e, err := m.entry(file)
 		if err != nil || e == nil {
 			return err
@@ -89,7 +95,7 @@ func (a *app) runFSManifest(cmd *cobra.Command, files []string, f manifestFlags)
 	case err != nil || !whole:
 		return err
 	case len(m.seen) == 0:
-		return hinted(fmt.Errorf("%s: %w", f.out, errNoFiles), "nothing was written")
+		return hinted(fmt.Errorf("%s: %w", printable(f.out), errNoFiles), "nothing was written")
 	}
 	return a.writeManifest(cmd.Context(), &m, signing, f.signFlags)
 }
@@ -101,11 +107,11 @@ func (a *app) writeManifest(ctx context.Context, m *manifestWriter, signing bool
 	var message []byte
 	if signing {
 		var err error
-		if message, r.Signer, err = a.detached(ctx, m.text.Bytes(), f); err != nil {
+		if message, r.Signer, err = a.detached(ctx, m.text.Bytes(), f, sign.Options{}); err != nil {
 			return err
 		}
 		r.Signature = f.out + signatureSuffix
-		by = fmt.Sprintf(", signed by %s in %s", printable(r.Signer), r.Signature)
+		by = fmt.Sprintf(", signed by %s in %s", plain.Text(r.Signer), printable(r.Signature))
 	}
 	if err := create(f.out, m.text.Bytes()); err != nil {
 		return err
@@ -115,7 +121,7 @@ func (a *app) writeManifest(ctx context.Context, m *manifestWriter, signing bool
 			return err
 		}
 	}
-	return a.result(r, "%s: %d files%s\n", r.Output, r.Files, by)
+	return a.result(r, "%s: %d files%s\n", printable(r.Output), r.Files, by)
 }
 
 // manifestWriter turns files into entries, each path once.

@@ -1,8 +1,6 @@
 package cli
 
 import (
-	"bufio"
-	"errors"
 	"io/fs"
 	"path/filepath"
 	"strings"
@@ -97,7 +95,7 @@ func TestManifestPaths(t *testing.T) {
 func TestManifestTooLong(t *testing.T) {
 	n := 0
 	err := parseManifest(strings.NewReader(strings.Repeat(" ", maxManifestLine+1)), func(listed) error { n++; return nil })
-	if !errors.Is(err, bufio.ErrTooLong) || n != 0 {
+	if err == nil || !strings.Contains(err.Error(), "longer than 65536 bytes") || n != 0 {
 		t.Errorf("%d entries, %v", n, err)
 	}
 }

@@ -18,6 +18,7 @@ import (
 
 	"github.com/ipe-linux/ipe/digest"
 	"github.com/ipe-linux/ipe/internal/controlrpc"
+	"github.com/ipe-linux/ipe/internal/plain"
 	"github.com/ipe-linux/ipe/internal/trust"
 	"github.com/ipe-linux/ipe/sign"
 )
@@ -96,7 +97,7 @@ func (a *app) readManifest(s manifestSource, each func(listed) error) (signer st
 		in = file
 	}
 	if err := parseManifest(in, each); err != nil {
-		return "", fmt.Errorf("%s: %w", s.file, err)
+		return "", fmt.Errorf("%s: %w", printable(s.file), err)
 	}
 	return signer, nil
 }
@@ -116,7 +117,7 @@ func (a *app) verifiedManifest(s manifestSource) (text []byte, signer string, er
 		return nil, "", err
 	}
 	for _, e := range skipped {
-		fmt.Fprintf(a.stderr, "ipe: warning: %v\n", e)
+		a.warnOf("", "%s", plain.Error(e))
 	}
 	name := s.signature
 	if name == "" {
@@ -124,7 +125,7 @@ func (a *app) verifiedManifest(s manifestSource) (text []byte, signer string, er
 	}
 	message, err := a.read(name)
 	if errors.Is(err, fs.ErrNotExist) {
-		return nil, "", hinted(fmt.Errorf("%s is not signed: %w", s.file, err), "--signature names a signature that is elsewhere; without --trust, none is needed")
+		return nil, "", hinted(fmt.Errorf("%s is not signed: %w", printable(s.file), err), "--signature names a signature that is elsewhere; without --trust, none is needed")
 	}
 	if err != nil {
 		return nil, "", err
@@ -134,7 +135,7 @@ func (a *app) verifiedManifest(s manifestSource) (text []byte, signer string, er
 	}
 	e, err := sign.VerifyDetached(message, text, ring)
 	if err != nil {
-		return nil, "", manifestHint(fmt.Errorf("%s: signature in %s: %w [%s]", s.file, name, err, controlrpc.Symbol(err)), len(ring.Certificates()), s.trust)
+		return nil, "", manifestHint(fmt.Errorf("%s: signature in %s: %w [%s]", printable(s.file), printable(name), err, controlrpc.Symbol(err)), len(ring.Certificates()), s.trust)
 	}
 	return text, signerOf(e), nil
 }
@@ -188,6 +189,8 @@ func parseManifest(r io.Reader, each func(listed) error) error {
 		}
 	}
 	switch err := lines.Err(); {
+	case errors.Is(err, bufio.ErrTooLong):
+		return fmt.Errorf("line %d: longer than %d bytes: not a line of a manifest", n+1, maxManifestLine)
 	case err != nil:
 		return fmt.Errorf("line %d: %w", n+1, err)
 	case limited.N <= 0:
@@ -201,6 +204,20 @@ func parseManifest(r io.Reader, each func(listed) error) error {
 // permissions match the mode of an entry.
 var permissions = regexp.MustCompile(`^[0-7]{4}$`)
 
+// manifestFault says what is wrong with a line, for the decoder's words name its own types.
+func manifestFault(err error) error {
+	var kind *json.UnmarshalTypeError
+	name, unknown := strings.CutPrefix(err.Error(), "json: unknown field ")
+	switch {
+	case unknown:
+		return fmt.Errorf("unknown field %s", name)
+	case errors.As(err, &kind) && kind.Field != "":
+		return fmt.Errorf("field %q: it cannot be a %s", kind.Field, kind.Value)
+	default:
+		return errors.New("not a JSON object with path, digest, size and mode")
+	}
+}
+
 func parseManifestLine(line []byte) (e listed, err error) {
 	if !utf8.Valid(line) {
 		return e, errors.New("not UTF-8")
@@ -208,7 +225,7 @@ func parseManifestLine(line []byte) (e listed, err error) {
 	dec := json.NewDecoder(bytes.NewReader(line))
 	dec.DisallowUnknownFields()
 	if err := dec.Decode(&e.manifestEntry); err != nil {
-		return e, err
+		return e, manifestFault(err)
 	}
 	if _, err := dec.Token(); !errors.Is(err, io.EOF) {
 		return e, errors.New("more than one object")

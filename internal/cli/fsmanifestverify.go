@@ -7,6 +7,7 @@ import (
 
 	"github.com/spf13/cobra"
 
+	"github.com/ipe-linux/ipe/internal/plain"
 	"github.com/ipe-linux/ipe/verity/fsverity"
 )
 
@@ -74,7 +75,7 @@ func (a *app) runManifestVerify(cmd *cobra.Command, dirs []string, f verifyManif
 	defer bar.end()
 	defer a.buffer()(&err)
 	t := tally{files: len(want)}
-	err = a.measureAll(cmd.Context(), in, wanted(want), params, bar, func(m measured) error {
+	err = a.measureAll(cmd.Context(), measurer{in: in, params: params, bar: bar}, wanted(want), func(m measured) error {
 		bar.aside(a.stdout)
 		return a.judge(m, f, &t)
 	})
@@ -114,7 +115,7 @@ func (a *app) judge(m measured, f verifyManifestFlags, t *tally) error {
 		v.differs("missing", "missing")
 	case m.err != nil:
 		t.unreadable++
-		v.differs("unreadable", "%s", oneLine(m.err.Error()))
+		v.differs("unreadable", "%s", plain.Error(m.err))
 	default:
 		if v.compare(m, f.ignoreMode); len(v.Differs) > 0 {
 			t.differ++
@@ -142,7 +143,7 @@ func (a *app) entry(v entryVerdict) error {
 	if v.Valid && !a.json {
 		return nil
 	}
-	return a.result(v, "%s: %s\n", printable(v.File), printable(v.Message))
+	return a.result(v, "%s: %s\n", printable(v.File), plain.Text(v.Message))
 }
 
 // findExtra looks for files that the manifest does not name.
@@ -162,7 +163,7 @@ func (a *app) findExtra(in place, dirs []string, want []listed, f verifyManifest
 		switch {
 		case job.err != nil:
 			t.unreadable++
-			v.differs("unreadable", "%s", oneLine(job.err.Error()))
+			v.differs("unreadable", "%s", plain.Error(job.err))
 		case !named[in.key(job.path)]:
 			t.extra++
 			v.differs("extra", "not in the manifest")
@@ -189,9 +190,9 @@ func (a *app) sumUp(f verifyManifestFlags, t tally, signer string) error {
 		verdict = "ok: "
 	}
 	if signer != "" {
-		by = ", signed by " + printable(signer)
+		by = ", signed by " + plain.Text(signer)
 	}
-	if err := a.result(nil, "%s: %s%v%s\n", f.source.file, verdict, t, by); err != nil {
+	if err := a.result(nil, "%s: %s%v%s\n", printable(f.source.file), verdict, t, by); err != nil {
 		return err
 	}
 	if !t.ok() {

@@ -10,6 +10,8 @@ import (
 	"iter"
 
 	"github.com/ipe-linux/ipe/digest"
+	"github.com/ipe-linux/ipe/internal/fsioctl"
+	"github.com/ipe-linux/ipe/policy"
 	"github.com/ipe-linux/ipe/verity/fsverity"
 	"github.com/ipe-linux/ipe/verity/merkle"
 )
@@ -24,6 +26,7 @@ type measured struct {
 	digest digest.Digest
 	err    error
 	want   *listed
+	op     policy.Op // if it was asked for
 }
 
 // measureJob is a file to be measured. With err there is nothing to measure, and
@@ -37,11 +40,11 @@ type measureJob struct {
 // largeFile is the size from which several processors share a file.
 const largeFile = 8 << 20
 
-// measureAll measures files, several at a time, and gives them to each in the order
-// of the jobs. It returns the first error of each.
-func (a *app) measureAll(ctx context.Context, in place, jobs iter.Seq[measureJob], p fsverity.Params, bar *progress, each func(measured) error) error {
+// measureAll measures files, several at a time, each with a copy of the measurer, and
+// gives them to each in the order of the jobs. It returns the first error of each.
+func (a *app) measureAll(ctx context.Context, like measurer, jobs iter.Seq[measureJob], each func(measured) error) error {
 	return inOrder(ctx, jobs, func() func(measureJob) measured {
-		m := measurer{in: in, params: p, bar: bar}
+		m := like
 		return func(job measureJob) measured {
 			if job.err != nil {
 				return measured{path: job.path, err: job.err, want: job.want}
@@ -56,8 +59,33 @@ type measurer struct {
 	in     place
 	params fsverity.Params
 	bar    *progress
+	// kernel says whether a digest that the kernel has is taken without reading the file.
+	kernel kernelDigests
+	// operations says whether to find out which operation judges a file.
+	operations bool
+
 	buf    []byte // for small files
 	writer *fsverity.Writer
+}
+
+// kernelDigests are those that the kernel has of files with fs-verity.
+type kernelDigests uint8
+
+const (
+	ignoreKernel kernelDigests = iota
+	askSame                    // takes those that were made with the same parameters
+	askAny                     // takes all: no other will ever be that of the file
+)
+
+// ask returns the kernel's digest of an open file, if there is one to be taken.
+func (w *measurer) ask(fd int) (d digest.Digest, ok bool) {
+	switch w.kernel {
+	case askAny:
+		return fsioctl.Ask(uintptr(fd))
+	case askSame:
+		return fsioctl.AskWith(uintptr(fd), w.params)
+	}
+	return d, false
 }
 
 // smallFile is the size up to which a file is read as a whole, into memory that the
@@ -74,11 +102,11 @@ func (w *measurer) file(ctx context.Context, job measureJob) measured {
 	}
 	defer f.close()
 	if m.size, m.mode, m.id, err = f.stat(); err != nil {
-		m.err = fmt.Errorf("stat %s: %w", job.path, err)
+		m.err = fmt.Errorf("stat %s: %w", printable(job.path), err)
 		return m
 	}
 	if !m.mode.IsRegular() {
-		m.err = fmt.Errorf("%s: %w", job.path, errNotRegular)
+		m.err = fmt.Errorf("%s: %w", printable(job.path), errNotRegular)
 		return m
 	}
 	if m.want != nil {
@@ -87,14 +115,20 @@ func (w *measurer) file(ctx context.Context, job measureJob) measured {
 		}
 		w.use(m.want.digest.Algorithm())
 	}
+	if w.operations {
+		m.op = operationOf(w.in.locate(job.path), f)
+	}
 	if m.digest, err = w.open(ctx, f, m.size); err != nil {
-		m.err = fmt.Errorf("%s: %w", job.path, err)
+		m.err = fmt.Errorf("%s: %w", printable(job.path), err)
 	}
 	return m
 }
 
 // open measures an open file.
 func (w *measurer) open(ctx context.Context, f handle, size int64) (digest.Digest, error) {
+	if d, ok := w.ask(f.fd); ok {
+		return d, nil
+	}
 	if size <= smallFile {
 		return w.small(f, int(size))
 	}
@@ -142,11 +176,11 @@ var errNotRegular = errors.New("not a regular file")
 // report measures files and, in directories, all regular files that keep wants. It
 // calls each for those that were measured, and prints an error for the others. In
 // the end it returns errSaid if there was one.
-func (a *app) report(ctx context.Context, in place, paths []string, keep keeper, p fsverity.Params, each func(measured) error) error {
-	bar := a.progress(0)
-	defer bar.end()
-	return a.printEach(bar, each, func(each func(measured) error) error {
-		return a.measureAll(ctx, in, in.files(paths, keep), p, bar, each)
+func (a *app) report(ctx context.Context, like measurer, paths []string, keep keeper, each func(measured) error) error {
+	like.bar = a.progress(0)
+	defer like.bar.end()
+	return a.printEach(like.bar, each, func(each func(measured) error) error {
+		return a.measureAll(ctx, like, like.in.files(paths, keep), each)
 	})
 }
 

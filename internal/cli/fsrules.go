@@ -2,6 +2,7 @@ package cli
 
 import (
 	"fmt"
+	"path"
 	"strings"
 
 	"github.com/spf13/cobra"
@@ -20,8 +21,9 @@ type rulesFlags struct {
 
 // fileRule is the result of fsverity rules, for one file.
 type fileRule struct {
-	File string `json:"file"`
-	Rule string `json:"rule"`
+	File      string `json:"file"`
+	Operation string `json:"operation"`
+	Rule      string `json:"rule"`
 }
 
 func (a *app) fsRules() *cobra.Command {
@@ -30,16 +32,24 @@ func (a *app) fsRules() *cobra.Command {
 		Use: "rules [--manifest MANIFEST | FILE...]", Short: "Print policy rules that name files by their fs-verity digests",
 		Long: "Rules prints one rule a digest, for files, for all regular files in directories, or for those of a\n" +
 			"manifest, to be put into a policy text. The same content twice gives one rule. With --trust, the\n" +
-			"manifest must be signed by one of those certificates.",
+			"manifest must be signed by one of those certificates.\n\n" +
+			"Each rule is of the operation that judges the file: KMODULE for kernel modules, which are ELF files\n" +
+			"with a module's sections, or are named .ko.gz, .ko.xz or .ko.zst and so compressed; FIRMWARE for all\n" +
+			"in lib/firmware; KEXEC_IMAGE for kernels, by their content or by the names vmlinuz*, vmlinux*,\n" +
+			"bzImage* and Image* in boot and lib/modules; KEXEC_INITRAMFS for initrd* and initramfs* there; POLICY\n" +
+			"for etc/ima/ima-policy; X509_CERT for etc/keys/x509_*.der; EXECUTE for the others. The files of a\n" +
+			"manifest are told by their paths alone.\n\n" +
+			"Where fs-verity is enabled, the kernel is asked for the digest and the file not read; with --hash-alg,\n" +
+			"--block-size or --salt, that is so if it was enabled with these.",
 		Example: "  ipe fsverity rules --executable /opt/app >>site.pol",
 		RunE:    func(cmd *cobra.Command, args []string) error { return a.runFSRules(cmd, args, f) },
 	}
 	f.flags(cmd)
 	f.source.flags(cmd)
 	fl := cmd.Flags()
-	fl.StringVar(&f.op, "op", "EXECUTE", "operation: "+strings.Join(opNames(), ", "))
+	fl.StringVar(&f.op, "op", "", "operation of all rules: "+strings.Join(opNames(), ", ")+" (default that which judges the file)")
 	fl.StringVar(&f.action, "action", "ALLOW", "ALLOW or DENY")
-	fl.BoolVar(&f.executable, "executable", false, "in directories, only files with an executable bit and ELF files")
+	fl.BoolVar(&f.executable, "executable", false, onlyJudged)
 	fl.BoolVar(&f.paths, "paths", false, "name the file in a comment before its rule")
 	choices(cmd, "op", opNames()...)
 	choices(cmd, "action", "ALLOW", "DENY")
@@ -53,36 +63,58 @@ func (a *app) runFSRules(cmd *cobra.Command, args []string, f rulesFlags) error 
 	if err := f.source.check(cmd); err != nil {
 		return err
 	}
-	// The policy's own parser says whether operation and action exist.
-	if _, err := policy.Parse([]byte(ruleProbe + f.rule(digest.New("sha256", make([]byte, 32))))); err != nil {
-		return usage(cmd, "--op %s --action %s: %w", f.op, f.action, err)
+	if err := f.checkWords(); err != nil {
+		return usage(cmd, "%w", err)
 	}
-	p, err := f.params(cmd)
+	p, err := a.params(cmd, &f.fsParams)
 	if err != nil {
 		return err
 	}
-	seen := map[digest.Digest]bool{}
-	put := func(path string, d digest.Digest) error {
-		if seen[d] {
+	seen := map[string]bool{}
+	put := func(name string, op policy.Op, d digest.Digest) error {
+		rule := f.rule(op, d)
+		if seen[rule] {
 			return nil
 		}
-		seen[d] = true
+		seen[rule] = true
 		comment := ""
 		if f.paths {
-			comment = "# " + printable(path) + "\n"
+			comment = "# " + printable(name) + "\n"
 		}
-		return a.result(fileRule{path, f.rule(d)}, "%s%s\n", comment, f.rule(d))
+		return a.result(fileRule{name, f.operation(op), rule}, "%s%s\n", comment, rule)
 	}
 	if f.source.file == "" {
-		return a.report(cmd.Context(), place{}, args, keeping(f.executable), p, func(m measured) error { return put(m.path, m.digest) })
+		m := measurer{params: p, kernel: askAny, operations: f.op == ""}
+		if fl := cmd.Flags(); fl.Changed("hash-alg") || fl.Changed("block-size") || fl.Changed("salt") {
+			m.kernel = askSame
+		}
+		return a.report(cmd.Context(), m, args, keeping(f.executable), func(m measured) error { return put(m.path, m.op, m.digest) })
 	}
-	_, err = a.readManifest(f.source, func(e listed) error { return put(e.Path, e.digest) })
+	_, err = a.readManifest(f.source, func(e listed) error { return put(e.Path, operationAt(path.Clean("/"+e.Path)), e.digest) })
 	return err
 }
 
-// ruleProbe makes a policy of one rule.
-const ruleProbe = "policy_name=probe policy_version=0.0.0\nDEFAULT action=DENY\n"
+// operation is what all rules should have, or what the file has.
+func (f *rulesFlags) operation(op policy.Op) string {
+	if f.op != "" {
+		return f.op
+	}
+	return op.String()
+}
 
-func (f *rulesFlags) rule(d digest.Digest) string {
-	return fmt.Sprintf("op=%s fsverity_digest=%v action=%s", f.op, d, f.action)
+// checkWords refuses an operation or action that no policy can name.
+func (f *rulesFlags) checkWords() error {
+	if f.op != "" {
+		if _, err := policy.ParseOp(f.op); err != nil {
+			return fmt.Errorf("--op: %w", err)
+		}
+	}
+	if _, err := policy.ParseAction(f.action); err != nil {
+		return fmt.Errorf("--action: %w", err)
+	}
+	return nil
+}
+
+func (f *rulesFlags) rule(op policy.Op, d digest.Digest) string {
+	return fmt.Sprintf("op=%s fsverity_digest=%v action=%s", f.operation(op), d, f.action)
 }

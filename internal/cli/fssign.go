@@ -1,12 +1,17 @@
 package cli
 
 import (
+	"fmt"
+	"os"
+
 	"github.com/spf13/cobra"
 
+	"github.com/ipe-linux/ipe/internal/plain"
+	"github.com/ipe-linux/ipe/sign"
 	"github.com/ipe-linux/ipe/verity/fsverity"
 )
 
-// signedFile is the result of fsverity sign.
+// signedFile is the result of fsverity sign, for one file.
 type signedFile struct {
 	File   string `json:"file"`
 	Digest string `json:"digest"`
@@ -14,36 +19,94 @@ type signedFile struct {
 	Signer string `json:"signer"`
 }
 
+// fsSignFlags are those of fsverity sign.
+type fsSignFlags struct {
+	signFlags
+	fsParams
+	metadataFlags
+	peerToken
+	tree
+	signatures string
+	beside     bool
+	include    bool
+}
+
 func (a *app) fsSign() *cobra.Command {
-	var f signFlags
-	var p fsParams
+	var f fsSignFlags
 	cmd := &cobra.Command{
-		Use: "sign --key KEY [--cert CERT] FILE", Short: "Sign a file for fs-verity", Args: exactly(1, "one FILE"),
-		Long: "Sign writes the built-in signature of a file, detached PKCS#7 over its digest, by default to FILE.p7s.\n" +
-			"The kernel checks it when fs-verity is enabled with it, and whenever the file is opened.\n\n" +
+		Use:   "sign --key KEY [--cert CERT] FILE [SIGNATURE] | sign --key KEY [--cert CERT] [--beside | --signatures DIR] FILE...",
+		Short: "Sign files for fs-verity", Args: some("FILE"),
+		Long: "Sign writes the built-in signature of a file, detached PKCS#7 over its digest, to SIGNATURE as\n" +
+			"\"fsverity sign\" does, by default to FILE.p7s. The kernel checks it when fs-verity is enabled with it,\n" +
+			"and whenever the file is opened.\n\n" +
+			"If a FILE is a directory, or there are three, each file is signed, and in directories each regular\n" +
+			"file but those with names in .p7s. Signatures are in FILE.p7s, or with --signatures below that\n" +
+			"directory, by the file's path below its argument: where ipe fsverity enable --signatures looks for\n" +
+			"them. As two arguments are FILE and SIGNATURE, two files want --beside or --signatures. A signature\n" +
+			"is written whole or not at all. What cannot be signed is named with the reason; the others have\n" +
+			"their turn, and the exit status is 1.\n\n" +
+			"The signature is made with the hash that --hash-alg names, and has no certificate in it, both as\n" +
+			"fsverity(1) does it. Without --cert, the certificate is in the file of the key, or on the token.\n" +
 			"The passphrase of an encrypted key is read as by ipe policy sign.",
-		Example: "  ipe fsverity sign --key signer.key --cert signer.pem server",
-		RunE:    func(cmd *cobra.Command, args []string) error { return a.runFSSign(cmd, args[0], p, f) },
+		Example: "  ipe fsverity sign --key signer.key --cert signer.pem server server.sig\n" +
+			"  ipe fsverity sign --key signer.key --cert signer.pem --executable --signatures sigs /opt/app",
+		RunE: func(cmd *cobra.Command, args []string) error {
+			f.args = args
+			return a.runFSSign(cmd, f)
+		},
 	}
-	f.keyFlags(cmd)
-	p.flags(cmd)
-	cmd.Flags().StringVarP(&f.out, "output", "o", "", "where to write, - for standard output (default FILE.p7s)")
+	f.fileKeyFlags(cmd, "that of --hash-alg")
+	f.fsParams.flags(cmd)
+	f.metadataFlags.flags(cmd)
+	f.peerToken.flags(cmd)
+	f.tree.flags(cmd)
+	fl := cmd.Flags()
+	fl.StringVarP(&f.out, "output", "o", "", "where to write, - for standard output; the same as SIGNATURE")
+	fl.StringVar(&f.signatures, "signatures", "", "write the signature of each file below this `directory`, which is made if need be")
+	fl.BoolVar(&f.beside, "beside", false, "write the signature of each file beside it, with .p7s at the end of the name")
+	fl.BoolVar(&f.include, "include-cert", false, "put the signer's certificate into the signature")
 	return cmd
 }
 
-func (a *app) runFSSign(cmd *cobra.Command, file string, p fsParams, f signFlags) error {
-	params, err := p.params(cmd)
+func (a *app) runFSSign(cmd *cobra.Command, f fsSignFlags) error {
+	params, err := a.params(cmd, &f.fsParams)
 	if err != nil {
 		return err
 	}
-	out := f.out
-	if out == "" {
-		out = file + ".p7s"
+	if f.hash == "" {
+		f.hash = f.alg
 	}
-	if out != "-" && sameFile(out, file) {
-		return usage(cmd, "-o %s: would overwrite what is read", out)
+	if f.key, err = f.uri(cmd, f.key); err != nil {
+		return err
 	}
-	m := (&measurer{params: params, bar: a.progress(0)}).file(cmd.Context(), measureJob{path: file})
+	if f.many() {
+		return a.signMany(cmd, params, f)
+	}
+	return a.signOne(cmd, params, f)
+}
+
+// many reports whether each argument is to be signed: two are FILE and SIGNATURE.
+func (f *fsSignFlags) many() bool {
+	return f.beside || f.signatures != "" || len(f.args) > 2 || isDir(f.args[0])
+}
+
+func (a *app) signOne(cmd *cobra.Command, params fsverity.Params, f fsSignFlags) error {
+	file := f.args[0]
+	if err := f.destination(cmd); err != nil {
+		return err
+	}
+	if len(f.args) > 1 {
+		if err := a.asSignature(cmd, f.out); err != nil {
+			return err
+		}
+	}
+	if err := f.signFlags.check(cmd, f.out); err != nil {
+		return err
+	}
+	if err := a.writeMetadata(cmd, file, params, f.metadataFlags); err != nil {
+		return err
+	}
+	m := (&measurer{params: params, kernel: askSame, bar: a.progress(0)}).file(cmd.Context(), measureJob{path: file})
 	if m.err != nil {
 		return m.err
 	}
@@ -51,7 +114,78 @@ func (a *app) runFSSign(cmd *cobra.Command, file string, p fsParams, f signFlags
 	if err != nil {
 		return err
 	}
-	return a.signDetached(cmd, content, out, f, func(signer string) error {
-		return a.result(signedFile{file, m.digest.String(), out, signer}, "%s: signed %v by %s\n", out, m.digest, printable(signer))
+	return a.signDetached(cmd, content, f.out, f.signFlags, sign.Options{NoCertificate: !f.include}, func(signer string) error {
+		return a.result(signedFile{file, m.digest.String(), f.out, signer}, "%s: signed %v by %s\n", printable(f.out), m.digest, plain.Text(signer))
 	})
+}
+
+// destination finds out where the signature of the one file goes.
+func (f *fsSignFlags) destination(cmd *cobra.Command) error {
+	file := f.args[0]
+	switch {
+	case len(f.globs) > 0 || f.executable:
+		return usage(cmd, "--glob and --executable are for directories")
+	case len(f.args) > 1 && f.out != "":
+		return usage(cmd, "SIGNATURE and -o are two ways to say one thing")
+	case len(f.args) > 1:
+		f.out = f.args[1]
+	case f.out == "":
+		f.out = file + signatureSuffix
+	}
+	if f.out != "-" && sameFile(f.out, file) {
+		return usage(cmd, "%s: would overwrite what is read", printable(f.out))
+	}
+	return nil
+}
+
+// asSignature refuses a SIGNATURE that is something else already: who writes two files
+// there, as if both were to be signed, must not lose one.
+func (a *app) asSignature(cmd *cobra.Command, name string) error {
+	st, err := os.Stat(name)
+	switch {
+	case err != nil, !st.IsDir() && !st.Mode().IsRegular(), st.Mode().IsRegular() && st.Size() == 0:
+		return nil
+	case st.IsDir():
+		return usage(cmd, "%s is a directory: --signatures writes to it, --beside signs what is in it", printable(name))
+	}
+	b, err := a.readUpTo(name, sign.MaxLen)
+	if err == nil {
+		_, err = sign.Inspect(b)
+	}
+	if err == nil {
+		return nil
+	}
+	return usage(cmd, "%s is there, and is no signature: --beside signs both files, -o replaces it", printable(name))
+}
+
+// signMany is fsverity sign for all files.
+func (a *app) signMany(cmd *cobra.Command, params fsverity.Params, f fsSignFlags) error {
+	switch {
+	case f.beside && f.signatures != "":
+		return usage(cmd, "--beside and --signatures exclude each other")
+	case f.out != "":
+		return usage(cmd, "-o is for one FILE; for more there is --signatures")
+	case f.outTree != "" || f.outDescr != "":
+		return usage(cmd, "--out-merkle-tree and --out-descriptor are for one FILE")
+	}
+	if err := f.signFlags.check(cmd); err != nil {
+		return err
+	}
+	if err := f.tree.check(cmd); err != nil {
+		return err
+	}
+	if f.signatures != "" {
+		if err := os.Mkdir(f.signatures, 0o755); err != nil && !isDir(f.signatures) {
+			return fmt.Errorf("--signatures: %w", err)
+		}
+	}
+	s, err := a.signer(cmd.Context(), f.signFlags)
+	if err != nil {
+		return err
+	}
+	defer s.close()
+	f.args, f.without = a.withoutSignatures(f.args), signatureSuffix
+	t := &treeSigner{a: a, tree: f.tree, signer: s, params: params, bar: a.progress(0), signatures: f.signatures,
+		opts: sign.Options{Hash: hashes[f.hash], Detached: true, NoCertificate: !f.include}}
+	return t.run(cmd.Context())
 }

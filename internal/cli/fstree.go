@@ -20,6 +20,7 @@ type treeFile struct {
 	path string // as it is printed
 	rel  string // below the argument; its last part if it is the argument itself
 	dir  *os.File
+	root *os.Root // dir, for those who write to it
 	err  error
 }
 
@@ -31,12 +32,12 @@ type tree struct {
 	globs      []string
 	without    string // ending of names that are left out in directories
 
-	dirs []*os.File
+	dirs []io.Closer
 }
 
 func (t *tree) flags(cmd *cobra.Command) {
 	fl := cmd.Flags()
-	fl.BoolVar(&t.executable, "executable", false, "in directories, only files with an executable bit and ELF files")
+	fl.BoolVar(&t.executable, "executable", false, onlyJudged)
 	fl.StringArrayVar(&t.globs, "glob", nil, "in directories, only files whose name matches this `pattern`, or whose path below the directory if it has a slash; may be repeated")
 }
 
@@ -60,7 +61,7 @@ func (t *tree) walk(give func(treeFile) bool) {
 				return
 			}
 		case err == nil && !st.Mode().IsRegular():
-			err = fmt.Errorf("%s: %w", arg, errNotRegular)
+			err = fmt.Errorf("%s: %w", printable(arg), errNotRegular)
 			fallthrough
 		default:
 			if !give(treeFile{path: arg, rel: filepath.Base(arg), err: err}) {
@@ -71,7 +72,12 @@ func (t *tree) walk(give func(treeFile) bool) {
 }
 
 func (t *tree) walkDir(root string, give func(treeFile) bool) bool {
-	dir, err := os.Open(root)
+	below, err := os.OpenRoot(root)
+	if err != nil {
+		return give(treeFile{path: root, err: err})
+	}
+	t.dirs = append(t.dirs, below)
+	dir, err := below.Open(".")
 	if err != nil {
 		return give(treeFile{path: root, err: err})
 	}
@@ -83,7 +89,7 @@ func (t *tree) walkDir(root string, give func(treeFile) bool) bool {
 		if err == nil && (!d.Type().IsRegular() || t.without != "" && strings.HasSuffix(rel, t.without) || !t.named(rel)) {
 			return nil
 		}
-		if more = give(treeFile{path: path, rel: rel, dir: dir, err: err}); !more {
+		if more = give(treeFile{path: path, rel: rel, dir: dir, root: below, err: err}); !more {
 			return fs.SkipAll
 		}
 		return nil
@@ -108,7 +114,7 @@ func (t *tree) named(rel string) bool {
 // nothing is the error when no file was asked for: a pattern that matches none must not
 // look like success.
 func (t *tree) nothing() error {
-	return fmt.Errorf("%s: no file is asked for", printable(strings.Join(t.args, " ")))
+	return fmt.Errorf("%s: no file is asked for", names(t.args))
 }
 
 // close closes the directories; no file of them can be opened any more.
@@ -130,9 +136,9 @@ func (t *tree) open(file treeFile) (*os.File, fs.FileInfo, error) {
 	}
 	st, err := f.Stat()
 	if err == nil && !st.Mode().IsRegular() {
-		err = fmt.Errorf("%s: %w", file.path, errNotRegular)
+		err = fmt.Errorf("%s: %w", printable(file.path), errNotRegular)
 	}
-	if err != nil || file.dir != nil && t.executable && st.Mode()&0o111 == 0 && !isELF(f) {
+	if err != nil || file.dir != nil && t.executable && !judged(place{}.locate(file.path), st.Mode(), f) {
 		f.Close()
 		return nil, nil, err
 	}
@@ -151,17 +157,10 @@ func (file treeFile) open() (*os.File, error) {
 		Flags: flags, Resolve: unix.RESOLVE_BENEATH | unix.RESOLVE_NO_SYMLINKS | unix.RESOLVE_NO_MAGICLINKS,
 	})
 	if errors.Is(err, unix.ELOOP) {
-		return nil, fmt.Errorf("open %s: a symbolic link took its place: %w", file.path, err)
+		return nil, fmt.Errorf("open %s: a symbolic link took its place: %w", printable(file.path), err)
 	}
 	if err != nil {
 		return nil, &fs.PathError{Op: "open", Path: file.path, Err: err}
 	}
 	return os.NewFile(uintptr(fd), file.path), nil
-}
-
-// isELF reports whether a file begins as programs, libraries and kernel modules do.
-func isELF(f io.ReaderAt) bool {
-	var magic [4]byte
-	n, _ := f.ReadAt(magic[:], 0)
-	return string(magic[:n]) == "\x7fELF"
 }

@@ -12,6 +12,8 @@ import (
 	"time"
 
 	"golang.org/x/sys/unix"
+
+	"github.com/ipe-linux/ipe/internal/await"
 )
 
 func writeFile(t *testing.T, path, content string, mode fs.FileMode) {
@@ -61,7 +63,7 @@ func TestTreeIsNotLedAway(t *testing.T) {
 				if !errors.Is(err, unix.ELOOP) && !errors.Is(err, errNotRegular) || !strings.Contains(err.Error(), "sub/file") {
 					t.Error(err)
 				}
-			case <-time.After(10 * time.Second):
+			case <-time.After(await.Limit):
 				t.Error("it waits")
 			}
 		})

@@ -44,7 +44,7 @@ func (a *app) fsVerify() *cobra.Command {
 	fl.StringVar(&f.digest, "digest", "", "the digest that it should have, `ALG:HEX`")
 	fl.StringVar(&f.root, "root", "", "take the manifest's paths as those below this `directory`")
 	fl.BoolVar(&f.strict, "strict", false, "nothing but what the manifest names may be there")
-	fl.BoolVar(&f.executable, "executable", false, "with --strict, only files with an executable bit and ELF files count")
+	fl.BoolVar(&f.executable, "executable", false, "with --strict, only files count that ipe fsverity manifest --executable lists")
 	fl.BoolVar(&f.ignoreMode, "ignore-mode", false, "permissions may differ")
 	return cmd
 }
@@ -80,7 +80,7 @@ func (a *app) runDigestVerify(cmd *cobra.Command, args []string, f verifyManifes
 	}
 	// The algorithm is the digest's.
 	f.alg = d.Algorithm()
-	params, err := f.params(cmd)
+	params, err := a.params(cmd, &f.fsParams)
 	if err != nil {
 		return err
 	}
@@ -93,7 +93,7 @@ func (a *app) runDigestVerify(cmd *cobra.Command, args []string, f verifyManifes
 		if err := a.result(r, ""); err != nil {
 			return err
 		}
-		return fmt.Errorf("%s: digest is %v", args[0], m.digest)
+		return fmt.Errorf("%s: digest is %v", printable(args[0]), m.digest)
 	}
-	return a.result(r, "%s: ok\n", args[0])
+	return a.result(r, "%s: ok\n", printable(args[0]))
 }

@@ -1,6 +1,7 @@
 package cli
 
 import (
+	"io"
 	"io/fs"
 	"iter"
 	"os"
@@ -8,6 +9,8 @@ import (
 	"strings"
 
 	"golang.org/x/sys/unix"
+
+	"github.com/ipe-linux/ipe/policy"
 )
 
 // place is where the paths of files lead: the file system as it is, or only what
@@ -109,17 +112,22 @@ type keeper func(in place, path string, d fs.DirEntry) (bool, error)
 
 func keeping(executable bool) keeper {
 	if executable {
-		return executables
+		return judgedFiles
 	}
 	return nil
 }
 
-// executables keeps what has an executable bit, or begins as ELF files do:
-// programs, libraries and kernel modules.
-func executables(in place, path string, d fs.DirEntry) (bool, error) {
+// onlyJudged is the help for the flag that keeps to what policies judge.
+const onlyJudged = "in directories, only files with an executable bit, ELF files, and by their names what the kernel reads: modules, firmware, kernels to boot"
+
+// judgedFiles keeps what judged does.
+func judgedFiles(in place, path string, d fs.DirEntry) (bool, error) {
 	info, err := d.Info()
-	if err != nil || info.Mode()&0o111 != 0 {
-		return err == nil, err
+	if err != nil {
+		return false, err
+	}
+	if judged(in.locate(path), info.Mode(), noContent{}) {
+		return true, nil
 	}
 	f, err := in.open(path)
 	if err != nil {
@@ -128,3 +136,14 @@ func executables(in place, path string, d fs.DirEntry) (bool, error) {
 	defer f.Close()
 	return isELF(f), nil
 }
+
+// judged reports whether policies judge a file: it has an executable bit, or begins as
+// ELF files do (programs and libraries), or the kernel reads it, by its absolute path.
+func judged(at string, mode fs.FileMode, f io.ReaderAt) bool {
+	return mode&0o111 != 0 || operationAt(at) != policy.OpExecute || isELF(f)
+}
+
+// noContent is the content of a file that is not open yet.
+type noContent struct{}
+
+func (noContent) ReadAt([]byte, int64) (int, error) { return 0, io.EOF }

@@ -55,6 +55,9 @@ func manPage(cmd *cobra.Command) []byte {
 	}
 	b.WriteString(".SH OPTIONS\n")
 	option := func(f *pflag.Flag) {
+		if f.Hidden {
+			return
+		}
 		name := "\\-\\-" + roff(f.Name)
 		if f.Shorthand != "" {
 			name = "\\-" + roff(f.Shorthand) + ", " + name

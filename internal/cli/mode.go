@@ -10,22 +10,26 @@ import (
 
 func (a *app) mode() *cobra.Command {
 	var audit string
+	var force bool
 	cmd := &cobra.Command{
 		Use: "mode [enforce|permissive]", Short: "Show or change what a denial does",
 		Long: "In mode enforce a denial is an error (EACCES) to whoever asked; in mode permissive it is\n" +
-			"only recorded. The mode survives reboots.",
+			"only recorded. The mode survives reboots; if it cannot be stored, it holds all the same until\n" +
+			"iped ends, and a warning says so. Enforce is refused, with exit status 4, if that would deny\n" +
+			"code that runs now, unless --force is given: see ipe policy preflight.",
 		ValidArgs: []string{"enforce", "permissive"},
 		RunE: func(cmd *cobra.Command, args []string) error {
 			change, err := modeChange(cmd, args, audit)
 			if err != nil {
 				return err
 			}
-			return a.ask(cmd, func(ctx context.Context, c *controlrpc.Client) error {
+			return a.change(cmd, force, func(ctx context.Context, c *controlrpc.Client) error {
 				return a.runMode(ctx, c, change)
 			})
 		},
 	}
 	cmd.Flags().StringVar(&audit, "success-audit", "", "also record what is allowed: `on|off`")
+	addForce(cmd, &force)
 	choices(cmd, "success-audit", "on", "off")
 	return cmd
 }
@@ -56,17 +60,20 @@ func modeChange(cmd *cobra.Command, args []string, audit string) (controlrpc.Mod
 }
 
 func (a *app) runMode(ctx context.Context, c *controlrpc.Client, change controlrpc.ModeChange) error {
-	var m controlrpc.Mode
+	var m controlrpc.ModeResult
 	var err error
 	if change == (controlrpc.ModeChange{}) {
-		m, err = c.Mode(ctx)
+		m.Mode, err = c.Mode(ctx)
 	} else {
 		m, err = c.SetMode(ctx, change)
 	}
 	if err != nil {
 		return err
 	}
-	return a.result(m, "%s\n", modeText(m))
+	if m.NotKept != "" {
+		a.warnOf("", "%s", m.NotKept)
+	}
+	return a.result(m, "%s\n", modeText(m.Mode))
 }
 
 func modeText(m controlrpc.Mode) string {

@@ -36,7 +36,7 @@ func (p *progress) add(n int64) {
 		return
 	}
 	p.last = now
-	if isTerminal(p.a.stderr) {
+	if isTerminal(p.a.stderr) && !p.a.json {
 		p.shown = true
 		fmt.Fprintf(p.a.stderr, "\r\x1b[K%s", p.line())
 	}

@@ -17,6 +17,7 @@ import (
 	"github.com/spf13/cobra"
 
 	"github.com/ipe-linux/ipe/internal/pkcs11uri"
+	"github.com/ipe-linux/ipe/internal/plain"
 	"github.com/ipe-linux/ipe/policy"
 	"github.com/ipe-linux/ipe/sign"
 )
@@ -27,10 +28,15 @@ const passphraseEnv = "IPE_KEY_PASSPHRASE"
 // hashes are the values of --hash.
 var hashes = map[string]crypto.Hash{"sha256": crypto.SHA256, "sha384": crypto.SHA384, "sha512": crypto.SHA512}
 
+// defaultHash is what messages are digested with.
+const defaultHash = "sha256"
+
 // signFlags are those of policy sign.
 type signFlags struct {
 	key, cert, out, hash, passphraseFile, pinFile string
-	force                                         bool
+
+	hashFlag string // the name of the flag for hash
+	force    bool
 }
 
 // signed is the result of policy sign.
@@ -64,23 +70,41 @@ func (a *app) sign() *cobra.Command {
 	return cmd
 }
 
-// keyFlags are those of all commands that sign.
+// keyFlags are those of commands that sign.
 func (f *signFlags) keyFlags(cmd *cobra.Command) {
+	f.whoFlags(cmd)
+	f.hashName(cmd, "hash", defaultHash, "")
+}
+
+// whoFlags say who signs.
+func (f *signFlags) whoFlags(cmd *cobra.Command) {
 	fl := cmd.Flags()
 	fl.StringVar(&f.key, "key", "", "private key of the signer: PEM file, or pkcs11: URI of one on a token")
-	fl.StringVar(&f.cert, "cert", "", "certificate of that key, PEM or DER (default for a token: the one beside the key)")
-	fl.StringVar(&f.hash, "hash", "sha256", "digest: sha256, sha384 or sha512")
+	fl.StringVar(&f.cert, "cert", "", "certificate of that key, PEM or DER (default: the one in the key's file, or beside it on the token)")
 	fl.StringVar(&f.passphraseFile, "passphrase-file", "", "file with the key's passphrase; a final newline does not count")
 	fl.StringVar(&f.pinFile, "pin-file", "", "file with the token's PIN; a final newline does not count")
-	choices(cmd, "hash", slices.Sorted(maps.Keys(hashes))...)
+}
+
+// hashName adds the flag that names the digest of the message.
+func (f *signFlags) hashName(cmd *cobra.Command, name, value, unset string) {
+	f.hashFlag = name
+	cmd.Flags().StringVar(&f.hash, name, value, "digest of the message: sha256, sha384 or sha512"+unset)
+	choices(cmd, name, slices.Sorted(maps.Keys(hashes))...)
+}
+
+// fileKeyFlags are those of the commands that sign and measure files. There, as for
+// fsverity(1), --hash is short for --hash-alg.
+func (f *signFlags) fileKeyFlags(cmd *cobra.Command, unset string) {
+	f.whoFlags(cmd)
+	f.hashName(cmd, "message-hash", "", " (default "+unset+")")
 }
 
 // check refuses flags that make no sense, and to write to what is read.
 func (f *signFlags) check(cmd *cobra.Command, outputs ...string) error {
 	onToken := pkcs11uri.Is(f.key)
 	switch {
-	case f.key == "" || f.cert == "" && !onToken:
-		return usage(cmd, "--key and --cert are needed")
+	case f.key == "":
+		return usage(cmd, "--key is needed")
 	case f.pinFile != "" && !onToken:
 		return usage(cmd, "--pin-file is for a key on a token (pkcs11:)")
 	case f.passphraseFile != "" && onToken:
@@ -92,11 +116,11 @@ func (f *signFlags) check(cmd *cobra.Command, outputs ...string) error {
 		}
 	}
 	if _, ok := hashes[f.hash]; !ok {
-		return usage(cmd, "--hash %s: not one of sha256, sha384, sha512", f.hash)
+		return usage(cmd, "--%s %s: not one of sha256, sha384, sha512", f.hashFlag, f.hash)
 	}
 	for _, out := range outputs {
 		if out != "-" && (sameFile(out, f.key) || sameFile(out, f.cert)) {
-			return usage(cmd, "-o %s: would overwrite what is read", out)
+			return usage(cmd, "-o %s: would overwrite what is read", printable(out))
 		}
 	}
 	return nil
@@ -110,7 +134,7 @@ func (a *app) runSign(cmd *cobra.Command, file string, f signFlags) error {
 	case file == "-" && f.out == "":
 		return usage(cmd, "signing standard input needs -o")
 	case f.out != "" && sameFile(f.out, file):
-		return usage(cmd, "-o %s: would overwrite what is read", f.out)
+		return usage(cmd, "-o %s: would overwrite what is read", printable(f.out))
 	}
 	text, err := a.read(file)
 	if err != nil {
@@ -138,22 +162,23 @@ func (a *app) runSign(cmd *cobra.Command, file string, f signFlags) error {
 func (a *app) signable(file string, text []byte, force bool) (*policy.Policy, error) {
 	p, err := policy.Parse(text)
 	if err == nil {
-		a.warn(file, text, p)
+		a.warn(file, warnings(text, p, extent{limit: sign.MaxLen}))
 		return p, nil
 	}
 	a.diagnose(file, text, err)
 	if force {
 		return nil, nil
 	}
-	return nil, hinted(fmt.Errorf("sign %s: not a valid policy", file), "mend it, or sign it as it is with --force")
+	return nil, hinted(fmt.Errorf("sign %s: not a valid policy", printable(file)), "mend it, or sign it as it is with --force")
 }
 
 // signer is who signs.
 type signer struct {
-	cert  *x509.Certificate
-	from  string // where the certificate was
-	key   crypto.Signer
-	close func() // lets a token go
+	cert    *x509.Certificate
+	from    string // where the certificate was
+	key     crypto.Signer
+	onToken bool
+	close   func() // lets a token go
 }
 
 // signer reads certificate and key.
@@ -161,7 +186,14 @@ func (a *app) signer(ctx context.Context, f signFlags) (*signer, error) {
 	if pkcs11uri.Is(f.key) {
 		return a.tokenSigner(ctx, f)
 	}
-	cert, err := a.certificate(f.cert)
+	from := f.cert
+	if from == "" {
+		from = f.key
+	}
+	cert, err := a.certificate(from)
+	if f.cert == "" && errors.Is(err, sign.ErrNoCertificate) {
+		return nil, hinted(err, "name the file of the certificate with --cert")
+	}
 	if err != nil {
 		return nil, err
 	}
@@ -171,9 +203,9 @@ func (a *app) signer(ctx context.Context, f signFlags) (*signer, error) {
 	}
 	key, err := a.privateKey(f, raw)
 	if err != nil {
-		return nil, fmt.Errorf("%s: %w", f.key, err)
+		return nil, fmt.Errorf("%s: %w", printable(f.key), err)
 	}
-	return &signer{cert, f.cert, key, func() {}}, nil
+	return &signer{cert: cert, from: from, key: key, close: func() {}}, nil
 }
 
 // certificate reads the first certificate of a file.
@@ -184,7 +216,7 @@ func (a *app) certificate(file string) (*x509.Certificate, error) {
 	}
 	certs, err := sign.ParseCertificates(raw)
 	if err != nil {
-		return nil, fmt.Errorf("%s: %w", file, err)
+		return nil, fmt.Errorf("%s: %w", printable(file), err)
 	}
 	return certs[0], nil
 }
@@ -204,6 +236,8 @@ func (a *app) privateKey(f signFlags, pemText []byte) (crypto.Signer, error) {
 		key, err = sign.ParseKey(pemText, pass)
 	}
 	switch {
+	case errors.Is(err, sign.ErrNoKey):
+		return nil, hinted(err, "--key wants the private key, --cert the certificate that belongs to it")
 	case errors.Is(err, sign.ErrNoPassphrase):
 		return nil, hinted(err, "give it with --passphrase-file or in %s", passphraseEnv)
 	case errors.Is(err, sign.ErrPassphrase):
@@ -232,7 +266,7 @@ const minRSABits = 2048
 // warnOfSigner says what kernels do not mind about a certificate and people do.
 func (a *app) warnOfSigner(file string, cert *x509.Certificate, now time.Time) {
 	warn := func(format string, args ...any) {
-		fmt.Fprintf(a.stderr, "%s: %s %s\n", file, a.paint(a.stderr, yellow, "warning:"), fmt.Sprintf(format, args...))
+		a.warnOf(printable(file), format, args...)
 	}
 	day := func(t time.Time) string { return t.UTC().Format(time.RFC3339) }
 	switch {
@@ -252,7 +286,7 @@ func signHint(err error) error {
 	case errors.Is(err, sign.ErrKeyMismatch):
 		return hinted(err, "--key and --cert must belong together; the first certificate of the file counts")
 	case errors.Is(err, sign.ErrTooLong):
-		return hinted(err, "kernels take signed policies up to %d bytes; ipe policy fmt and shorter comments help", sign.MaxLen)
+		return hinted(err, "no engine takes a longer one; "+tooLong)
 	}
 	return tokenHint(err)
 }
@@ -271,7 +305,7 @@ func (a *app) writeSigned(file, out string, p *policy.Policy, cert *x509.Certifi
 	what := "what is not a policy"
 	if p != nil {
 		r.Name, r.Version = p.Name, p.Version.String()
-		what = p.Name + " " + r.Version
+		what = printable(p.Name) + " " + r.Version
 	}
-	return a.result(r, "%s: signed %s by %s, %d bytes\n", out, printable(what), printable(r.Signer), len(envelope))
+	return a.result(r, "%s: signed %s by %s, %d bytes\n", printable(out), plain.Text(what), plain.Text(r.Signer), len(envelope))
 }

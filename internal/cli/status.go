@@ -2,34 +2,62 @@ package cli
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"strings"
 	"time"
 
 	"github.com/spf13/cobra"
 
+	"github.com/ipe-linux/ipe/audit"
 	"github.com/ipe-linux/ipe/internal/control"
 	"github.com/ipe-linux/ipe/internal/controlrpc"
+	"github.com/ipe-linux/ipe/internal/engine"
+	"github.com/ipe-linux/ipe/internal/plain"
 )
 
 func (a *app) status() *cobra.Command {
-	return &cobra.Command{
+	var check bool
+	cmd := &cobra.Command{
 		Use: "status", Short: "Say whether this machine enforces a policy, and how that is known", Args: none,
 		Long: "Status reads back what the kernel holds. It says enforcing only if the last self-test saw the\n" +
-			"kernel deny what the active policy denies.",
+			"kernel deny what the active policy denies.\n\n" +
+			"With --check it prints the first line alone, and the exit status is 0 if the policy is enforced,\n" +
+			"1 if not, 3 if iped does not answer, and 4 if that is not proven. With --json, state is one of\n" +
+			"enforcing, permissive, no policy, not enforcing and not proven, and reasons say why.",
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			return a.ask(cmd, func(ctx context.Context, c *controlrpc.Client) error {
 				st, err := c.Status(ctx)
 				if err != nil {
 					return err
 				}
-				if a.json {
-					return a.printJSON(st)
+				text := a.statusText(st)
+				if check {
+					text = a.paintSummary(st.Summary) + "\n"
 				}
-				return a.emit([]byte(a.statusText(st)))
+				if err := a.result(st, "%s", text); err != nil || !check {
+					return err
+				}
+				return verdictOn(st)
 			})
 		},
 	}
+	cmd.Flags().BoolVar(&check, "check", false, "only the first line, and an exit status that says the same")
+	return cmd
+}
+
+// verdictOn gives a state its exit code. An older iped does not tell it.
+func verdictOn(st controlrpc.Status) error {
+	switch st.State {
+	case control.StateEnforcing:
+		return nil
+	case control.StateUnproven:
+		return &exitError{code: ExitUnproven, err: errSaid}
+	case "":
+		return &exitError{code: ExitUnproven, err: errors.New("this iped is older than ipe, and does not tell its state"),
+			hint: "systemctl restart iped starts the new one; the kernel goes on enforcing meanwhile"}
+	}
+	return errSaid
 }
 
 // paintSummary colours the honest word by what it means.
@@ -41,19 +69,19 @@ func (a *app) paintSummary(s string) string {
 	case strings.HasPrefix(s, "NOT ENFORCING"):
 		st = red
 	}
-	return a.paint(a.stdout, st, printable(s))
+	return a.paint(a.stdout, st, plain.Text(s))
 }
 
 func (a *app) statusText(st controlrpc.Status) string {
 	var b strings.Builder
 	fmt.Fprintln(&b, a.paintSummary(st.Summary))
 	row := func(label, format string, args ...any) {
-		fmt.Fprintf(&b, "%-11s%s\n", label, printable(fmt.Sprintf(format, args...)))
+		fmt.Fprintf(&b, "%-11s%s\n", label, plain.Text(fmt.Sprintf(format, args...)))
 	}
 	if st.Active == nil {
 		row("policy", "none")
 	} else {
-		row("policy", "%s %s, %s, sha256:%.16s", st.Active.Name, st.Active.Version, count(st.Active.Rules, "rule"), st.Active.SHA256)
+		row("policy", "%s %s, %s, sha256:%.16s", printable(st.Active.Name), st.Active.Version, count(st.Active.Rules, "rule"), st.Active.SHA256)
 		row("signed by", "%s", signedBy(st.Active))
 	}
 	row("mode", "%s", modeText(st.Mode))
@@ -67,6 +95,9 @@ func (a *app) statusText(st controlrpc.Status) string {
 		row("volumes", "%d signed by root hash, signatures checked by iped", n)
 	}
 	row("decisions", "%s", recorded(st))
+	if len(st.Users) > 0 {
+		row("", "over the share of their user: %s", overShare(st.Users))
+	}
 	for _, sink := range st.Sinks {
 		row("records", "%s: %d written, %d lost%s", sink.Name, sink.Written, sink.Lost, because(sink.Error))
 	}
@@ -77,7 +108,7 @@ func (a *app) statusText(st controlrpc.Status) string {
 		}
 	}
 	for _, p := range st.Problems {
-		fmt.Fprintf(&b, "%s %s\n", a.paint(a.stdout, red, "problem   "), printable(p))
+		fmt.Fprintf(&b, "%s %s\n", a.paint(a.stdout, red, "problem   "), plain.Text(p))
 	}
 	return b.String()
 }
@@ -102,7 +133,7 @@ func (a *app) selfTestText(b *strings.Builder, t *controlrpc.SelfTest) {
 		case !p.OK:
 			mark = a.paint(a.stdout, red, "WRONG")
 		}
-		fmt.Fprintf(b, "           %s: demanded %s, got %s: %s\n", printable(p.Name), p.Want, p.Got, mark)
+		fmt.Fprintf(b, "           %s: demanded %s, got %s: %s\n", plain.Text(p.Name), plain.Text(p.Want), plain.Text(p.Got), mark)
 	}
 }
 
@@ -128,7 +159,24 @@ func recorded(st controlrpc.Status) string {
 	if st.Kernel.Silent != "" {
 		return "none can be recorded: " + st.Kernel.Silent
 	}
-	return fmt.Sprintf("%d recorded, %d lost", st.Recorded, st.Kernel.Lost)
+	merged := ""
+	if st.Merged > 0 {
+		merged = fmt.Sprintf(", %d merged with equal ones", st.Merged)
+	}
+	return fmt.Sprintf("%d recorded%s, %d lost", st.Recorded, merged, st.Kernel.Lost+st.OverShare)
+}
+
+// overShare says whose decisions are not recorded, and how many.
+func overShare(users []engine.UserCount) string {
+	var all []string
+	for _, u := range users {
+		who := fmt.Sprintf("uid %d", u.UID)
+		if u.UID == audit.Unset {
+			who = "others"
+		}
+		all = append(all, fmt.Sprintf("%s %d", who, u.Count))
+	}
+	return strings.Join(all, ", ")
 }
 
 func adopted(st controlrpc.Status) string {

@@ -50,7 +50,7 @@ func (a *app) tokenSigner(ctx context.Context, f signFlags) (*signer, error) {
 	if err != nil {
 		return nil, err
 	}
-	s := &signer{cert: cert, from: f.cert, close: func() { _ = client.Close() }} // what it did not do is told before
+	s := &signer{cert: cert, from: f.cert, onToken: true, close: func() { _ = client.Close() }} // what it did not do is told before
 	if err := a.useToken(client, u, f, s); err != nil {
 		s.close()
 		return nil, tokenHint(fmt.Errorf("%v: %w", u, err))

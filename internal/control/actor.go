@@ -1,13 +1,7 @@
 package control
 
 import (
-	"fmt"
-	"os"
-	"strconv"
-	"strings"
-
 	"github.com/ipe-linux/ipe/audit"
-	"github.com/ipe-linux/ipe/internal/engine"
 )
 
 // Actor is a Control that acts for somebody, whom the records name. Its methods are
@@ -15,61 +9,49 @@ import (
 type Actor struct {
 	c   *Control
 	who audit.Subject
+	// guard is asked before anything is denied that was allowed.
+	guard guard
 }
 
 // nobody has no login.
 var nobody = audit.Subject{AUID: audit.Unset, Session: audit.Unset}
 
 // By returns c acting for who.
-func (c *Control) By(who audit.Subject) Actor { return Actor{c, who} }
+func (c *Control) By(who audit.Subject) Actor { return Actor{c: c, who: who} }
 
-// SubjectOf returns who a process, or a thread, acts for; nobody if it cannot be looked
-// at any more, or if the kernel has no audit.
-func SubjectOf(pid uint32) audit.Subject {
-	return audit.Subject{AUID: loginNumber(pid, "loginuid"), Session: loginNumber(pid, "sessionid")}
-}
-
-func loginNumber(pid uint32, file string) uint32 {
-	text, err := os.ReadFile(fmt.Sprintf("/proc/%d/%s", pid, file))
-	if err != nil {
-		return audit.Unset
-	}
-	n, err := strconv.ParseUint(strings.TrimSpace(string(text)), 10, 32)
-	if err != nil {
-		return audit.Unset
-	}
-	return uint32(n)
+// Careful returns a acting with preflight: Update, Activate and ChangeMode refuse, with
+// a *LockoutError, what would newly deny code that the machine runs or needs; and with
+// ErrNoForecast, if that cannot be told. The kernel's interface knows no such thing.
+func (a Actor) Careful() Actor {
+	a.guard = a.c.lookAhead
+	return a
 }
 
 // Load adds a policy.
-func (a Actor) Load(envelope []byte) (Info, error) {
-	a.c.change.Lock()
-	defer a.c.change.Unlock()
-	return a.c.logLoad(a.who, envelope)
+func (a Actor) Load(envelope []byte) (info Info, err error) {
+	a.c.changing(func() { info, err = a.c.logLoad(a.who, envelope) })
+	return info, err
 }
 
 // Update replaces a policy.
-func (a Actor) Update(name string, envelope []byte) (Info, error) {
-	a.c.change.Lock()
-	defer a.c.change.Unlock()
-	return a.c.logUpdate(a.who, name, envelope)
+func (a Actor) Update(name string, envelope []byte) (info Info, err error) {
+	a.c.changing(func() { info, err = a.c.logUpdate(a.who, name, envelope, a.guard) })
+	return info, err
 }
 
 // Activate makes a policy the active one.
-func (a Actor) Activate(name string) error {
-	a.c.change.Lock()
-	defer a.c.change.Unlock()
-	return a.c.logActivate(a.who, name)
+func (a Actor) Activate(name string) (err error) {
+	a.c.changing(func() { err = a.c.logActivate(a.who, name, a.guard) })
+	return err
 }
 
 // Delete forgets a policy.
 func (a Actor) Delete(name string) error { return a.c.Delete(name) }
 
 // ChangeMode changes enforce, success_audit or both.
-func (a Actor) ChangeMode(ch ModeChange) (engine.Mode, error) {
-	a.c.change.Lock()
-	defer a.c.change.Unlock()
-	return a.c.changeMode(a.who, ch)
+func (a Actor) ChangeMode(ch ModeChange) (m ModeResult, err error) {
+	a.c.changing(func() { m, err = a.c.changeMode(a.who, ch, a.guard) })
+	return m, err
 }
 
 // SetEnforce changes enforce alone.
@@ -85,4 +67,6 @@ func (a Actor) SetSuccessAudit(on bool) error {
 }
 
 // RefuseLoad records that a policy was refused before anybody looked at it.
-func (a Actor) RefuseLoad(err error) { a.c.recordLoad(a.who, nil, err) }
+func (a Actor) RefuseLoad(err error) {
+	a.c.events.refused(audit.PolicyLoad{Subject: a.who, Errno: uint16(Errno(err))})
+}

@@ -15,7 +15,8 @@
 // it, and is acknowledged after both. The other order could store an update that
 // the kernel then refuses: its floor would rule out the way back, and the next
 // boot would have nothing to enforce. If the store fails, the engine goes back to
-// what it did before.
+// what it did before; but not from a mode, which is the brake (see
+// [Control.ChangeMode]).
 //
 // If the daemon is killed between the two, nothing was acknowledged, and the next
 // [Control.Start] finds an engine that is ahead of the store. An activation is
@@ -33,6 +34,7 @@ import (
 	"sync"
 
 	"github.com/ipe-linux/ipe/internal/engine"
+	"github.com/ipe-linux/ipe/internal/store"
 	"github.com/ipe-linux/ipe/policy"
 )
 
@@ -50,8 +52,12 @@ type Config struct {
 	// Boot is the text of the unsigned policy that is active from Start on while
 	// the store has none that is; nil for none.
 	Boot []byte
+	// BootErr says why there is no boot policy though one was to be; nil if that is not so.
+	BootErr error
 	// Mode is what the kernel was booted with; it overrules the stored mode.
 	Mode BootMode
+	// Preflight looks before a policy begins to deny; nil if nobody can.
+	Preflight Preflight
 	// Problems are what the caller found wrong and could do without; Status shows
 	// them.
 	Problems []error
@@ -70,7 +76,10 @@ type Control struct {
 	boot   []byte
 	// bootPolicy is boot parsed, nil if there is none or it is invalid.
 	bootPolicy *deployed
-	bootMode   BootMode
+	// bootErr says why there is none though one was to be.
+	bootErr   error
+	bootMode  BootMode
+	preflight Preflight
 
 	// change serialises the methods that change something. It is held while the
 	// engine works, mu never is, so that reading does not wait for the engine.
@@ -83,11 +92,19 @@ type Control struct {
 	lastPlace uint64
 	active    *deployed
 	mode      engine.Mode
-	selfTest  *engine.SelfTest
-	testErr   error
-	problems  map[string]string
+	// unkept is what the store is to have and has not; nil if it has.
+	unkept   *store.Mode
+	selfTest *engine.SelfTest
+	testErr  error
+	problems map[string]string
 	// edits counts the changes of policies, active and mode by this process.
 	edits uint64
+	// turns counts the changes, by anybody, of what decides: policy and mode. An outcome
+	// of a self-test is about one of them.
+	turns uint64
+
+	// proving is full while a self-test runs.
+	proving chan struct{}
 
 	events *recorder
 }
@@ -124,13 +141,17 @@ func New(cfg Config) *Control {
 		log = slog.New(slog.DiscardHandler)
 	}
 	c := &Control{
-		store: cfg.Store, verifier: cfg.Verifier, eng: cfg.Engine, log: log, boot: cfg.Boot, bootMode: cfg.Mode,
-		policies: map[string]*deployed{}, places: map[string]uint64{}, problems: map[string]string{},
-		mode:   engine.Mode{Enforce: true},
+		store: cfg.Store, verifier: cfg.Verifier, eng: cfg.Engine, log: log, boot: cfg.Boot, bootErr: cfg.BootErr, bootMode: cfg.Mode,
+		preflight: cfg.Preflight,
+		policies:  map[string]*deployed{}, places: map[string]uint64{}, problems: map[string]string{},
+		mode: engine.Mode{Enforce: true}, proving: make(chan struct{}, 1),
 		events: newRecorder(cfg.Sinks),
 	}
 	c.keeper, _ = cfg.Engine.(engine.Keeper)
 	c.why = cfg.EngineReason
+	if cfg.BootErr != nil {
+		_ = c.problem(problemBoot, cfg.BootErr) // Guarded says it again
+	}
 	for i, err := range cfg.Problems {
 		_ = c.problem(fmt.Sprintf("start %d", i+1), err) // it is the same error
 	}
@@ -139,6 +160,7 @@ func New(cfg Config) *Control {
 
 // Run passes the engine's decisions to the sinks and to Events until ctx ends.
 func (c *Control) Run(ctx context.Context) error {
+	defer c.events.flush()
 	err := c.eng.Events(ctx, c.events.decided)
 	if err != nil && !errors.Is(err, context.Canceled) {
 		return fmt.Errorf("read decisions: %w", err)

@@ -3,6 +3,11 @@ package control
 import (
 	"errors"
 	"fmt"
+
+	"golang.org/x/sys/unix"
+
+	"github.com/ipe-linux/ipe/internal/store"
+	"github.com/ipe-linux/ipe/sign"
 )
 
 // Deploy takes up a policy that came with the machine, from a file that is called
@@ -11,6 +16,11 @@ import (
 // newer version, is left as it is, active or not: what an administrator has chosen
 // since counts.
 //
+// What is new is in force then, and proven by the next Prove.
+//
+// If the store takes nothing, a full or read-only disk, and nothing is active, the policy
+// decides all the same, until the next start; that is an error, too.
+//
 // An error is also a problem that Status shows. Errors are those of Load, Update and
 // Activate; after one of the last, the policy is loaded and not active.
 func (c *Control) Deploy(from string, envelope []byte) error {
@@ -18,6 +28,9 @@ func (c *Control) Deploy(from string, envelope []byte) error {
 	defer c.change.Unlock()
 	c.follow()
 	if err := c.deploy(from, envelope); err != nil {
+		if errors.Is(err, sign.ErrUntrusted) {
+			err = fmt.Errorf("%w; when its certificate is among the trusted ones, systemctl reload iped and ipe policy load this file, or restart iped", err)
+		}
 		return c.problem(fmt.Sprintf("policy file %q", from), err)
 	}
 	return nil
@@ -31,6 +44,9 @@ func (c *Control) deploy(from string, envelope []byte) error {
 	switch old, err := c.lookup(d.name); {
 	case errors.Is(err, ErrNotFound):
 		_, err = c.logLoad(nobody, envelope)
+		if isDisk(err) {
+			return c.deployUnkept(d, err)
+		}
 		if err != nil {
 			return err
 		}
@@ -39,9 +55,32 @@ func (c *Control) deploy(from string, envelope []byte) error {
 			"policy_version", d.policy.Version.String(), "loaded_version", old.policy.Version.String())
 		return nil
 	default:
-		if _, err := c.logUpdate(nobody, d.name, envelope); err != nil {
+		if _, err := c.logUpdate(nobody, d.name, envelope, nil); err != nil {
 			return err
 		}
 	}
-	return c.logActivate(nobody, d.name)
+	return c.logActivate(nobody, d.name, nil)
+}
+
+// isDisk reports whether an error is about where policies are kept, not about them.
+func isDisk(err error) bool {
+	for _, disk := range []error{store.ErrFailed, unix.ENOSPC, unix.EDQUOT, unix.EROFS, unix.EIO} {
+		if errors.Is(err, disk) {
+			return true
+		}
+	}
+	return false
+}
+
+// deployUnkept makes a policy decide that could not be stored because of err, unless
+// one does.
+func (c *Control) deployUnkept(d *deployed, err error) error {
+	if active, _ := c.current(); active != nil || c.keeper != nil {
+		return err
+	}
+	if stale := c.checkFloor(d); stale != nil {
+		return stale
+	}
+	c.put(d)
+	return c.switchTo(&nobody, nil, d, func() error { return err })
 }

@@ -3,15 +3,9 @@ package control
 import (
 	"errors"
 	"fmt"
-	"time"
 
 	"github.com/ipe-linux/ipe/audit"
-	"github.com/ipe-linux/ipe/internal/engine"
 )
-
-// proofAge is how long a self-test may stand for "now" in a status. Each one leaves
-// a few records, so asking often must not repeat it often.
-const proofAge = 10 * time.Second
 
 var errStill = errors.New("the engine still holds another policy")
 
@@ -19,6 +13,7 @@ var errStill = errors.New("the engine still holds another policy")
 func (c *Control) enforce(d *deployed) error {
 	c.events.table.Lock()
 	defer c.events.table.Unlock()
+	c.turn()
 	if err := c.eng.Activate(d.toEngine()); err != nil {
 		return err
 	}
@@ -49,7 +44,10 @@ func (c *Control) switchTo(who *audit.Subject, old, d *deployed, persist func() 
 		c.became(who, old, d)
 		return fmt.Errorf("policy %q decides, but only until the next start: %w", d.name, err)
 	}
-	return errors.Join(err, c.restore(old))
+	if rerr := c.restore(old); rerr != nil {
+		return errors.Join(fmt.Errorf("policy %q cannot be kept: %w", d.name, err), rerr)
+	}
+	return fmt.Errorf("policy %q cannot be kept, so %q %s decides on: %w", d.name, old.name, old.policy.Version, err)
 }
 
 // restore makes the engine decide by old, if it does not.
@@ -69,12 +67,12 @@ func (c *Control) inForce(d *deployed) bool {
 	return err == nil && st.HasPolicy && st.ID == d.id
 }
 
-// became notes the new active policy, records it unless who is nil, and proves it.
+// became notes the new active policy, and records it unless who is nil.
 func (c *Control) became(who *audit.Subject, old, d *deployed) {
 	c.mu.Lock()
 	c.active = d
 	c.edits++
-	c.selfTest, c.testErr = nil, nil // they were about another policy
+	c.turned()
 	delete(c.problems, problemEngine)
 	c.mu.Unlock()
 	args := []any{"new_active_pol_name", d.name, "new_active_pol_version", d.policy.Version.String(), "new_policy_digest", d.digest()}
@@ -82,49 +80,8 @@ func (c *Control) became(who *audit.Subject, old, d *deployed) {
 		args = append(args, "old_active_pol_name", old.name, "old_active_pol_version", old.policy.Version.String(),
 			"old_policy_digest", old.digest())
 	}
-	c.log.Info("policy activated", args...)
+	c.tell(levelNotice, kindPolicyActivated, "policy activated", args...)
 	if who != nil {
 		c.events.changed(audit.ConfigChange{Old: old.auditID(), New: d.auditID(), Subject: *who})
 	}
-	c.prove()
-}
-
-// renewProof repeats the self-test if it is old. The caller holds change.
-func (c *Control) renewProof() {
-	c.mu.Lock()
-	recent := c.selfTest != nil && time.Since(c.selfTest.Time) < proofAge
-	c.mu.Unlock()
-	if !recent {
-		c.prove()
-	}
-}
-
-// prove runs the engine's self-test on the active policy and keeps the outcome.
-func (c *Control) prove() {
-	d, _ := c.current()
-	if d == nil {
-		return
-	}
-	test, err := c.tested(d)
-	c.mu.Lock()
-	defer c.mu.Unlock()
-	c.selfTest, c.testErr = &test, err
-	if err != nil {
-		c.selfTest = nil
-		c.log.Error("self-test could not run", "error", err)
-		return
-	}
-	if test.Failed {
-		c.log.Error("self-test went against the policy", "probes", test.Probes)
-		return
-	}
-	c.log.Info("self-test", "denial_seen", test.DenialSeen, "probes", len(test.Probes))
-}
-
-// tested runs the self-test on d, if anybody here knows what d demands.
-func (c *Control) tested(d *deployed) (engine.SelfTest, error) {
-	if d.policy == nil {
-		return engine.SelfTest{}, d.err
-	}
-	return c.eng.SelfTest(d.toEngine())
 }

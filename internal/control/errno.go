@@ -34,8 +34,9 @@ var (
 	ErrIsActive = errors.New("policy is active")
 	// ErrUnverified: a stored policy whose signature or text no longer passes. EKEYREJECTED.
 	ErrUnverified = errors.New("stored policy no longer verifies")
-	// ErrPrivilege: the caller may not change anything. EPERM.
-	ErrPrivilege = errors.New("changing policies needs root with CAP_MAC_ADMIN")
+	// ErrPrivilege: the caller may not ask for this: changes, and decisions that name other
+	// users' processes. EPERM.
+	ErrPrivilege = errors.New("only root with CAP_MAC_ADMIN may ask for this")
 )
 
 // errnos is the one list that gives errors the kernel's numbers. The first entry
@@ -54,6 +55,9 @@ var errnos = []struct {
 	{ErrNotNewer, unix.ESTALE},
 	{ErrOlder, unix.EINVAL},
 	{ErrUnverified, unix.EKEYREJECTED},
+	{ErrLockout, unix.ECANCELED},
+	{ErrNoForecast, unix.ECANCELED},
+	{ErrNoPreflight, unix.EOPNOTSUPP},
 	{sign.ErrMalformed, unix.EBADMSG},
 	{sign.ErrTooLong, unix.EMSGSIZE},
 	{sign.ErrUnsupportedForm, unix.EINVAL},
@@ -78,23 +82,31 @@ var errnos = []struct {
 // Errno returns the number that the kernel's interface gives to err: 0 for nil,
 // the number an error of the system itself has, and EIO for anything unknown.
 func Errno(err error) syscall.Errno {
+	errno, known := KnownErrno(err)
+	if !known {
+		return unix.EIO
+	}
+	return errno
+}
+
+// KnownErrno is Errno for those who would rather say nothing than EIO.
+func KnownErrno(err error) (errno syscall.Errno, known bool) {
 	if err == nil {
-		return 0
+		return 0, true
 	}
 	var stale *store.StaleError
 	if errors.As(err, &stale) {
-		return unix.ESTALE
+		return unix.ESTALE, true
 	}
 	for _, e := range errnos {
 		if errors.Is(err, e.err) {
-			return e.errno
+			return e.errno, true
 		}
 	}
-	var errno syscall.Errno
 	if errors.As(err, &errno) {
-		return errno
+		return errno, true
 	}
-	return unix.EIO
+	return 0, false
 }
 
 // Symbol returns the name of Errno(err), such as EBADMSG; empty for nil.

@@ -2,7 +2,6 @@ package control
 
 import (
 	"context"
-	"sync"
 	"time"
 
 	"github.com/ipe-linux/ipe/audit"
@@ -30,96 +29,11 @@ type Record struct {
 	// Policy is the name of the policy that decided.
 	Policy     string `json:"policy_name"`
 	Generation uint64 `json:"generation"`
-}
-
-const (
-	// keptRecords is how many decisions and other records are kept in memory.
-	keptRecords = 1000
-	// keptPolicies is how many generations a late decision may lag behind.
-	keptPolicies = 8
-	// followBuffer is how many of them a slow follower may lag behind.
-	followBuffer = 256
-)
-
-// recorder keeps the last decisions and records, and passes them on.
-type recorder struct {
-	sinks []Sink
-
-	// table is held while the engine switches, so that a decision of the new
-	// generation waits until its policy is known.
-	table    sync.Mutex
-	policies map[uint64]*policy.Policy
-
-	mu        sync.Mutex
-	serial    uint64
-	ring      []Entry
-	next      int
-	total     uint64
-	unnamed   uint64
-	missed    uint64
-	followers map[chan Entry]struct{}
-}
-
-func newRecorder(sinks []Sink) *recorder {
-	return &recorder{sinks: sinks, policies: map[uint64]*policy.Policy{}, followers: map[chan Entry]struct{}{}}
-}
-
-// know notes which policy a generation is. The caller holds table.
-func (r *recorder) know(generation uint64, p *policy.Policy) {
-	r.policies[generation] = p
-	for g := range r.policies {
-		if g+keptPolicies <= generation {
-			delete(r.policies, g)
-		}
-	}
-}
-
-// decided is called by the engine for each decision. One by a rule of a policy that
-// is forgotten has no record, for the record would have the rule.
-func (r *recorder) decided(e engine.Event) {
-	p := e.Policy
-	if p == nil {
-		r.table.Lock()
-		p = r.policies[e.Generation]
-		r.table.Unlock()
-	}
-	rec := describe(e, p)
-	access, err := accessOf(e, p)
-	r.mu.Lock()
-	defer r.mu.Unlock()
-	r.total++
-	if err != nil {
-		r.unnamed++
-		r.keep(Entry{Decision: &rec})
-		return
-	}
-	r.serial++
-	r.keep(Entry{Decision: &rec, Header: audit.Header{Time: e.Time, Serial: r.serial}, Record: access})
-}
-
-// keep passes e on. The caller holds mu, so that all see the same order.
-func (r *recorder) keep(e Entry) {
-	if len(r.ring) < keptRecords {
-		r.ring = append(r.ring, e)
-	} else {
-		r.ring[r.next] = e
-		r.next = (r.next + 1) % keptRecords
-	}
-	for _, s := range r.sinks {
-		s.Put(e)
-	}
-	for ch := range r.followers {
-		select {
-		case ch <- e:
-		default:
-			r.missed++
-		}
-	}
-}
-
-// recent returns what is kept, oldest first. The caller holds mu.
-func (r *recorder) recent() []Entry {
-	return append(append([]Entry{}, r.ring[r.next:]...), r.ring[:r.next]...)
+	// UID is the user whose process it is; nil if the engine does not know.
+	UID *uint32 `json:"uid"`
+	// Merged is 0 for one decision. Otherwise this is the last of so many that were equal
+	// but for the process, within a second, and that have no record of their own.
+	Merged uint64 `json:"merged"`
 }
 
 func describe(e engine.Event, p *policy.Policy) Record {
@@ -128,23 +42,23 @@ func describe(e engine.Event, p *policy.Policy) Record {
 		Enforcing: e.Enforcing, PID: e.PID, Comm: e.Comm, Path: e.Path, Device: e.Device, Inode: e.Inode,
 		Generation: e.Generation,
 	}
+	if !e.NoUID {
+		uid := e.UID
+		rec.UID = &uid
+	}
 	if p != nil {
-		rec.Policy, rec.Rule = p.Name, ruleText(p, e.Event.Op, e.Decision)
+		rec.Policy, rec.Rule = p.Name, RuleText(p, e.Event.Op, e.Decision)
 	}
 	return rec
 }
 
-// ruleText returns the statement of p that decided.
-func ruleText(p *policy.Policy, op policy.Op, d eval.Decision) string {
-	switch {
-	case d.Scope == eval.ScopeRule && d.Rule >= 0 && d.Rule < len(p.Rules):
-		return p.Rules[d.Rule].String()
-	case d.Scope == eval.ScopeRule:
+// RuleText returns the statement of p that decided, and nothing if p has none such.
+func RuleText(p *policy.Policy, op policy.Op, d eval.Decision) string {
+	st, err := eval.StatementOf(p, op, d)
+	if err != nil {
 		return ""
-	case d.Scope == eval.ScopeOp:
-		return "DEFAULT op=" + op.String() + " action=" + d.Action.String()
 	}
-	return "DEFAULT action=" + d.Action.String()
+	return st.String()
 }
 
 // Events calls fn with each kept decision, oldest first, and, if follow is set,
@@ -159,43 +73,19 @@ func (c *Control) Events(ctx context.Context, follow bool, fn func(Record) error
 	})
 }
 
+// AuditRecord is a record that a kernel with IPE writes.
+type AuditRecord struct {
+	audit.JSON
+	// Merged is that of Record: if it is not 0, a kernel would have so many records.
+	Merged uint64 `json:"merged,omitempty"`
+}
+
 // Records is Events for the records that a kernel with IPE writes, of all types.
-func (c *Control) Records(ctx context.Context, follow bool, fn func(audit.JSON) error) error {
+func (c *Control) Records(ctx context.Context, follow bool, fn func(AuditRecord) error) error {
 	return c.events.each(ctx, follow, func(e Entry) error {
 		if e.Record == nil {
 			return nil
 		}
-		return fn(audit.NewJSON(e.Header, e.Record))
+		return fn(AuditRecord{audit.NewJSON(e.Header, e.Record), e.merged()})
 	})
-}
-
-func (r *recorder) each(ctx context.Context, follow bool, fn func(Entry) error) error {
-	ch := make(chan Entry, followBuffer)
-	r.mu.Lock()
-	recent := r.recent()
-	if follow {
-		r.followers[ch] = struct{}{}
-	}
-	r.mu.Unlock()
-	defer func() {
-		r.mu.Lock()
-		delete(r.followers, ch)
-		r.mu.Unlock()
-	}()
-	for _, e := range recent {
-		if err := fn(e); err != nil {
-			return err
-		}
-	}
-	for follow {
-		select {
-		case <-ctx.Done():
-			return nil
-		case e := <-ch:
-			if err := fn(e); err != nil {
-				return err
-			}
-		}
-	}
-	return nil
 }

@@ -22,8 +22,12 @@ type machine struct {
 	// kernel, if there is one, is in the place of engine.
 	kernel *controltest.Kernel
 	boot   string
-	mode   control.BootMode
-	sinks  []control.Sink
+	// bootErr is why there is no boot policy.
+	bootErr error
+	mode    control.BootMode
+	sinks   []control.Sink
+	// preflight looks before a policy begins to deny.
+	preflight control.Preflight
 	// wrap puts something between control and store.
 	wrap func(control.Store) control.Store
 }
@@ -48,7 +52,7 @@ func (m *machine) start() (*control.Control, error) {
 	if m.wrap != nil {
 		s = m.wrap(s)
 	}
-	cfg := control.Config{Store: s, Verifier: control.Certificates(m.signer.Keyring()), Engine: m.engine, Boot: []byte(m.boot), Mode: m.mode, Sinks: m.sinks}
+	cfg := control.Config{Store: s, Verifier: control.Certificates(m.signer.Keyring()), Engine: m.engine, Boot: []byte(m.boot), BootErr: m.bootErr, Mode: m.mode, Preflight: m.preflight, Sinks: m.sinks}
 	if m.kernel != nil {
 		cfg.Engine, cfg.Verifier = m.kernel, control.KernelToo(m.signer.Keyring())
 	}

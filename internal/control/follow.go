@@ -69,7 +69,7 @@ func (c *Control) reconcile(before uint64, held []engine.Held, st engine.State) 
 		}
 	}
 	if active != c.active || st.Mode != c.mode {
-		c.selfTest, c.testErr = nil, nil // they were about something else
+		c.turned()
 	}
 	if active != nil && active != c.active {
 		c.log.Info("the kernel decides by", "policy_name", active.name, "policy_digest", active.digest())
@@ -221,7 +221,7 @@ func (c *Control) differences() (all []string) {
 		policies[name] = d
 	}
 	c.mu.Unlock()
-	if want := c.bootMode.at(c.store.Mode()); want != mode {
+	if want := c.bootMode.at(c.keptMode()); want != mode {
 		all = append(all, fmt.Sprintf("%s: others changed it to %s; %s returns with the next start of iped", problemMode, modeWord(mode), modeWord(want)))
 	}
 	name, ok := c.store.Active()

@@ -3,10 +3,10 @@ package control
 import (
 	"errors"
 	"fmt"
+	"log/slog"
 	"strings"
 
 	"github.com/ipe-linux/ipe/audit"
-	"github.com/ipe-linux/ipe/internal/engine"
 )
 
 // maxName is the longest name that the kernel can make a directory of, in bytes.
@@ -21,15 +21,15 @@ func (c *Control) Load(envelope []byte) (Info, error) {
 }
 
 func (c *Control) logLoad(who audit.Subject, envelope []byte) (Info, error) {
-	c.follow()
+	c.begin()
 	d, err := c.load(envelope)
 	c.recordLoad(who, d, err)
 	if err != nil {
-		c.log.Warn("policy refused", "errno", Symbol(err), "error", err)
+		c.tell(slog.LevelWarn, kindRefused, "policy refused", "errno", Symbol(err), "error", err)
 		return Info{}, fmt.Errorf("load policy: %w", err)
 	}
 	c.put(d)
-	c.log.Info("policy loaded", "policy_name", d.name, "policy_version", d.policy.Version.String(),
+	c.tell(levelNotice, kindPolicyLoaded, "policy loaded", "policy_name", d.name, "policy_version", d.policy.Version.String(),
 		"policy_digest", d.digest(), "signers", d.signers)
 	return c.infoOf(d), nil
 }
@@ -84,20 +84,20 @@ func (c *Control) Update(name string, envelope []byte) (Info, error) {
 	return c.By(nobody).Update(name, envelope)
 }
 
-func (c *Control) logUpdate(who audit.Subject, name string, envelope []byte) (Info, error) {
-	c.follow()
-	d, err := c.update(who, name, envelope)
+func (c *Control) logUpdate(who audit.Subject, name string, envelope []byte, g guard) (Info, error) {
+	c.begin()
+	d, err := c.update(who, name, envelope, g)
 	if err != nil {
 		c.recordLoad(who, nil, err)
-		c.log.Warn("update refused", "policy_name", name, "errno", Symbol(err), "error", err)
+		c.tell(slog.LevelWarn, kindRefused, "update refused", "policy_name", name, "errno", Symbol(err), "error", err)
 		return Info{}, fmt.Errorf("update policy: %w", err)
 	}
-	c.log.Info("policy updated", "policy_name", d.name, "policy_version", d.policy.Version.String(),
+	c.tell(levelNotice, kindPolicyUpdated, "policy updated", "policy_name", d.name, "policy_version", d.policy.Version.String(),
 		"policy_digest", d.digest(), "signers", d.signers)
 	return c.infoOf(d), nil
 }
 
-func (c *Control) update(who audit.Subject, name string, envelope []byte) (*deployed, error) {
+func (c *Control) update(who audit.Subject, name string, envelope []byte, g guard) (*deployed, error) {
 	old, err := c.lookup(name)
 	if err != nil {
 		return nil, err
@@ -115,13 +115,13 @@ func (c *Control) update(who audit.Subject, name string, envelope []byte) (*depl
 	if err := c.checkFloor(d); err != nil {
 		return nil, err
 	}
-	return d, c.replace(who, old, d)
+	return d, c.replace(who, old, d, g)
 }
 
 // replace puts d in the place of old. It decides if old does, or would if it
 // still verified.
-func (c *Control) replace(who audit.Subject, old, d *deployed) error {
-	active, _ := c.current()
+func (c *Control) replace(who audit.Subject, old, d *deployed, g guard) error {
+	active, mode := c.current()
 	decides := old == active || old.err != nil && c.isStoredActive(d.name)
 	persist := func() error { return c.persistUpdate(d, decides) }
 	if !decides {
@@ -136,6 +136,9 @@ func (c *Control) replace(who audit.Subject, old, d *deployed) error {
 		c.put(d)
 		c.recordLoad(who, d, nil)
 		return nil
+	}
+	if err := g.askSwitch(active, d, mode); err != nil {
+		return err
 	}
 	if err := c.switchTo(&who, active, d, persist); err != nil {
 		return err
@@ -153,21 +156,21 @@ func (c *Control) Activate(name string) error {
 	return c.By(nobody).Activate(name)
 }
 
-func (c *Control) logActivate(who audit.Subject, name string) error {
-	c.follow()
-	if err := c.activate(who, name); err != nil {
-		c.log.Warn("activation refused", "policy_name", name, "errno", Symbol(err), "error", err)
+func (c *Control) logActivate(who audit.Subject, name string, g guard) error {
+	c.begin()
+	if err := c.activate(who, name, g); err != nil {
+		c.tell(slog.LevelWarn, kindRefused, "activation refused", "policy_name", name, "errno", Symbol(err), "error", err)
 		return fmt.Errorf("activate policy: %w", err)
 	}
 	return nil
 }
 
-func (c *Control) activate(who audit.Subject, name string) error {
+func (c *Control) activate(who audit.Subject, name string, g guard) error {
 	d, err := c.lookup(name)
 	if err != nil {
 		return err
 	}
-	active, _ := c.current()
+	active, mode := c.current()
 	if d == active && c.inForce(d) {
 		return c.keepActive(d)
 	}
@@ -178,6 +181,9 @@ func (c *Control) activate(who audit.Subject, name string) error {
 		return fmt.Errorf("policy %q %s, active is %q %s: %w", name, d.policy.Version, active.name, active.policy.Version, ErrOlder)
 	}
 	if err := c.checkFloor(d); err != nil {
+		return err
+	}
+	if err := g.askSwitch(active, d, mode); err != nil {
 		return err
 	}
 	if err := c.switchTo(&who, active, d, func() error { return c.persistActive(d) }); err != nil {
@@ -193,15 +199,15 @@ func (c *Control) activate(who audit.Subject, name string) error {
 func (c *Control) Delete(name string) error {
 	c.change.Lock()
 	defer c.change.Unlock()
-	c.follow()
 	return c.logDelete(name)
 }
 
 func (c *Control) logDelete(name string) error {
+	c.begin()
 	if err := c.delete(name); err != nil {
 		return fmt.Errorf("delete policy: %w", err)
 	}
-	c.log.Info("policy deleted", "policy_name", name)
+	c.tell(levelNotice, kindPolicyDeleted, "policy deleted", "policy_name", name)
 	return nil
 }
 
@@ -231,74 +237,6 @@ func (c *Control) delete(name string) error {
 	c.forget(name)
 	delete(c.problems, problemOf(name))
 	return nil
-}
-
-// ChangeMode changes enforce, success_audit or both, and returns the mode that then
-// holds. What is set already is no error. After an error the old mode holds.
-func (c *Control) ChangeMode(ch ModeChange) (engine.Mode, error) { return c.By(nobody).ChangeMode(ch) }
-
-func (c *Control) changeMode(who audit.Subject, ch ModeChange) (engine.Mode, error) {
-	c.follow()
-	_, old := c.current()
-	m := ch.of(old)
-	c.recordSwitch(who, m, old)
-	if err := c.setMode(ch, m, old); err != nil {
-		c.recordSwitch(who, old, m)
-		return old, fmt.Errorf("set mode: %w", err)
-	}
-	if m != old {
-		c.modeBecame(m, old)
-	}
-	return m, nil
-}
-
-func (c *Control) setMode(ch ModeChange, m, old engine.Mode) error {
-	stored := c.store.Mode()
-	next := c.bootMode.stored(stored, ch)
-	if m != old {
-		if err := c.eng.SetMode(m); err != nil {
-			return fmt.Errorf("engine: %w", err)
-		}
-	}
-	if next != stored {
-		if err := c.store.SetMode(next); err != nil {
-			return errors.Join(err, c.undoMode(m, old))
-		}
-	}
-	return nil
-}
-
-// recordSwitch records a change of enforce, before it has effect. One that then comes
-// to nothing is recorded as undone.
-func (c *Control) recordSwitch(who audit.Subject, m, old engine.Mode) {
-	if m.Enforce != old.Enforce {
-		c.events.switched(audit.Status{Enforcing: m.Enforce, OldEnforcing: old.Enforce, Subject: who})
-	}
-}
-
-func (c *Control) undoMode(m, old engine.Mode) error {
-	if m == old {
-		return nil
-	}
-	return c.eng.SetMode(old)
-}
-
-func (c *Control) modeBecame(m, old engine.Mode) {
-	c.mu.Lock()
-	c.mode = m
-	c.edits++
-	delete(c.problems, problemMode)
-	c.mu.Unlock()
-	c.log.Info("mode changed", "enforcing", m.Enforce, "old_enforcing", old.Enforce, "success_audit", m.SuccessAudit)
-	c.prove()
-}
-
-// Mode returns the mode that was asked for, or that of a kernel that keeps policies
-// itself; Status has the kernel's.
-func (c *Control) Mode() engine.Mode {
-	c.follow()
-	_, m := c.current()
-	return m
 }
 
 func (c *Control) put(d *deployed) {

@@ -1,6 +1,9 @@
 package control
 
 import (
+	"fmt"
+
+	"github.com/ipe-linux/ipe/audit"
 	"github.com/ipe-linux/ipe/internal/engine"
 	"github.com/ipe-linux/ipe/internal/store"
 )
@@ -20,6 +23,22 @@ func (ch ModeChange) of(m engine.Mode) engine.Mode {
 	}
 	return m
 }
+
+// ModeResult is the mode that holds after a change.
+type ModeResult struct {
+	engine.Mode
+	// NotKept says why the mode ends with this process; empty if the next start has
+	// it, too.
+	NotKept string `json:"not_kept,omitempty"`
+}
+
+// ChangeMode changes enforce, success_audit or both. What is set already is no error.
+// After an error the old mode holds.
+//
+// The kernel comes first, and a store that fails undoes nothing: permissive is the
+// brake, and a full disk must not take it away. Such a mode holds until this process
+// ends. It is a problem that Status shows, and each later change tries to store it.
+func (c *Control) ChangeMode(ch ModeChange) (ModeResult, error) { return c.By(nobody).ChangeMode(ch) }
 
 // SetMode changes enforce and success_audit; see ChangeMode.
 func (c *Control) SetMode(m engine.Mode) error {
@@ -91,6 +110,7 @@ func (c *Control) startMode() error {
 	c.mu.Lock()
 	c.mode = mode
 	c.edits++
+	c.turned()
 	c.mu.Unlock()
 	if err := c.eng.SetMode(mode); err != nil {
 		return c.problem(problemMode, err)
@@ -100,4 +120,103 @@ func (c *Control) startMode() error {
 
 func fromStore(m store.Mode) engine.Mode {
 	return engine.Mode{Enforce: m.Enforce, SuccessAudit: m.SuccessAudit}
+}
+
+// recordSwitch records a change of enforce, before it has effect. One that then comes
+// to nothing is recorded as undone.
+func (c *Control) recordSwitch(who audit.Subject, m, old engine.Mode) {
+	if m.Enforce != old.Enforce {
+		c.events.switched(audit.Status{Enforcing: m.Enforce, OldEnforcing: old.Enforce, Subject: who})
+	}
+}
+
+// begin is what each change begins with.
+func (c *Control) begin() {
+	c.follow()
+	_ = c.keepMode() // Status shows it
+}
+
+func (c *Control) changeMode(who audit.Subject, ch ModeChange, g guard) (ModeResult, error) {
+	c.follow()
+	active, old := c.current()
+	m := ch.of(old)
+	if err := g.askMode(active, m, old); err != nil {
+		return ModeResult{Mode: old}, fmt.Errorf("set mode: %w", err)
+	}
+	c.recordSwitch(who, m, old)
+	if m != old {
+		c.turn()
+		if err := c.eng.SetMode(m); err != nil {
+			c.recordSwitch(who, old, m)
+			return ModeResult{Mode: old}, fmt.Errorf("set mode: engine: %w", err)
+		}
+	}
+	r := ModeResult{Mode: m}
+	c.wantKept(ch)
+	if err := c.keepMode(); err != nil {
+		r.NotKept = err.Error()
+	}
+	if m != old {
+		c.modeBecame(m, old)
+	}
+	return r, nil
+}
+
+// wantKept notes what the store is to have after a change.
+func (c *Control) wantKept(ch ModeChange) {
+	stored := c.keptMode()
+	next := c.bootMode.stored(stored, ch)
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.unkept = &next
+}
+
+// keptMode is what the store has, or would have if it had not failed.
+func (c *Control) keptMode() store.Mode {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if c.unkept != nil {
+		return *c.unkept
+	}
+	return c.store.Mode()
+}
+
+// keepMode stores the mode that is to be stored, if that is not done. The caller holds
+// change.
+func (c *Control) keepMode() error {
+	c.mu.Lock()
+	next := c.unkept
+	c.mu.Unlock()
+	if next == nil {
+		return nil
+	}
+	if *next != c.store.Mode() {
+		if err := c.store.SetMode(*next); err != nil {
+			return c.problem(problemKept, fmt.Errorf("%s is not kept for the next boot, nor for a restart of iped, which have %s; the next change tries again: %w",
+				modeWord(fromStore(*next)), modeWord(fromStore(c.store.Mode())), err))
+		}
+	}
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.unkept = nil
+	delete(c.problems, problemKept)
+	return nil
+}
+
+func (c *Control) modeBecame(m, old engine.Mode) {
+	c.mu.Lock()
+	c.mode = m
+	c.edits++
+	c.turned()
+	delete(c.problems, problemMode)
+	c.mu.Unlock()
+	c.tell(levelNotice, kindModeChanged, "mode changed", "enforcing", m.Enforce, "old_enforcing", old.Enforce, "success_audit", m.SuccessAudit)
+}
+
+// Mode returns the mode that was asked for, or that of a kernel that keeps policies
+// itself; Status has the kernel's.
+func (c *Control) Mode() engine.Mode {
+	c.follow()
+	_, m := c.current()
+	return m
 }

@@ -81,18 +81,19 @@ func (p Place) Get() (info Info, envelope, text []byte, err error) {
 
 // Update replaces the policy.
 func (p Place) Update(envelope []byte) (info Info, err error) {
-	p.c.change.Lock()
-	defer p.c.change.Unlock()
-	if _, err := p.deployed(); err != nil {
-		p.c.recordLoad(p.who, nil, err)
-		return Info{}, err
-	}
-	return p.c.logUpdate(p.who, p.name, envelope)
+	p.c.changing(func() {
+		if _, err = p.deployed(); err != nil {
+			p.c.recordLoad(p.who, nil, err)
+			return
+		}
+		info, err = p.c.logUpdate(p.who, p.name, envelope, nil)
+	})
+	return info, err
 }
 
 // Activate makes the policy the active one.
 func (p Place) Activate() error {
-	return p.change(func() error { return p.c.logActivate(p.who, p.name) })
+	return p.change(func() error { return p.c.logActivate(p.who, p.name, nil) })
 }
 
 // Delete forgets the policy; the place is gone with it.
@@ -101,14 +102,14 @@ func (p Place) Delete() error {
 }
 
 // change calls fn, which changes something, if the place is still there.
-func (p Place) change(fn func() error) error {
-	p.c.change.Lock()
-	defer p.c.change.Unlock()
-	p.c.follow()
-	if _, err := p.deployed(); err != nil {
-		return err
-	}
-	return fn()
+func (p Place) change(fn func() error) (err error) {
+	p.c.changing(func() {
+		p.c.follow()
+		if _, err = p.deployed(); err == nil {
+			err = fn()
+		}
+	})
+	return err
 }
 
 func (p Place) deployed() (*deployed, error) {

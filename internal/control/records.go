@@ -2,10 +2,11 @@ package control
 
 import (
 	"fmt"
-	"time"
 
 	"github.com/ipe-linux/ipe/audit"
+	"github.com/ipe-linux/ipe/eval"
 	"github.com/ipe-linux/ipe/internal/engine"
+	"github.com/ipe-linux/ipe/internal/fairqueue"
 	"github.com/ipe-linux/ipe/policy"
 )
 
@@ -18,6 +19,26 @@ type Entry struct {
 	// decision of a policy that is forgotten.
 	Header audit.Header
 	Record audit.Record
+	// Change marks what was changed, and has room of its own in every queue. All else is
+	// in the room of its Owner, a user's number.
+	Change bool
+	Owner  uint32
+}
+
+// merged is that of the decision.
+func (e Entry) merged() uint64 {
+	if e.Decision == nil {
+		return 0
+	}
+	return e.Decision.Merged
+}
+
+// PutInto puts e into a queue. If there is no room, it returns what was displaced.
+func (e Entry) PutInto(q *fairqueue.Queue[Entry]) (displaced Entry, full bool) {
+	if e.Change {
+		return q.PutReserved(e)
+	}
+	return q.Put(e.Owner, e)
 }
 
 // Sink takes entries as they arise, in order. Put is called with locks held and must
@@ -33,49 +54,24 @@ type SinkStatus struct {
 	Name    string `json:"name"`
 	Written uint64 `json:"written"`
 	Lost    uint64 `json:"lost"`
-	// Error is why the last one was lost, empty if it was not.
+	// ChangesLost counts those of Lost that were records of changes.
+	ChangesLost uint64 `json:"changes_lost"`
+	// Error is why the last one was lost, or why a file could not be opened anew; empty
+	// if all is well.
 	Error string `json:"error"`
 }
 
 // accessOf is the kernel's record of a decision.
 func accessOf(e engine.Event, p *policy.Policy) (audit.Access, error) {
-	rule, err := audit.StatementOf(p, e.Event.Op, e.Decision)
+	rule, err := eval.StatementOf(p, e.Event.Op, e.Decision)
 	if err != nil {
 		return audit.Access{}, fmt.Errorf("record decision: %w", err)
 	}
-	a := audit.Access{Op: e.Event.Op, Hook: e.Event.Hook, Enforcing: e.Enforcing, PID: e.PID, Comm: e.Comm, Rule: rule}
+	a := audit.Access{Op: e.Event.Op, Hook: e.Event.Hook, Enforcing: e.Enforcing, PID: e.PID, Comm: e.Comm, Rule: audit.Statement(rule)}
 	if e.Path != "" {
 		a.File = &audit.File{Path: e.Path, Dev: e.Device, Ino: e.Inode}
 	}
 	return a, nil
-}
-
-// changed records something that is no decision.
-func (r *recorder) changed(rec audit.Record) {
-	r.mu.Lock()
-	defer r.mu.Unlock()
-	r.serial++
-	r.keep(Entry{Header: audit.Header{Time: time.Now(), Serial: r.serial}, Record: rec})
-}
-
-// switched records a switch of enforcement as the kernel does, which opens an empty
-// record first and ends it last.
-func (r *recorder) switched(s audit.Status) {
-	r.mu.Lock()
-	defer r.mu.Unlock()
-	now := time.Now()
-	r.serial += 2
-	r.keep(Entry{Header: audit.Header{Time: now, Serial: r.serial}, Record: s})
-	r.keep(Entry{Header: audit.Header{Time: now, Serial: r.serial - 1}, Record: audit.EmptyStatus{}})
-}
-
-// statuses are those of all sinks.
-func (r *recorder) statuses() []SinkStatus {
-	all := []SinkStatus{}
-	for _, s := range r.sinks {
-		all = append(all, s.Status())
-	}
-	return all
 }
 
 func (d *deployed) auditID() *audit.PolicyID {

@@ -3,7 +3,6 @@ package control_test
 import (
 	"errors"
 	"fmt"
-	"os"
 	"regexp"
 	"strings"
 	"sync"
@@ -184,21 +183,5 @@ func TestRecordOfSwitchThatFails(t *testing.T) {
 	}
 	if strings.Join(enforcing, " ") != "0 1" {
 		t.Errorf("recorded enforcing=%v, want 0, then 1", enforcing)
-	}
-}
-
-func TestSubjectOf(t *testing.T) {
-	got := control.SubjectOf(uint32(os.Getpid()))
-	for file, n := range map[string]uint32{"loginuid": got.AUID, "sessionid": got.Session} {
-		text, err := os.ReadFile("/proc/self/" + file)
-		if errors.Is(err, os.ErrNotExist) {
-			text = []byte("4294967295")
-		}
-		if fmt.Sprint(n) != strings.TrimSpace(string(text)) {
-			t.Errorf("%s: %d, want %s", file, n, text)
-		}
-	}
-	if got := control.SubjectOf(1 << 30); got.AUID != audit.Unset || got.Session != audit.Unset {
-		t.Errorf("no process: %+v", got)
 	}
 }

@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"errors"
 	"fmt"
+	"log/slog"
 
 	"golang.org/x/sys/unix"
 
@@ -15,7 +16,9 @@ import (
 // Keys of problems that do not belong to one policy.
 const (
 	problemBoot   = "boot policy"
+	problemDisk   = "state directory"
 	problemEngine = "engine"
+	problemKept   = "stored mode"
 	problemKernel = "kernel"
 	problemMode   = "mode"
 	problemStore  = "store"
@@ -28,7 +31,7 @@ func (c *Control) problem(key string, err error) error {
 	c.mu.Lock()
 	c.problems[key] = err.Error()
 	c.mu.Unlock()
-	c.log.Error("problem", "with", key, "errno", Symbol(err), "error", err)
+	c.tell(slog.LevelError, kindProblem, "problem", "with", key, "errno", Symbol(err), "error", err)
 	return fmt.Errorf("%s: %w", key, err)
 }
 
@@ -40,8 +43,12 @@ func (c *Control) SetProblem(name string, err error) {
 		return
 	}
 	c.mu.Lock()
-	defer c.mu.Unlock()
+	_, was := c.problems[name]
 	delete(c.problems, name)
+	c.mu.Unlock()
+	if was {
+		c.tell(levelNotice, kindSolved, "solved", "with", name)
+	}
 }
 
 // Start takes up where the last process ended. It verifies every stored policy
@@ -53,6 +60,9 @@ func (c *Control) SetProblem(name string, err error) {
 // problem that Status shows, and part of the returned error. A stored active
 // policy that no longer verifies stays in force if the engine still holds it;
 // otherwise the boot policy decides, if there is one.
+//
+// It tries nothing out: what can wait must not delay enforcement. Until [Control.Prove],
+// or somebody who asks for the Status, nothing counts as proven.
 func (c *Control) Start() error {
 	c.change.Lock()
 	defer c.change.Unlock()
@@ -111,7 +121,6 @@ func (c *Control) startPolicy() error {
 		c.events.table.Unlock()
 		c.setActive(want)
 		c.log.Info("policy adopted, the engine enforced it all along", "policy_name", want.name, "policy_digest", want.digest())
-		c.prove()
 		return problem
 	}
 	c.setActive(want)
@@ -134,6 +143,7 @@ func startedBy(d *deployed) *audit.Subject {
 func (c *Control) setActive(d *deployed) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
+	c.turned()
 	c.active = d
 	c.edits++
 }

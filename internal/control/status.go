@@ -36,8 +36,12 @@ type Status struct {
 	Summary string `json:"summary"`
 	// Enforcing: the kernel was seen to deny what the active policy denies, and
 	// nothing was seen to go against it.
-	Enforcing bool   `json:"enforcing"`
-	Engine    string `json:"engine"`
+	Enforcing bool `json:"enforcing"`
+	// State is Summary as one of the words below, for programs.
+	State string `json:"state"`
+	// Reasons say why it is not enforcing; empty if it is.
+	Reasons []string `json:"reasons"`
+	Engine  string   `json:"engine"`
 	// EngineReason says why it is this engine.
 	EngineReason string `json:"engine_reason"`
 	// Active is nil without an active policy.
@@ -52,10 +56,21 @@ type Status struct {
 	Capabilities []engine.Capability `json:"capabilities"`
 	// Problems are what an administrator should look at, sorted.
 	Problems []string `json:"problems"`
-	// Recorded counts the decisions this process received, Missed those that a
-	// slow follower of Events did not get.
-	Recorded uint64 `json:"recorded"`
-	Missed   uint64 `json:"missed"`
+	// What became of the decisions that were to be recorded since this process started.
+	// Recorded counts those that were passed on to the sinks one by one, Merged those that
+	// were passed on in the count of equal ones, OverShare those that were not, for their
+	// user had enough. Beside them are those of Kernel.Lost, which are counted from when
+	// the engine was first started.
+	Recorded  uint64 `json:"recorded"`
+	Merged    uint64 `json:"merged"`
+	OverShare uint64 `json:"over_share"`
+	// Refusals counts requests without rights to load a policy, which are recorded as far
+	// as the share of who made them goes, and were not.
+	Refusals uint64 `json:"refusals_over_share"`
+	// Users are those with the most over their share, here and in the kernel.
+	Users []engine.UserCount `json:"users"`
+	// Missed counts entries that a slow follower of Events did not get.
+	Missed uint64 `json:"missed"`
 	// Unnamed counts decisions whose policy is forgotten, which thus have no record.
 	Unnamed uint64 `json:"unnamed"`
 	// Sinks are where records go.
@@ -65,6 +80,17 @@ type Status struct {
 	// Trust says who may sign policies.
 	Trust Trust `json:"trust"`
 }
+
+// The values of State.
+const (
+	StateEnforcing  = "enforcing"
+	StatePermissive = "permissive"
+	StateNoPolicy   = "no policy"
+	// StateUnproven: a policy is active, and its denials have not been seen.
+	StateUnproven = "not proven"
+	// StateNot: a policy should be enforced, and is not.
+	StateNot = "not enforcing"
+)
 
 func (d *deployed) digest() string { return "sha256:" + hex.EncodeToString(d.id[:]) }
 
@@ -116,14 +142,18 @@ func (c *Control) get(d *deployed) (info Info, envelope, text []byte, err error)
 }
 
 // Status reads the engine's state and judges it, after a self-test if the last
-// one is older than proofAge. It does not wait for a change that is under way,
-// which ends with a self-test of its own; until then nothing counts as proven.
+// one is older than proofAge. It waits neither for a change that is under way, which
+// ends with a self-test of its own, nor for another's self-test; until then nothing
+// counts as proven.
 func (c *Control) Status() Status {
 	settled := c.change.TryLock()
 	c.follow()
 	if settled {
-		defer c.change.Unlock()
-		c.renewProof()
+		c.change.Unlock()
+		c.prove(0)
+		if settled = c.change.TryLock(); settled {
+			defer c.change.Unlock()
+		}
 	}
 	st, err := c.eng.State()
 	active, mode := c.current()
@@ -144,18 +174,19 @@ func (c *Control) Status() Status {
 		s.Problems = append(s.Problems, key+": "+c.problems[key])
 	}
 	c.mu.Unlock()
-	s.Recorded, s.Missed, s.Unnamed = c.events.counts()
+	s.Problems = append(s.Problems, st.Problems...)
+	n := c.events.counts(st.Users)
+	s.Recorded, s.Merged, s.OverShare, s.Refusals, s.Users = n.single, n.merged, n.over, n.refusals, n.users
+	s.Missed, s.Unnamed = n.missed, n.unnamed
 	s.Sinks = c.events.statuses()
 	s.Problems = append(s.Problems, c.differences()...)
+	for _, err := range c.store.Problems() {
+		s.Problems = append(s.Problems, problemDisk+": "+strings.ReplaceAll(err.Error(), "\n", "; "))
+	}
 	s.Summary = v.word()
 	s.Enforcing = s.Summary == wordEnforcing
+	s.State, s.Reasons = v.explain(s.Summary)
 	return s
-}
-
-func (r *recorder) counts() (total, missed, unnamed uint64) {
-	r.mu.Lock()
-	defer r.mu.Unlock()
-	return r.total, r.missed, r.unnamed
 }
 
 // The words of Summary.
@@ -193,6 +224,8 @@ func (j judgement) word() string {
 	switch {
 	case j.err != nil:
 		return wordNot + "the kernel's state cannot be read: " + j.err.Error()
+	case j.state.Deaf != "":
+		return wordNot + j.state.Deaf
 	case j.changing && j.apart():
 		return wordUnproven + "a change is under way"
 	case !j.state.HasPolicy && j.want == nil && j.state.OtherBuild:
@@ -222,7 +255,7 @@ func (j judgement) tested() string {
 	case j.testErr != nil:
 		return wordUnproven + "the self-test could not run: " + j.testErr.Error()
 	case j.test == nil:
-		return wordUnproven + "no self-test has run"
+		return wordUnproven + "the self-test is not done yet"
 	case j.test.Failed:
 		return wordNot + failedProbe(j.test)
 	case !j.test.DenialSeen:
@@ -231,10 +264,42 @@ func (j judgement) tested() string {
 	return wordEnforcing
 }
 
+// explain takes a word apart into a state and the reasons for it, which are more than the
+// word has where probes of a self-test are.
+func (j judgement) explain(word string) (state string, reasons []string) {
+	switch reason, _ := strings.CutPrefix(word, wordNot); {
+	case word == wordEnforcing:
+		return StateEnforcing, []string{}
+	case word == wordPermissive:
+		return StatePermissive, []string{"the mode is permissive: denials are only recorded"}
+	case word == wordNoPolicy:
+		return StateNoPolicy, []string{"no policy is active: everything is allowed"}
+	case reason != word:
+		return StateNot, j.probes(reason, failed)
+	}
+	return StateUnproven, j.probes(strings.TrimPrefix(word, wordUnproven), unclear)
+}
+
+// probes returns the reason or, if it is that of a probe, those of all such.
+func (j judgement) probes(reason string, tell func(engine.Probe) string) []string {
+	var all []string
+	if j.test != nil {
+		for _, p := range j.test.Probes {
+			if text := tell(p); text != "" {
+				all = append(all, text)
+			}
+		}
+	}
+	if slices.Contains(all, reason) {
+		return all
+	}
+	return []string{reason}
+}
+
 func unprovenReason(t *engine.SelfTest) string {
 	for _, p := range t.Probes {
-		if p.Unclear {
-			return fmt.Sprintf("self-test %s: %s", p.Name, p.Got)
+		if text := unclear(p); text != "" {
+			return text
 		}
 	}
 	return "the policy denied nothing that the self-test tried"
@@ -242,9 +307,25 @@ func unprovenReason(t *engine.SelfTest) string {
 
 func failedProbe(t *engine.SelfTest) string {
 	for _, p := range t.Probes {
-		if !p.OK && !p.Unclear {
-			return fmt.Sprintf("self-test %s: the policy demands %s, the kernel answered %s", p.Name, p.Want, p.Got)
+		if text := failed(p); text != "" {
+			return text
 		}
 	}
 	return "the self-test failed"
+}
+
+// unclear tells of a probe that proves nothing, failed of one that went wrong; both
+// return "" for others.
+func unclear(p engine.Probe) string {
+	if !p.Unclear {
+		return ""
+	}
+	return fmt.Sprintf("self-test %s: %s", p.Name, p.Got)
+}
+
+func failed(p engine.Probe) string {
+	if p.OK || p.Unclear {
+		return ""
+	}
+	return fmt.Sprintf("self-test %s: the policy demands %s, the kernel answered %s", p.Name, p.Want, p.Got)
 }

@@ -3,11 +3,13 @@ package control_test
 import (
 	"context"
 	"errors"
+	"fmt"
 	"strings"
 	"testing"
 	"time"
 
 	"github.com/ipe-linux/ipe/eval"
+	"github.com/ipe-linux/ipe/internal/await"
 	"github.com/ipe-linux/ipe/internal/control"
 	"github.com/ipe-linux/ipe/internal/engine"
 	"github.com/ipe-linux/ipe/policy"
@@ -57,6 +59,12 @@ func TestSummary(t *testing.T) {
 			"NOT ENFORCING: self-test exec-memfd: the policy demands EACCES, the kernel answered ok"},
 		{"no self-test", deny, wrong{testErr: errors.New("no memory")}, false, engine.Mode{Enforce: true},
 			"active, not proven: the self-test could not run: no memory"},
+		{"never called, and known why", deny, wrong{state: func(s *engine.State) { s.Deaf = "all are deaf" }}, false, engine.Mode{Enforce: true},
+			"NOT ENFORCING: all are deaf"},
+		{"never called, permissive", deny, wrong{state: func(s *engine.State) { s.Deaf = "all are deaf" }}, false, engine.Mode{},
+			"NOT ENFORCING: all are deaf"},
+		{"never called, no policy", "", wrong{state: func(s *engine.State) { s.Deaf = "all are deaf" }}, false, engine.Mode{Enforce: true},
+			"NOT ENFORCING: all are deaf"},
 		{"no hooks", deny, wrong{state: func(s *engine.State) { s.Hooks = nil }}, false, engine.Mode{Enforce: true},
 			"NOT ENFORCING: no hook is attached"},
 		{"kernel permissive", deny, wrong{state: func(s *engine.State) { s.Mode.Enforce = false }}, false, engine.Mode{Enforce: true},
@@ -86,7 +94,22 @@ func TestSummary(t *testing.T) {
 			if s.Summary != tt.want || s.Enforcing != (tt.want == "enforcing") {
 				t.Errorf("summary %q, enforcing %v; want %q", s.Summary, s.Enforcing, tt.want)
 			}
+			wantState(t, s)
 		})
+	}
+}
+
+// wantState wants of state and reasons what the summary says.
+func wantState(t *testing.T, s control.Status) {
+	t.Helper()
+	begin := map[string]string{control.StateEnforcing: "enforcing", control.StatePermissive: "permissive", control.StateNoPolicy: "no policy: ",
+		control.StateUnproven: "active, not proven: ", control.StateNot: "NOT ENFORCING: "}[s.State]
+	reason, ok := strings.CutPrefix(s.Summary, begin)
+	if begin == "" || !ok || (len(s.Reasons) == 0) != s.Enforcing {
+		t.Fatalf("summary %q: state %q, reasons %q", s.Summary, s.State, s.Reasons)
+	}
+	if (s.State == control.StateNot || s.State == control.StateUnproven) && s.Reasons[0] != reason {
+		t.Errorf("summary %q: reasons %q", s.Summary, s.Reasons)
 	}
 }
 
@@ -112,17 +135,17 @@ func TestEvents(t *testing.T) {
 		t.Fatal(err)
 	}
 	st, _ := m.engine.State()
-	ctx, cancel := context.WithTimeout(context.Background(), 10*time.Second)
+	ctx, cancel := context.WithTimeout(context.Background(), await.Limit)
 	defer cancel()
 	ran := make(chan error)
 	go func() { ran <- c.Run(ctx) }()
 	emit := func(pid uint32, gen uint64, op policy.Op, d eval.Decision) {
-		m.engine.Emit(engine.Event{PID: pid, Generation: gen, Comm: "sh", Time: time.Unix(0, 0), Event: eval.Event{Op: op}, Decision: d})
+		m.engine.Emit(engine.Event{PID: pid, Generation: gen, Comm: fmt.Sprint("sh", pid%100), Time: time.Unix(0, 0), Event: eval.Event{Op: op}, Decision: d})
 	}
-	emit(1, st.Generation, policy.OpExecute, eval.Decision{Action: policy.Allow, Scope: eval.ScopeRule, Rule: 0})
-	emit(2, st.Generation, policy.OpExecute, eval.Decision{Action: policy.Deny, Scope: eval.ScopeGlobal, Rule: eval.NoRule})
-	emit(3, st.Generation, policy.OpKModule, eval.Decision{Action: policy.Allow, Scope: eval.ScopeOp, Rule: eval.NoRule})
-	emit(4, st.Generation+77, policy.OpExecute, eval.Decision{Action: policy.Deny, Scope: eval.ScopeRule, Rule: 0})
+	emit(1, st.Generation, policy.OpExecute, eval.Decision{Action: policy.Allow, Scope: policy.ScopeRule, Rule: 0})
+	emit(2, st.Generation, policy.OpExecute, eval.Decision{Action: policy.Deny, Scope: policy.ScopeGlobal, Rule: eval.NoRule})
+	emit(3, st.Generation, policy.OpKModule, eval.Decision{Action: policy.Allow, Scope: policy.ScopeOp, Rule: eval.NoRule})
+	emit(4, st.Generation+77, policy.OpExecute, eval.Decision{Action: policy.Deny, Scope: policy.ScopeRule, Rule: 0})
 	want := []string{"op=EXECUTE boot_verified=TRUE action=ALLOW", "DEFAULT action=DENY", "DEFAULT op=KMODULE action=ALLOW", ""}
 	var got []string
 	err := c.Events(ctx, true, func(r control.Record) error {
@@ -135,11 +158,9 @@ func TestEvents(t *testing.T) {
 		t.Errorf("rules %q (%v), want %q", got, err, want)
 	}
 	for i := range 1500 {
-		emit(uint32(i), st.Generation, policy.OpExecute, eval.Decision{Action: policy.Deny, Scope: eval.ScopeGlobal})
+		emit(uint32(i), st.Generation, policy.OpExecute, eval.Decision{Action: policy.Deny, Scope: policy.ScopeGlobal})
 	}
-	for c.Status().Recorded < 1504 && ctx.Err() == nil {
-		time.Sleep(time.Millisecond)
-	}
+	await.Until(func() bool { return c.Status().Recorded >= 1504 })
 	var pids []uint32
 	if err := c.Events(ctx, false, func(r control.Record) error { pids = append(pids, r.PID); return nil }); err != nil {
 		t.Fatal(err)
@@ -151,7 +172,7 @@ func TestEvents(t *testing.T) {
 	if err := <-ran; err != nil {
 		t.Errorf("Run: %v", err)
 	}
-	const second = `audit: type=1420 audit(0.000:2): ipe_op=EXECUTE ipe_hook=BPRM_CHECK enforcing=0 pid=2 comm="sh" path=? dev=? ino=? rule="DEFAULT action=DENY"`
+	const second = `audit: type=1420 audit(0.000:2): ipe_op=EXECUTE ipe_hook=BPRM_CHECK enforcing=0 pid=2 comm="sh2" path=? dev=? ino=? rule="DEFAULT action=DENY"`
 	if lines := sink.lines(); len(lines) != 1503 || lines[1] != second {
 		t.Errorf("%d records, the second is %q, want %q", len(lines), lines[1], second)
 	}

@@ -3,9 +3,11 @@ package control
 import (
 	"errors"
 	"fmt"
+	"log/slog"
 
 	"github.com/ipe-linux/ipe/internal/store"
 	"github.com/ipe-linux/ipe/policy"
+	"github.com/ipe-linux/ipe/sign"
 )
 
 // Store keeps what must survive; *store.Store is one.
@@ -20,6 +22,10 @@ type Store interface {
 	SetMode(m store.Mode) error
 	Mode() store.Mode
 	Floor(name string) (floor policy.Version, ok bool)
+	// Problems are what an administrator should look at, Lost says that nobody knows
+	// whether a policy is to be active.
+	Problems() []error
+	Lost() bool
 }
 
 func (d *deployed) entry() store.Entry {
@@ -90,17 +96,28 @@ func (c *Control) checkFloor(d *deployed) error {
 
 // readStore takes up all stored policies, verifying each anew.
 func (c *Control) readStore() []error {
-	var errs []error
+	errs := c.store.Problems()
+	for _, err := range errs {
+		c.tell(slog.LevelError, kindProblem, "problem", "with", problemDisk, "errno", Symbol(err), "error", err)
+	}
 	for _, item := range c.store.List() {
 		d := c.reopen(item)
 		c.mu.Lock()
 		c.admit(d)
 		c.mu.Unlock()
 		if d.err != nil {
-			errs = append(errs, c.problem(problemOf(d.name), fmt.Errorf("%w: %w", ErrUnverified, d.err)))
+			errs = append(errs, c.problem(problemOf(d.name), unverified(d.err)))
 		}
 	}
 	return errs
+}
+
+// unverified says that a stored policy cannot be used, and what to do about it.
+func unverified(err error) error {
+	if errors.Is(err, sign.ErrUntrusted) {
+		return fmt.Errorf("%w: %w; when its certificate is among the trusted ones again, systemctl reload iped", ErrUnverified, err)
+	}
+	return fmt.Errorf("%w: %w", ErrUnverified, err)
 }
 
 // reopen verifies a stored message. What no longer verifies is still described as

@@ -94,7 +94,7 @@ func mount(dir string, c *control.Control, log *slog.Logger) (*Server, error) {
 		return nil, errors.Join(os.NewSyscallError("mount", err), unix.Close(fd))
 	}
 	s := &Server{dir: dir}
-	s.fuse, err = fuse.NewServer(fs.NewNodeFS(newTree(c), &fs.Options{NullPermissions: true}),
+	s.fuse, err = fuse.NewServer(uncached{fs.NewNodeFS(newTree(c), &fs.Options{NullPermissions: true})},
 		fmt.Sprintf("/dev/fd/%d", fd), &fuse.MountOptions{
 			Name: "ipe", MaxWrite: maxWrite, MaxInflightRequestBytes: maxInflight, DisableXAttrs: true,
 			Logger: slog.NewLogLogger(log.Handler(), slog.LevelWarn),

@@ -13,7 +13,7 @@ import (
 	"github.com/ipe-linux/ipe/internal/control"
 )
 
-// inode is a file of the tree. Its size is 0, as in securityfs.
+// inode is a file of the tree. To those who ask, its size is 0, as in securityfs.
 type inode struct {
 	fs.Inode
 	c     *control.Control
@@ -29,23 +29,32 @@ var (
 	_ fs.NodeSetattrer = (*inode)(nil)
 )
 
+// attr is what the kernel keeps of it, with a size that nobody sees: see splice.go.
 func (n *inode) attr(out *fuse.Attr) {
 	out.Mode = unix.S_IFREG | n.file.mode
 	out.Nlink = 1
+	out.Size = keptSize
 	setTime(out, n.born)
 }
 
 // Getattr implements fs.NodeGetattrer.
 func (n *inode) Getattr(_ context.Context, _ fs.FileHandle, out *fuse.AttrOut) syscall.Errno {
-	n.attr(&out.Attr)
-	n.looks.apply(n.StableAttr().Ino, &out.Attr)
+	n.look(out)
+	n.keepSize()
+	out.Size = 0
 	return 0
 }
 
-// Setattr implements fs.NodeSetattrer.
-func (n *inode) Setattr(ctx context.Context, h fs.FileHandle, in *fuse.SetAttrIn, out *fuse.AttrOut) syscall.Errno {
+// Setattr implements fs.NodeSetattrer. Nobody sees its answer but the kernel.
+func (n *inode) Setattr(_ context.Context, _ fs.FileHandle, in *fuse.SetAttrIn, out *fuse.AttrOut) syscall.Errno {
 	n.looks.change(n.StableAttr().Ino, in)
-	return n.Getattr(ctx, h, out)
+	n.look(out)
+	return 0
+}
+
+func (n *inode) look(out *fuse.AttrOut) {
+	n.attr(&out.Attr)
+	n.looks.apply(n.StableAttr().Ino, &out.Attr)
 }
 
 // Open implements fs.NodeOpener. It fails for nobody: the kernel has tested the

@@ -139,7 +139,7 @@ func (g *Guard) tell(s *Server, device uint64) bool {
 	}
 	err := g.dog.tell(device)
 	if err != nil {
-		err = g.restart(err)
+		err = g.restart(err, device)
 	}
 	if err != nil {
 		g.log.Error("control tree is not watched any more: if iped hangs, so does who uses it", "error", err)
@@ -147,8 +147,10 @@ func (g *Guard) tell(s *Server, device uint64) bool {
 	return err == nil
 }
 
-// restart replaces a watchdog that has ended, unless it did so at once.
-func (g *Guard) restart(why error) error {
+// restart replaces a watchdog that has ended, unless it did so at once. The next one hears
+// of the device before anything else: were this process killed now, while it asks itself,
+// only the watchdog could end its wait.
+func (g *Guard) restart(why error, device uint64) error {
 	if time.Since(g.dog.started) < g.watch.Patience {
 		return why
 	}
@@ -157,7 +159,7 @@ func (g *Guard) restart(why error) error {
 	if err != nil {
 		return err
 	}
-	err = g.dog.close()
+	err = errors.Join(next.tell(device), g.dog.close())
 	g.dog = next
 	return err
 }

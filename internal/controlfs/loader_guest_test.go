@@ -100,8 +100,8 @@ func (l *loader) install(name, verb, node string, message []byte) string {
 		return "open active " + result(err)
 	}
 	defer unix.Close(fd)
-	_, err = unix.Write(fd, []byte("1\n"))
-	return verb + " ok, active " + result(err, "ok")
+	n, err := unix.Write(fd, []byte("1\n"))
+	return verb + " ok, active " + result(err, "ok", short(n, 2))
 }
 
 // copyBytes tries the ways to copy that systemd tries, in its order.
@@ -122,10 +122,12 @@ func (l *loader) copyBytes(node string, message []byte) error {
 	defer unix.Close(out)
 	const all = 1<<31 - 1
 	if n, err := unix.CopyFileRange(in, nil, out, nil, all, 0); err == nil && n > 0 {
+		l.whole(n, message)
 		return nil
 	}
 	switch n, err := unix.Sendfile(out, in, nil, all); {
 	case err == nil && n > 0:
+		l.whole(n, message)
 		return nil
 	case errnoOf(err) != unix.EINVAL && errnoOf(err) != unix.ENOSYS:
 		return err
@@ -136,10 +138,28 @@ func (l *loader) copyBytes(node string, message []byte) error {
 		if err != nil || n == 0 {
 			return err
 		}
-		if _, err := unix.Write(out, buf[:n]); err != nil {
+		m, err := unix.Write(out, buf[:n])
+		if err != nil {
 			return err
 		}
+		l.whole(m, buf[:n])
 	}
+}
+
+// whole wants all of the data taken.
+func (l *loader) whole(n int, data []byte) {
+	l.Helper()
+	if n != len(data) {
+		l.Errorf("%d of %d bytes are taken", n, len(data))
+	}
+}
+
+// short is empty if all is taken.
+func short(n, all int) string {
+	if n == all {
+		return ""
+	}
+	return fmt.Sprintf(", %d of %d bytes", n, all)
 }
 
 func orElse(a, b string) string {

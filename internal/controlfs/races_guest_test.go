@@ -73,7 +73,10 @@ func (r *racer) write(name string, data []byte) unix.Errno {
 	fd, err := unix.Open(filepath.Join(r.dir, name), unix.O_WRONLY|unix.O_CLOEXEC, 0)
 	if err == nil {
 		defer unix.Close(fd)
-		_, err = unix.Write(fd, data)
+		var n int
+		if n, err = unix.Write(fd, data); err == nil && n != len(data) {
+			r.Errorf("%d of %d bytes are taken by %s", n, len(data), name)
+		}
 	}
 	return errnoOf(err)
 }

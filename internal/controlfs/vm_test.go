@@ -15,10 +15,10 @@ import (
 	"github.com/ipe-linux/ipe/internal/testvm/vmtest"
 )
 
-// TestAsTheKernel: shell scripts, system calls, writers at the same time and systemd's
+// TestVMAsTheKernel: shell scripts, system calls, writers at the same time and systemd's
 // way to load policies have the same outcome on the tree of a kernel's own IPE and on
 // ours, also on other kernels.
-func TestAsTheKernel(t *testing.T) {
+func TestVMAsTheKernel(t *testing.T) {
 	cfg := testvm.Config{Files: blobs(t), Modules: []string{"fuse"}, Timeout: 6 * time.Minute}
 	t.Run("6.12", func(t *testing.T) {
 		cfg := cfg

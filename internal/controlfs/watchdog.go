@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"os"
+	"os/signal"
 	"runtime/debug"
 	"time"
 
@@ -30,6 +31,9 @@ func Watchdog(args []string) int {
 		fmt.Fprintf(os.Stderr, "%s: is part of iped and not to be called\n", WatchdogName)
 		return 2
 	}
+	// A service manager asks all processes of a service to end, and this one would be the
+	// first. It ends with its server.
+	signal.Ignore(unix.SIGTERM, unix.SIGINT, unix.SIGHUP)
 	debug.FreeOSMemory() // of what the packages of the whole program took to begin with
 	patience, err := time.ParseDuration(args[1])
 	if err == nil {

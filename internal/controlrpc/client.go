@@ -13,7 +13,6 @@ import (
 	"strings"
 	"time"
 
-	"github.com/ipe-linux/ipe/audit"
 	"github.com/ipe-linux/ipe/internal/control"
 )
 
@@ -21,20 +20,41 @@ import (
 const maxAnswer = 8 << 20
 
 // Client talks to a daemon. Every method's error is an [Error] if the daemon
-// refused, and wraps ErrUnreachable if it does not answer.
+// refused, and wraps ErrUnreachable if it does not answer; those of changes wrap
+// ErrUnknownOutcome as well if the daemon may have been asked.
 type Client struct {
-	http http.Client
-	path string
+	// OnWait, if set before the first request, is told of waits that take long.
+	OnWait func(Wait)
+
+	http     http.Client
+	path     string
+	patience patience
+	// query is that of changes.
+	query string
 }
 
 // NewClient returns a client of the daemon at a socket. It connects with the
 // first request.
 func NewClient(path string) *Client {
-	dial := func(ctx context.Context, _, _ string) (net.Conn, error) {
-		d := net.Dialer{Timeout: headerTimeout}
-		return d.DialContext(ctx, "unix", path)
-	}
-	return &Client{path: path, http: http.Client{Transport: &http.Transport{DialContext: dial, IdleConnTimeout: time.Minute}}}
+	c := &Client{path: path, patience: usualPatience()}
+	c.http.Transport = &http.Transport{DialContext: c.dial, IdleConnTimeout: time.Minute}
+	return c
+}
+
+func (c *Client) dial(ctx context.Context, _, _ string) (net.Conn, error) {
+	d := net.Dialer{Timeout: headerTimeout}
+	return d.DialContext(ctx, "unix", c.path)
+}
+
+// force asks for a change whatever it will deny.
+const force = "?force=1"
+
+// Forced returns a client, of the same connections, whose changes are made also if
+// preflight would refuse them.
+func (c *Client) Forced() *Client {
+	f := *c
+	f.query = force
+	return &f
 }
 
 // Close drops idle connections.
@@ -60,7 +80,7 @@ func (c *Client) Update(ctx context.Context, name string, envelope []byte) (i In
 	if err := checkName(name); err != nil {
 		return i, err
 	}
-	return i, c.call(ctx, "PUT", policyPath(name, ""), envelope, &i)
+	return i, c.call(ctx, "PUT", policyPath(name, "")+c.query, envelope, &i)
 }
 
 // Activate makes the named policy the active one.
@@ -68,7 +88,7 @@ func (c *Client) Activate(ctx context.Context, name string) (i Info, err error) 
 	if err := checkName(name); err != nil {
 		return i, err
 	}
-	return i, c.call(ctx, "POST", policyPath(name, "/activate"), nil, &i)
+	return i, c.call(ctx, "POST", policyPath(name, "/activate")+c.query, nil, &i)
 }
 
 // Delete forgets the named policy.
@@ -79,18 +99,31 @@ func (c *Client) Delete(ctx context.Context, name string) error {
 	return c.call(ctx, "DELETE", policyPath(name, ""), nil, &struct{}{})
 }
 
+// Preflight tells what the named policy would newly deny.
+func (c *Client) Preflight(ctx context.Context, name string) (f Forecast, err error) {
+	if err := checkName(name); err != nil {
+		return f, err
+	}
+	return f, c.call(ctx, "GET", policyPath(name, "/preflight"), nil, &f)
+}
+
+// PreflightOf tells it of a signed policy that need not be loaded.
+func (c *Client) PreflightOf(ctx context.Context, envelope []byte) (f Forecast, err error) {
+	return f, c.call(ctx, "POST", preflightPath, envelope, &f)
+}
+
 // Mode returns the mode that was asked for.
 func (c *Client) Mode(ctx context.Context) (m Mode, err error) {
 	return m, c.call(ctx, "GET", "/mode", nil, &m)
 }
 
-// SetMode changes the mode and returns the new one.
-func (c *Client) SetMode(ctx context.Context, change ModeChange) (m Mode, err error) {
+// SetMode changes the mode and returns the new one, which may be kept or not.
+func (c *Client) SetMode(ctx context.Context, change ModeChange) (m ModeResult, err error) {
 	raw, err := json.Marshal(change)
 	if err != nil {
 		return m, fmt.Errorf("encode mode: %w", err)
 	}
-	return m, c.call(ctx, "PUT", "/mode", raw, &m)
+	return m, c.call(ctx, "PUT", "/mode"+c.query, raw, &m)
 }
 
 // Events calls fn with each kept decision and, if follow is set, with new ones
@@ -100,7 +133,7 @@ func (c *Client) Events(ctx context.Context, follow bool, fn func(Record) error)
 }
 
 // Records is Events for the records that a kernel with IPE writes, of all types.
-func (c *Client) Records(ctx context.Context, follow bool, fn func(audit.JSON) error) error {
+func (c *Client) Records(ctx context.Context, follow bool, fn func(control.AuditRecord) error) error {
 	return stream(ctx, c, "/events?records=1", follow, fn)
 }
 
@@ -108,18 +141,27 @@ func stream[T any](ctx context.Context, c *Client, path string, follow bool, fn 
 	if follow {
 		path += "&follow=1"
 	}
-	resp, err := c.do(ctx, "GET", path, nil)
+	request, cancel := context.WithCancelCause(ctx)
+	defer cancel(nil)
+	stop := c.attend(request, cancel)
+	resp, err := c.do(request, "GET", path, nil)
+	stop()
 	if err != nil {
 		return err
 	}
 	defer resp.Body.Close()
 	for dec := json.NewDecoder(resp.Body); ; {
 		var rec T
-		switch err := dec.Decode(&rec); {
+		if !follow { // where silence means that nothing happens
+			stop = c.attend(request, cancel)
+		}
+		err := dec.Decode(&rec)
+		stop()
+		switch {
 		case errors.Is(err, io.EOF), ctx.Err() != nil:
 			return nil
 		case err != nil:
-			return fmt.Errorf("read decisions: %w", err)
+			return c.cutOff(request, false, "read decisions", err)
 		}
 		if err := fn(rec); err != nil {
 			return err
@@ -148,15 +190,16 @@ func checkName(name string) error {
 
 // call makes one request and decodes the answer into out.
 func (c *Client) call(ctx context.Context, method, path string, body []byte, out any) error {
-	ctx, cancel := context.WithTimeout(ctx, writeTimeout)
-	defer cancel()
+	ctx, cancel := context.WithCancelCause(ctx)
+	defer cancel(nil)
+	defer c.attend(ctx, cancel)()
 	resp, err := c.do(ctx, method, path, body)
 	if err != nil {
 		return err
 	}
 	defer resp.Body.Close()
 	if err := json.NewDecoder(io.LimitReader(resp.Body, maxAnswer)).Decode(out); err != nil {
-		return fmt.Errorf("read iped's answer: %w", err)
+		return c.cutOff(ctx, changes(method, path), "read iped's answer", err)
 	}
 	return nil
 }
@@ -169,7 +212,7 @@ func (c *Client) do(ctx context.Context, method, path string, body []byte) (*htt
 	}
 	resp, err := c.http.Do(req)
 	if err != nil {
-		return nil, fmt.Errorf("%s: %w: %w", c.path, ErrUnreachable, cause(err))
+		return nil, c.unreachable(ctx, changes(method, path), err)
 	}
 	if resp.StatusCode == http.StatusOK {
 		return resp, nil
@@ -182,8 +225,37 @@ func (c *Client) do(ctx context.Context, method, path string, body []byte) (*htt
 	return nil, &e
 }
 
-// cause is the innermost reason of a failed connection.
-func cause(err error) error {
+// preflightPath takes a policy and only tells of it.
+const preflightPath = "/preflight"
+
+// changes reports whether a request changes anything.
+func changes(method, path string) bool { return method != http.MethodGet && path != preflightPath }
+
+// unreachable says why a request has no answer, and if that may have changed something.
+func (c *Client) unreachable(ctx context.Context, change bool, err error) error {
+	why := innermost(err)
+	if reason := context.Cause(ctx); reason != nil {
+		why = reason
+	}
+	var op *net.OpError
+	asked := !errors.As(err, &op) || op.Op != "dial"
+	if asked && change {
+		return fmt.Errorf("%s: %w: %w: %w", c.path, ErrUnreachable, why, ErrUnknownOutcome)
+	}
+	return fmt.Errorf("%s: %w: %w", c.path, ErrUnreachable, why)
+}
+
+// cutOff is an answer that has begun and does not end, or makes no sense.
+func (c *Client) cutOff(ctx context.Context, change bool, what string, err error) error {
+	var op *net.OpError
+	if context.Cause(ctx) == nil && !errors.Is(err, io.EOF) && !errors.Is(err, io.ErrUnexpectedEOF) && !errors.As(err, &op) {
+		return fmt.Errorf("%s: %w", what, err)
+	}
+	return c.unreachable(ctx, change, err)
+}
+
+// innermost is the last reason of a failed connection.
+func innermost(err error) error {
 	for {
 		next := errors.Unwrap(err)
 		if next == nil {

@@ -1,6 +1,7 @@
 // Package controlrpc carries the life cycle of package control over a Unix
 // socket: JSON over HTTP, so that curl --unix-socket is a client, too.
 //
+//	GET    /v1/alive                    at once, whatever goes on
 //	GET    /v1/status                   control.Status
 //	GET    /v1/policies                 []control.Info
 //	POST   /v1/policies                 signed message in, control.Info out
@@ -10,14 +11,22 @@
 //	GET    /v1/policies/{name}/pkcs7    the signed message
 //	GET    /v1/policies/{name}/policy   the text
 //	POST   /v1/policies/{name}/activate
+//	GET    /v1/policies/{name}/preflight control.Forecast
+//	POST   /v1/preflight                signed message in, control.Forecast out
 //	GET    /v1/mode                     engine.Mode
-//	PUT    /v1/mode                     ModeChange in, engine.Mode out
+//	PUT    /v1/mode                     ModeChange in, control.ModeResult out
 //	GET    /v1/events[?follow=1]        control.Record, one a line
 //
 // Everybody may read status and policies, as on securityfs. Changes need a peer
-// with uid 0 and CAP_MAC_ADMIN at the time it connected; so does reading
-// decisions, which name other users' processes as audit records do. Whoever lacks
-// that gets EPERM before the request is looked at.
+// with uid 0, and CAP_MAC_ADMIN in the initial user namespace, at the time it
+// connected; so does reading decisions, which name other users' processes as audit
+// records do. Other peers get EPERM before the request is looked at.
+//
+// PUT of a policy or of the mode, and activate, refuse what would newly deny code that
+// runs (ECANCELED, with the forecast), unless they are asked with ?force=1.
+//
+// A change is not made for a peer that has closed its connection before the change
+// began.
 //
 // A refusal is an [Error] with the kernel's errno symbol. The number in the path
 // is the protocol's version; it changes when a client of the old one would
@@ -29,6 +38,8 @@ import (
 	"errors"
 	"runtime"
 	"runtime/debug"
+
+	"golang.org/x/sys/unix"
 
 	"github.com/ipe-linux/ipe/internal/control"
 	"github.com/ipe-linux/ipe/internal/engine"
@@ -54,8 +65,14 @@ type (
 	Record = control.Record
 	// Mode is how decisions take effect.
 	Mode = engine.Mode
+	// ModeResult is the mode after a change.
+	ModeResult = control.ModeResult
 	// ModeChange says what to change.
 	ModeChange = control.ModeChange
+	// Forecast is what a policy would newly deny.
+	Forecast = control.Forecast
+	// Finding is one entry of it.
+	Finding = control.Finding
 	// KernelState is what the engine read back from the kernel.
 	KernelState = engine.State
 	// Trust says who may sign policies.
@@ -72,6 +89,8 @@ type Error struct {
 	Message string `json:"message"`
 	// Fix says what to do about it; may be empty.
 	Fix string `json:"hint"`
+	// Forecast is what was refused for; nil for most refusals.
+	Forecast *Forecast `json:"preflight,omitempty"`
 }
 
 // Error returns the message with the symbol behind it.
@@ -91,6 +110,17 @@ func Symbol(err error) string {
 		return remote.Errno
 	}
 	return control.Symbol(err)
+}
+
+// KnownSymbol is Symbol for those who would rather say nothing than EIO, of an error
+// without a number.
+func KnownSymbol(err error) (symbol string, known bool) {
+	var remote *Error
+	if errors.As(err, &remote) {
+		return remote.Errno, true
+	}
+	errno, known := control.KnownErrno(err)
+	return unix.ErrnoName(errno), known && errno != 0
 }
 
 // BuildVersion describes the running program: module version, or the commit it

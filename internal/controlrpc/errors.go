@@ -11,11 +11,16 @@ import (
 	"golang.org/x/sys/unix"
 
 	"github.com/ipe-linux/ipe/internal/control"
+	"github.com/ipe-linux/ipe/internal/peer"
+	"github.com/ipe-linux/ipe/internal/plain"
 	"github.com/ipe-linux/ipe/sign"
 )
 
 // errRequest is a request that no client of this version sends. EINVAL.
 var errRequest = fmt.Errorf("malformed request: %w", unix.EINVAL)
+
+// elsewhere is the hint for root that is less than root.
+const elsewhere = "run this as root with CAP_MAC_ADMIN, outside of containers and of unshare --user"
 
 // versioned puts the protocol's version into a pattern "METHOD /path".
 func versioned(pattern string) string {
@@ -40,7 +45,11 @@ func parseModeChange(raw []byte) (ModeChange, error) {
 
 // fail sends err as an Error.
 func fail(w http.ResponseWriter, err error) {
-	e := Error{Errno: Symbol(err), Message: strings.ReplaceAll(err.Error(), "\n", "; "), Fix: hint(err)}
+	e := Error{Errno: Symbol(err), Message: plain.Error(err), Fix: hint(err)}
+	var lockout *control.LockoutError
+	if errors.As(err, &lockout) {
+		e.Forecast = &lockout.Forecast
+	}
 	w.Header().Set("Content-Type", "application/json")
 	w.WriteHeader(httpStatus(e.Errno))
 	json.NewEncoder(w).Encode(e) //nolint:errcheck // the peer has gone, nobody is left to tell
@@ -53,7 +62,7 @@ func httpStatus(errno string) int {
 		return http.StatusForbidden
 	case "ENOENT":
 		return http.StatusNotFound
-	case "EEXIST", "ESTALE":
+	case "EEXIST", "ESTALE", "ECANCELED":
 		return http.StatusConflict
 	case "EMSGSIZE":
 		return http.StatusRequestEntityTooLarge
@@ -62,6 +71,12 @@ func httpStatus(errno string) int {
 	}
 	return http.StatusUnprocessableEntity
 }
+
+// trustHint is for a signer whom nobody trusts.
+const trustHint = "put the signer's certificate where iped's --trust looks (/etc/ipe/trust.d for the service), then: systemctl reload iped"
+
+// diskHint is for a state directory that takes nothing.
+const diskHint = "make room in the state directory of iped, or mend its file system; ipe mode permissive works without"
 
 // hint says what to do about a refusal that has a usual remedy.
 func hint(err error) string {
@@ -76,14 +91,22 @@ func hint(err error) string {
 		err  error
 		hint string
 	}{
+		{peer.ErrNoCapability, elsewhere},
+		{peer.ErrNamespace, elsewhere},
+		{peer.ErrUnseen, elsewhere},
+		{peer.ErrEnded, "the process that connects must live until it has the answer"},
 		{control.ErrPrivilege, "run this as root"},
 		{control.ErrExists, "to replace it by a newer version: ipe policy update FILE"},
 		{control.ErrNotFound, "ipe policy list shows the names; ipe policy load FILE adds one"},
 		{control.ErrIsActive, "activate another policy first"},
 		{control.ErrOlder, "raise policy_version, sign again and load it"},
 		{control.ErrOtherName, "ipe policy load FILE adds a policy of another name"},
-		{control.ErrUnverified, "give iped the signer's certificate with --trust, or load a policy signed anew"},
-		{sign.ErrUntrusted, "iped trusts the certificates given with --trust only"},
+		{control.ErrUnverified, trustHint + "; or load a policy signed anew"},
+		{control.ErrLockout, "change the policy, or try it with ipe mode permissive; --force does it all the same, and an older ipe cannot say that"},
+		{control.ErrNoForecast, "--force does it without looking"},
+		{sign.ErrUntrusted, trustHint},
+		{unix.ENOSPC, diskHint},
+		{unix.EROFS, diskHint},
 		{sign.ErrMalformed, "a policy is deployed signed: ipe policy sign --key KEY --cert CERT FILE"},
 	} {
 		if errors.Is(err, r.err) {

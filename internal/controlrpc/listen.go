@@ -6,15 +6,11 @@ import (
 	"net"
 	"os"
 	"path/filepath"
-	"sync"
 
 	"golang.org/x/sys/unix"
-)
 
-// maxGuests bounds the connections of all peers other than root together, so that
-// they cannot keep root out, and maxPerGuest those of one user, so that it cannot
-// keep other users out.
-const maxGuests, maxPerGuest = 32, 8
+	"github.com/ipe-linux/ipe/internal/peer"
+)
 
 // ErrInUse says that another daemon listens on the socket.
 var ErrInUse = errors.New("another iped is running")
@@ -25,11 +21,7 @@ type Listener struct {
 	path string
 	lock *os.File
 
-	mu sync.Mutex
-	// guests counts the connections of each uid but root's, all those of them. A
-	// peer that the kernel does not name counts under root's number, which no guest has.
-	guests map[uint32]int
-	all    int
+	owners, guests *places
 }
 
 // Listen makes the socket, connectable by everybody, in a directory that it
@@ -48,7 +40,8 @@ func Listen(path string) (*Listener, error) {
 		lock.Close()
 		return nil, fmt.Errorf("listen: %w", err)
 	}
-	return &Listener{UnixListener: l, path: path, lock: lock, guests: map[uint32]int{}}, nil
+	return &Listener{UnixListener: l, path: path, lock: lock,
+		owners: newPlaces(maxOwners, maxOwners), guests: newPlaces(maxGuests, maxPerGuest)}, nil
 }
 
 // bind replaces whatever socket is there. The lock is held, so it is stale.
@@ -87,67 +80,24 @@ func lockFile(path string) (*os.File, error) {
 	return f, nil
 }
 
-// Accept waits for a peer. Peers other than root beyond maxGuests and maxPerGuest
-// are turned away without an answer.
+// Accept waits for a peer. Everybody gets in; if there is no place, somebody else loses
+// the connection.
 func (l *Listener) Accept() (net.Conn, error) {
-	for {
-		c, err := l.AcceptUnix()
-		if err != nil {
-			return nil, err
-		}
-		pc := &conn{UnixConn: c, peer: peerOf(c), l: l}
-		if l.admit(pc) {
-			return pc, nil
-		}
-		c.Close()
+	c, err := l.AcceptUnix()
+	if err != nil {
+		return nil, err
 	}
+	pc := &conn{UnixConn: c, peer: peer.Connected(c), places: l.guests}
+	if pc.peer.Lack == nil {
+		pc.places = l.owners
+	}
+	if leaves := pc.places.enter(pc); leaves != nil {
+		leaves.Close()
+	}
+	return pc, nil
 }
 
 // Close removes the socket and gives up the lock.
 func (l *Listener) Close() error {
 	return errors.Join(l.UnixListener.Close(), l.lock.Close())
-}
-
-func (l *Listener) admit(c *conn) bool {
-	if c.peer.known && c.peer.uid == 0 {
-		return true
-	}
-	l.mu.Lock()
-	defer l.mu.Unlock()
-	if l.all >= maxGuests || l.guests[c.peer.uid] >= maxPerGuest {
-		return false
-	}
-	l.guests[c.peer.uid]++
-	l.all++
-	c.guest = true
-	return true
-}
-
-// dismiss makes room for another guest.
-func (l *Listener) dismiss(uid uint32) {
-	l.mu.Lock()
-	defer l.mu.Unlock()
-	l.all--
-	if l.guests[uid]--; l.guests[uid] == 0 {
-		delete(l.guests, uid)
-	}
-}
-
-// conn is a connection that knows its peer.
-type conn struct {
-	*net.UnixConn
-	peer  peer
-	l     *Listener
-	guest bool
-	once  sync.Once
-}
-
-// Close ends the connection and makes room for another guest.
-func (c *conn) Close() error {
-	c.once.Do(func() {
-		if c.guest {
-			c.l.dismiss(c.peer.uid)
-		}
-	})
-	return c.UnixConn.Close()
 }

@@ -3,7 +3,6 @@ package controlrpc
 import (
 	"context"
 	"encoding/json"
-	"errors"
 	"fmt"
 	"io"
 	"log/slog"
@@ -20,35 +19,55 @@ import (
 type Control interface {
 	By(who audit.Subject) control.Actor
 	List() []control.Info
+	Forecast(name string) (control.Forecast, error)
+	ForecastOf(envelope []byte) (control.Forecast, error)
 	Get(name string) (info control.Info, envelope, text []byte, err error)
 	Mode() engine.Mode
 	Status() control.Status
 	Events(ctx context.Context, follow bool, fn func(control.Record) error) error
-	Records(ctx context.Context, follow bool, fn func(audit.JSON) error) error
+	Records(ctx context.Context, follow bool, fn func(control.AuditRecord) error) error
 }
 
-// Limits on what a peer may cost.
-const (
-	headerTimeout = 5 * time.Second
-	readTimeout   = 10 * time.Second
-	// writeTimeout bounds one answer, or one line of the event stream. An answer
-	// may have to wait for a self-test.
-	writeTimeout = 2 * time.Minute
-	idleTimeout  = time.Minute
-	maxHeader    = 8 << 10
-)
+// maxHeader bounds the header of a request, in bytes.
+const maxHeader = 8 << 10
+
+// limits is what a peer may cost. None of them bounds how long this daemon takes.
+type limits struct {
+	// header and read are for the two parts of a request.
+	header, read time.Duration
+	// write is for reading an answer, or one line of the event stream.
+	write time.Duration
+	// idle is from an answer to the next request.
+	idle time.Duration
+}
+
+var standard = limits{header: headerTimeout, read: 10 * time.Second, write: 2 * time.Minute, idle: time.Minute}
+
+// headerTimeout is also for a connection to be taken.
+const headerTimeout = 5 * time.Second
 
 // Serve answers on l until ctx ends, then lets running requests finish for a
 // few seconds. It closes l. What is wrong with this program, not with a request, is
 // logged to log.
 func Serve(ctx context.Context, l *Listener, c Control, log *slog.Logger) error {
+	ready := make(chan struct{})
+	close(ready)
+	return ServeFrom(ctx, l, ready, c, log)
+}
+
+// ServeFrom is Serve for a daemon that is still starting: until ready is closed, it says
+// that it lives, and everything else waits.
+func ServeFrom(ctx context.Context, l *Listener, ready <-chan struct{}, c Control, log *slog.Logger) error {
+	return standard.serve(ctx, l, ready, c, log)
+}
+
+func (lim limits) serve(ctx context.Context, l *Listener, ready <-chan struct{}, c Control, log *slog.Logger) error {
 	srv := &http.Server{
-		Handler:           survive(handler(c), log),
+		Handler:           survive(noted(lim.bounded(held(ready, handler(c, lim)))), log),
 		ConnContext:       withPeer,
-		ReadHeaderTimeout: headerTimeout,
-		ReadTimeout:       readTimeout,
-		WriteTimeout:      writeTimeout,
-		IdleTimeout:       idleTimeout,
+		ReadHeaderTimeout: lim.header,
+		WriteTimeout:      lim.write,
+		IdleTimeout:       lim.idle,
 		MaxHeaderBytes:    maxHeader,
 		ErrorLog:          slog.NewLogLogger(log.Handler(), slog.LevelError),
 		BaseContext:       func(net.Listener) context.Context { return ctx },
@@ -68,9 +87,60 @@ func Serve(ctx context.Context, l *Listener, c Control, log *slog.Logger) error 
 	return nil
 }
 
+// held lets requests wait for ready.
+func held(ready <-chan struct{}, next http.Handler) http.Handler {
+	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		if r.URL.Path != prefix+"/alive" {
+			select {
+			case <-ready:
+			case <-r.Context().Done():
+				return
+			}
+		}
+		next.ServeHTTP(w, r)
+	})
+}
+
+// bounded limits how long a peer may take for the body of its request. A limit for the
+// whole request, as package http has it, goes on while the answer is made, and when it is
+// over, cancels this request and all others on the connection.
+func (lim limits) bounded(next http.Handler) http.Handler {
+	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		c := http.NewResponseController(w)
+		r.Body = &timely{ReadCloser: r.Body, deadline: c.SetReadDeadline, limit: lim.read}
+		next.ServeHTTP(w, r)
+		// Package http reads what a handler has left, before the next request.
+		_ = c.SetReadDeadline(time.Now().Add(lim.read)) // fails if the peer has gone
+	})
+}
+
+// timely is a body that is read within the limit, or not.
+type timely struct {
+	io.ReadCloser
+	deadline func(time.Time) error
+	limit    time.Duration
+	begun    bool
+}
+
+// Read implements [io.Reader].
+func (t *timely) Read(b []byte) (int, error) {
+	if !t.begun {
+		t.begun = true
+		if err := t.deadline(time.Now().Add(t.limit)); err != nil {
+			return 0, err
+		}
+	}
+	n, err := t.ReadCloser.Read(b)
+	if err != nil {
+		_ = t.deadline(time.Time{}) // fails if the peer has gone
+	}
+	return n, err
+}
+
 // server holds the handlers.
 type server struct {
-	c Control
+	c   Control
+	lim limits
 }
 
 // access is who may make a request.
@@ -83,14 +153,15 @@ const (
 	loading
 )
 
-func handler(c Control) http.Handler {
-	s := &server{c: c}
+func handler(c Control, lim limits) http.Handler {
+	s := &server{c: c, lim: lim}
 	mux := http.NewServeMux()
 	for _, r := range []struct {
 		pattern string
 		guarded access
 		do      func(*http.Request) (any, error)
 	}{
+		{"GET /alive", anybody, alive},
 		{"GET /status", anybody, s.status},
 		{"GET /policies", anybody, s.list},
 		{"POST /policies", loading, s.load},
@@ -98,6 +169,8 @@ func handler(c Control) http.Handler {
 		{"PUT /policies/{name}", loading, s.update},
 		{"DELETE /policies/{name}", privileged, s.delete},
 		{"POST /policies/{name}/activate", privileged, s.activate},
+		{"GET /policies/{name}/preflight", privileged, s.preflight},
+		{"POST /preflight", privileged, s.preflightOf},
 		{"GET /policies/{name}/pkcs7", anybody, s.pkcs7},
 		{"GET /policies/{name}/policy", anybody, s.text},
 		{"GET /mode", anybody, s.mode},
@@ -122,7 +195,13 @@ func (s *server) respond(guarded access, do func(*http.Request) (any, error)) ht
 				return
 			}
 		}
+		if guarded != anybody && left(r) {
+			return
+		}
 		v, err := do(r)
+		if err := http.NewResponseController(w).SetWriteDeadline(time.Now().Add(s.lim.write)); err != nil {
+			return
+		}
 		if err != nil {
 			fail(w, err)
 			return
@@ -139,6 +218,17 @@ func (s *server) respond(guarded access, do func(*http.Request) (any, error)) ht
 
 // by is control on behalf of the peer.
 func (s *server) by(r *http.Request) control.Actor { return s.c.By(subject(r.Context())) }
+
+// careful is that with preflight, unless the peer does without.
+func (s *server) careful(r *http.Request) control.Actor {
+	if r.URL.Query().Get("force") == "1" {
+		return s.by(r)
+	}
+	return s.by(r).Careful()
+}
+
+// alive answers whatever else goes on.
+func alive(*http.Request) (any, error) { return struct{}{}, nil }
 
 func (s *server) status(*http.Request) (any, error) { return s.c.Status(), nil }
 func (s *server) list(*http.Request) (any, error)   { return s.c.List(), nil }
@@ -176,16 +266,26 @@ func (s *server) update(r *http.Request) (any, error) {
 	if err != nil {
 		return nil, err
 	}
-	return s.by(r).Update(r.PathValue("name"), envelope)
+	return s.careful(r).Update(r.PathValue("name"), envelope)
 }
 
 func (s *server) activate(r *http.Request) (any, error) {
 	name := r.PathValue("name")
-	if err := s.by(r).Activate(name); err != nil {
+	if err := s.careful(r).Activate(name); err != nil {
 		return nil, err
 	}
 	info, _, _, err := s.c.Get(name)
 	return info, err
+}
+
+func (s *server) preflight(r *http.Request) (any, error) { return s.c.Forecast(r.PathValue("name")) }
+
+func (s *server) preflightOf(r *http.Request) (any, error) {
+	envelope, err := body(r)
+	if err != nil {
+		return nil, err
+	}
+	return s.c.ForecastOf(envelope)
 }
 
 func (s *server) delete(r *http.Request) (any, error) {
@@ -201,7 +301,7 @@ func (s *server) setMode(r *http.Request) (any, error) {
 	if err != nil {
 		return nil, err
 	}
-	return s.by(r).ChangeMode(change)
+	return s.careful(r).ChangeMode(change)
 }
 
 // events streams decisions, or records of all types, one JSON object a line.
@@ -210,14 +310,15 @@ func (s *server) events(w http.ResponseWriter, r *http.Request) {
 		fail(w, err)
 		return
 	}
+	use(r, streaming)
 	out := http.NewResponseController(w)
 	w.Header().Set("Content-Type", "application/jsonl")
 	enc := json.NewEncoder(w)
-	if err := errors.Join(out.SetReadDeadline(time.Time{}), out.Flush()); err != nil {
+	if err := out.Flush(); err != nil {
 		return
 	}
 	send := func(v any) error {
-		if err := out.SetWriteDeadline(time.Now().Add(writeTimeout)); err != nil {
+		if err := out.SetWriteDeadline(time.Now().Add(s.lim.write)); err != nil {
 			return err
 		}
 		if err := enc.Encode(v); err != nil {
@@ -227,7 +328,7 @@ func (s *server) events(w http.ResponseWriter, r *http.Request) {
 	}
 	follow := r.URL.Query().Get("follow") == "1"
 	if r.URL.Query().Get("records") == "1" {
-		s.c.Records(r.Context(), follow, func(j audit.JSON) error { return send(j) }) //nolint:errcheck // only the peer's absence ends it
+		s.c.Records(r.Context(), follow, func(j control.AuditRecord) error { return send(j) }) //nolint:errcheck // only the peer's absence ends it
 		return
 	}
 	s.c.Events(r.Context(), follow, func(rec control.Record) error { return send(rec) }) //nolint:errcheck // as above
@@ -238,7 +339,8 @@ func (s *server) events(w http.ResponseWriter, r *http.Request) {
 func body(r *http.Request) ([]byte, error) {
 	b, err := io.ReadAll(io.LimitReader(r.Body, maxBody))
 	if err != nil {
-		return nil, fmt.Errorf("read request: %w", err)
+		// The peer's fault, not this daemon's: it went away, or sends less than it said.
+		return nil, fmt.Errorf("%w: the body ends early: %w", errRequest, err)
 	}
 	return b, nil
 }

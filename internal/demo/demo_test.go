@@ -17,8 +17,8 @@ import (
 	"github.com/ipe-linux/ipe/internal/testvm"
 )
 
-// TestDemo runs the demonstration on each kernel and wants every case, each as demanded.
-func TestDemo(t *testing.T) {
+// TestVMDemo runs the demonstration on each kernel and wants every case, each as demanded.
+func TestVMDemo(t *testing.T) {
 	trackSources(t)
 	for _, name := range testvm.KernelNames() {
 		t.Run(name, func(t *testing.T) {

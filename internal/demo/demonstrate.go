@@ -118,7 +118,7 @@ func (s *show) boot(ctx context.Context, k testvm.Kernel, site *appliance.Site, 
 		return err
 	}
 	if !in.done || res.ExitCode != 0 {
-		return fmt.Errorf("%w: exit status %d: %s", errUnfinished, res.ExitCode, lastLine(res.Stderr))
+		return fmt.Errorf("%w: exit status %d:\n%s", errUnfinished, res.ExitCode, lastWords(res.Stderr))
 	}
 	return nil
 }

@@ -100,8 +100,12 @@ func (w *lines) line(line []byte) {
 	w.take(l)
 }
 
-// lastLine is the end of what a program said.
-func lastLine(text []byte) []byte {
-	text = bytes.TrimSpace(text)
-	return text[bytes.LastIndexByte(text, '\n')+1:]
+// lastWords is the end of what a program said: it may take several lines to say why, and
+// another program's last lines may be the reason.
+func lastWords(text []byte) []byte {
+	lines := bytes.SplitAfter(bytes.TrimSpace(text), []byte("\n"))
+	return bytes.Join(lines[max(0, len(lines)-wordsKept):], nil)
 }
+
+// wordsKept is how many lines fit an error that people read.
+const wordsKept = 12

@@ -27,25 +27,49 @@ func Close(name string, deferred bool) (pending bool, err error) {
 }
 
 func closeDevice(name string, deferred bool) (pending bool, err error) {
+	err = withVolume(name, func(c *control, d Device, mangled string) error {
+		pending, err = c.takeAway(d, mangled, deferred)
+		return err
+	})
+	return pending, err
+}
+
+// Keep takes back what Close has deferred. A device of which nothing was deferred stays as
+// it is. Errors are those of Close, but for EBUSY, which here says that it is too late.
+func Keep(name string) error {
+	err := withVolume(name, func(c *control, d Device, mangled string) error {
+		if err := c.keep(mangled); err != nil {
+			return err
+		}
+		return d.makeNode() // where udev does not run, Close has removed it
+	})
+	if err != nil {
+		return fmt.Errorf("keep volume %s: %w", printable(name), err)
+	}
+	return nil
+}
+
+// withVolume does something about a verity device.
+func withVolume(name string, do func(c *control, d Device, mangled string) error) error {
 	mangled, err := Mangle(name)
 	if err != nil {
-		return false, err
+		return err
 	}
 	c, err := openControl()
 	if err != nil {
-		return false, err
+		return err
 	}
 	defer c.close()
 	d, err := c.state(mangled)
 	if err != nil {
-		return false, err
+		return err
 	}
 	if !strings.HasPrefix(d.UUID, uuidPrefix) {
 		if _, err := c.look(mangled); err != nil {
-			return false, err
+			return err
 		}
 	}
-	return c.takeAway(d, mangled, deferred)
+	return do(c, d, mangled)
 }
 
 // takeAway removes a device, and its node if the device is gone.

@@ -37,7 +37,7 @@ var (
 	// ErrName says that a device cannot have such a name.
 	ErrName = errors.New("not a name of a device")
 	// ErrExists says that a device of this name, or UUID, is there already.
-	ErrExists = errors.New("a device of this name exists")
+	ErrExists = errors.New("already exists")
 	// ErrInactive says that there is no device of this name.
 	ErrInactive = errors.New("no such device")
 	// ErrNotVerity says that a device is there, but none of dm-verity.
@@ -136,7 +136,7 @@ func Mangle(name string) (string, error) {
 	case raw && mangled:
 		return "", fmt.Errorf("%w: %q has both escapes and what should be escaped", ErrName, name)
 	case strings.ContainsAny(name, "/\x00"):
-		return "", fmt.Errorf("%w: %q has a slash or a zero in it", ErrName, name)
+		return "", fmt.Errorf("%w: %q has a slash or a zero byte in it", ErrName, name)
 	case name == "" || name == "." || name == ".." || name == unix.DM_CONTROL_NODE:
 		return "", fmt.Errorf("%w: %q", ErrName, name)
 	case b.Len() >= unix.DM_NAME_LEN:

@@ -119,12 +119,36 @@ func TestParseNames(t *testing.T) {
 func FuzzParseAnswers(f *testing.F) {
 	f.Add(answer([]target{{0, 8, "verity", "V"}, {8, 8, "linear", "x"}}), 2)
 	f.Add(append(make([]byte, 12), 0), 1)
-	f.Fuzz(func(_ *testing.T, b []byte, n int) {
+	f.Add([]byte("V 1"), 1)
+	f.Fuzz(func(t *testing.T, b []byte, n int) {
 		// None of these may panic or go on for ever.
 		_, _ = parseTargets(b, n&0xff)
 		_, _ = parseNames(b)
 		_, _ = parseVersion(b)
+		if _, repaired, err := parseState(string(b)); err == nil && repaired < -1 {
+			t.Errorf("%q: %d blocks repaired", b, repaired)
+		}
 	})
+}
+
+// TestParseState reads the state of a verity target as kernels tell it, from Linux 6.19 on
+// with what error correction has done.
+func TestParseState(t *testing.T) {
+	for text, want := range map[string]struct {
+		corrupted bool
+		repaired  int64
+	}{
+		"V": {false, -1}, "C": {true, -1}, "V -": {false, -1}, "C -": {true, -1}, "V 0": {false, 0}, "C 12": {true, 12}, "V 3 new": {false, 3},
+	} {
+		if corrupted, repaired, err := parseState(text); err != nil || corrupted != want.corrupted || repaired != want.repaired {
+			t.Errorf("%q: %v, %d, %v", text, corrupted, repaired, err)
+		}
+	}
+	for _, text := range []string{"", " ", "X", "VC", "V x", "V -1", "V 99999999999999999999"} {
+		if _, _, err := parseState(text); !errors.Is(err, unix.EPROTO) {
+			t.Errorf("%q: %v", text, err)
+		}
+	}
 }
 
 func TestParseVersion(t *testing.T) {

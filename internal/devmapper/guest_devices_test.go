@@ -59,7 +59,7 @@ func TestGuestBusy(t *testing.T) {
 	refused(t, "no such device", "dmverity", "close", "v")
 	run(t, v.ours("v")...)
 	for _, args := range [][]string{v.ours("v"), v.ours("v", "--ignore-corruption")} {
-		if _, errs, code := ipe(args...); code != 1 || !strings.Contains(errs, "a device of this name exists") {
+		if _, errs, code := ipe(args...); code != 1 || !strings.Contains(errs, "Device v already exists") {
 			t.Errorf("exit %d, %s", code, errs)
 		}
 	}
@@ -89,11 +89,49 @@ func TestGuestBusy(t *testing.T) {
 	if s := status(t, "v"); !s.Active {
 		t.Error("it is gone, and in use")
 	}
+	run(t, "dmverity", "close", "v", "--cancel-deferred")
+	f.Close()
+	same(t, "v", v.content) // it would have gone when that was closed
+	run(t, "dmverity", "close", "v", "--cancel-deferred")
+	if f, err = os.Open(devmapper.Path("v")); err != nil {
+		t.Fatal(err)
+	}
+	run(t, "dmverity", "remove", "--deferred", "v")
 	f.Close()
 	nothingLeft(t)
 	if s := status(t, "v"); s.Active {
 		t.Error("it is still there")
 	}
+}
+
+// TestGuestPeerWords opens volumes in the old words of veritysetup(8), and its new ones.
+func TestGuestPeerWords(t *testing.T) {
+	v := plainVolume(t, source(t), 8)
+	run(t, "dmverity", "--shared", "create", "v", v.data, v.hash, v.root)
+	same(t, "v", v.content)
+	run(t, "dmverity", "remove", "v")
+	nothingLeft(t)
+	_, errs, code := ipe("dmverity", "open", v.data, "v", v.hash, v.root, "--restart-on-corruption", "--error-as-corruption")
+	if code != 0 && !strings.Contains(errs, "restart or panic on I/O errors needs dm-verity") {
+		t.Fatalf("exit %d, %s", code, errs)
+	}
+	if code == 0 {
+		if s := status(t, "v"); !slices.Equal(s.Options, []string{"restart_on_corruption", "restart_on_error"}) {
+			t.Errorf("options %q", s.Options)
+		}
+		run(t, "dmverity", "close", "v")
+	}
+	// A superblock of zero data blocks stands for all that there are.
+	b, err := os.ReadFile(v.hash)
+	if err != nil {
+		t.Fatal(err)
+	}
+	clear(b[72:80])
+	write(t, v.hash, b)
+	run(t, v.ours("v")...)
+	same(t, "v", v.content)
+	run(t, "dmverity", "close", "v")
+	refused(t, "no such device", "dmverity", "close", "--cancel-deferred", "v")
 }
 
 // TestGuestFailures wants nothing to be left of what could not be opened.
@@ -124,7 +162,7 @@ func TestGuestFailures(t *testing.T) {
 	if err := os.Truncate(cut.hash, 4096*2); err != nil {
 		t.Fatal(err)
 	}
-	refused(t, "the hash tree ends at", cut.ours("v")...)
+	refused(t, "the hash tree ends behind the end of the device", cut.ours("v")...)
 	good := plainVolume(t, r, 8)
 	refused(t, "neither a regular file nor a block device", "dmverity", "open", "/dev/null", "v", good.hash, good.root)
 	// A leftover in the node's place goes.
@@ -203,7 +241,7 @@ func TestGuestRace(t *testing.T) {
 		all.Go(func() {
 			_, errs, code := ipe(v.ours("v")...)
 			won[i] = code == 0
-			if code != 0 && !strings.Contains(errs, "a device of this name exists") {
+			if code != 0 && !strings.Contains(errs, "Device v already exists") {
 				t.Errorf("exit %d, %s", code, errs)
 			}
 		})

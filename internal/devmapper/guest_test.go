@@ -15,11 +15,11 @@ import (
 	"strconv"
 	"strings"
 	"testing"
-	"time"
 
 	"golang.org/x/sys/unix"
 
 	"github.com/ipe-linux/ipe/digest"
+	"github.com/ipe-linux/ipe/internal/await"
 	"github.com/ipe-linux/ipe/internal/cli"
 	"github.com/ipe-linux/ipe/internal/devmapper"
 )
@@ -177,13 +177,14 @@ type state struct {
 	InUse     bool `json:"in_use"`
 	Options   []string
 	DataFile  string `json:"data_file"`
+	Repaired  int64  `json:"fec_repaired"`
 }
 
 func status(t *testing.T, name string) (s state) {
 	t.Helper()
-	out, errs, _ := ipe("dmverity", "status", "--json", name)
+	out, errs, code := ipe("dmverity", "status", "--json", name)
 	if err := json.Unmarshal([]byte(out), &s); err != nil {
-		t.Fatalf("status %s: %v in %s%s", name, err, out, errs)
+		t.Fatalf("status %s: exit code %d, %v in %s%s", name, code, err, out, errs)
 	}
 	return s
 }
@@ -193,8 +194,9 @@ func sameStatus(t *testing.T, name string) {
 	t.Helper()
 	trim := func(s string) (lines []string) {
 		for line := range strings.Lines(s) {
-			// It never tells of this file, though it means to.
-			if !strings.HasPrefix(line, "  FEC loop: ") {
+			// It never tells of this file, though it means to, and its release here does
+			// not know of the count.
+			if !strings.HasPrefix(line, "  FEC loop: ") && !strings.HasPrefix(line, "  FEC repaired: ") {
 				lines = append(lines, strings.TrimRight(line, " \n"))
 			}
 		}
@@ -205,9 +207,6 @@ func sameStatus(t *testing.T, name string) {
 		t.Errorf("status of %q:\n%s\nwant\n%s", name, strings.Join(ours, "\n"), strings.Join(theirs, "\n"))
 	}
 }
-
-// patience is how long devices may take to go, which the kernel does in its own time.
-const patience = 5 * time.Second
 
 // nothingLeft wants no device of any kind to be there.
 func nothingLeft(t *testing.T) {
@@ -220,14 +219,12 @@ func nothingLeft(t *testing.T) {
 	}
 }
 
-// settled returns what is there when there are no more than n, or patience ends.
+// settled returns what is there when there are no more than n. Devices go in the kernel's
+// own time.
 func settled(t *testing.T, n int) (left []string) {
 	t.Helper()
-	for end := time.Now().Add(patience); ; time.Sleep(patience / 100) {
-		if left = leftovers(t); len(left) <= n || time.Now().After(end) {
-			return left
-		}
-	}
+	await.Until(func() bool { left = leftovers(t); return len(left) <= n })
+	return left
 }
 
 // leftovers are all devices, and the nodes of those of device-mapper.

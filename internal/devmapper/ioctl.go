@@ -126,7 +126,8 @@ func (c *control) create(mangled, uuid string) (Device, error) {
 	copy(m.header.Uuid[:len(m.header.Uuid)-1], uuid)
 	err := c.ask(unix.DM_DEV_CREATE, m)
 	if errors.Is(err, unix.EBUSY) {
-		return Device{}, fmt.Errorf("create device: %w", ErrExists)
+		// In the words of veritysetup(8), which scripts look for.
+		return Device{}, fmt.Errorf("create: Device %s %w", mangled, ErrExists)
 	}
 	if err != nil {
 		return Device{}, fmt.Errorf("create device: %w", err)
@@ -172,6 +173,17 @@ func (c *control) remove(mangled string, deferred bool) (pending bool, err error
 		return false, fmt.Errorf("remove device: %w", inactive(err))
 	}
 	return m.header.Flags&unix.DM_DEFERRED_REMOVE != 0, nil
+}
+
+// keep takes back a removal that was deferred. The kernel has no request of its own for
+// that, but a message (message_for_md in drivers/md/dm-ioctl.c).
+func (c *control) keep(mangled string) error {
+	m := named(mangled)
+	m.data = append(make([]byte, messageText), "@cancel_deferred_remove\x00"...)
+	if err := c.ask(unix.DM_TARGET_MSG, m); err != nil {
+		return fmt.Errorf("cancel removal: %w", inactive(err))
+	}
+	return nil
 }
 
 // state asks what a device is.

@@ -4,9 +4,11 @@ import (
 	"bytes"
 	"encoding/binary"
 	"fmt"
+	"strings"
 
 	"golang.org/x/sys/unix"
 
+	"github.com/ipe-linux/ipe/internal/decimal"
 	"github.com/ipe-linux/ipe/internal/kernelabi"
 )
 
@@ -26,6 +28,8 @@ const (
 
 	nameNext = 8  // dm_name_list.next
 	nameText = 12 // .name
+
+	messageText = 8 // dm_target_msg.message, behind a sector that such messages have not
 
 	versionNumbers = 4 // dm_target_versions.version
 	versionEnd     = 16
@@ -73,6 +77,24 @@ func parseTargets(data []byte, count int) (all []target, err error) {
 type listed struct {
 	mangled string
 	dev     uint64
+}
+
+// parseState reads what a verity target says of its state (verity_status in
+// drivers/md/dm-verity-target.c): V or C for valid or corrupted, and from Linux 6.19 on how
+// often error correction has restored a block, - without it. What newer kernels say behind
+// that is left to them.
+func parseState(text string) (corrupted bool, repaired int64, err error) {
+	words := strings.Fields(text)
+	if len(words) == 0 || words[0] != "V" && words[0] != "C" {
+		return false, 0, malformed("state of a verity device")
+	}
+	repaired = -1
+	if len(words) > 1 && words[1] != "-" {
+		if repaired, err = decimal.Parse[int64](words[1]); err != nil {
+			return false, 0, malformed("state of a verity device")
+		}
+	}
+	return words[0] == "C", repaired, nil
 }
 
 // parseNames reads the answer to DM_LIST_DEVICES: next counts from the entry itself,

@@ -3,7 +3,6 @@ package devmapper
 import (
 	"errors"
 	"fmt"
-	"strings"
 
 	"github.com/ipe-linux/ipe/verity/dmverity"
 )
@@ -13,6 +12,9 @@ type Status struct {
 	Device
 	// Corrupted says that a block was wrong since the device was opened.
 	Corrupted bool
+	// Repaired counts how often error correction has restored a block since then, which
+	// kernels tell from Linux 6.19 on; -1 if that is not known, or there is none.
+	Repaired int64
 	// Table is its live table. HashOffset is where the tree begins.
 	Table dmverity.Table
 }
@@ -60,9 +62,8 @@ func (c *control) look(mangled string) (s Status, err error) {
 	if len(states) != 1 || states[0].kind != kind {
 		return s, ErrNotVerity // it has become another one meanwhile
 	}
-	// "V" or "C", and in newer kernels more behind it.
-	s.Corrupted = strings.HasPrefix(states[0].text, "C")
-	return s, nil
+	s.Corrupted, s.Repaired, err = parseState(states[0].text)
+	return s, err
 }
 
 // List returns the verity devices, in the order of the kernel. Those that go away

@@ -42,9 +42,9 @@ func config(t *testing.T, k testvm.Kernel) testvm.Config {
 	}
 }
 
-// TestVolumesOnKernels opens volumes for real, next to veritysetup(8). More of them:
-// IPE_DM_SETS=200 go test -run TestVolumesOnKernels -timeout 1h . IPE_DM_SEED repeats a run.
-func TestVolumesOnKernels(t *testing.T) {
+// TestVMVolumesOnKernels opens volumes for real, next to veritysetup(8). More of them:
+// IPE_DM_SETS=200 go test -run TestVMVolumesOnKernels -timeout 1h . IPE_DM_SEED repeats a run.
+func TestVMVolumesOnKernels(t *testing.T) {
 	for _, k := range vmtest.Kernels(t) {
 		t.Run(k.Name, func(t *testing.T) {
 			cfg := config(t, k)
@@ -55,14 +55,15 @@ func TestVolumesOnKernels(t *testing.T) {
 	}
 }
 
-// TestStopsOnKernels reads a bad block of a volume that stops the machine when that
+// TestVMStopsOnKernels reads a bad block of a volume that stops the machine when that
 // happens, and wants the guest to end so.
-func TestStopsOnKernels(t *testing.T) {
+func TestVMStopsOnKernels(t *testing.T) {
 	for _, k := range vmtest.Kernels(t) {
 		for what, last := range map[string]string{
 			"Restart": "reboot: Restarting system", "Panic": "Kernel panic - not syncing: dm-verity device corrupted",
 		} {
 			t.Run(k.Name+"/"+what, func(t *testing.T) {
+				vmtest.SkipNarrowed(t, k)
 				outcome, err := vmtest.Collect(t.Context(), config(t, k), "-test.run=^TestStop"+what+"$")
 				if !errors.Is(err, testvm.ErrNoStatus) {
 					t.Fatalf("the guest has not stopped: %v", err)
@@ -75,8 +76,8 @@ func TestStopsOnKernels(t *testing.T) {
 	}
 }
 
-// TestUdevOnKernels has udev run beside.
-func TestUdevOnKernels(t *testing.T) {
+// TestVMUdevOnKernels has udev run beside.
+func TestVMUdevOnKernels(t *testing.T) {
 	dir, err := testvm.Unpacked(t.Context(), testvm.UdevTools()...)
 	if err != nil {
 		t.Fatal(err)
@@ -100,15 +101,15 @@ func TestUdevOnKernels(t *testing.T) {
 	}
 }
 
-// TestDemanding has dm-verity take signed root hashes only.
-func TestDemanding(t *testing.T) {
+// TestVMDemanding has dm-verity take signed root hashes only.
+func TestVMDemanding(t *testing.T) {
 	cfg := config(t, vmtest.Kernel(t, "6.12"))
 	cfg.Modules[0] = "dm-verity require_signatures=1"
 	vmtest.RunPackage(t, cfg, "-test.run=^TestUnsigned$")
 }
 
-// TestDirectOnKernels has files on a file system that can be read past the page cache.
-func TestDirectOnKernels(t *testing.T) {
+// TestVMDirectOnKernels has files on a file system that can be read past the page cache.
+func TestVMDirectOnKernels(t *testing.T) {
 	image := filepath.Join(t.TempDir(), "image")
 	for _, args := range [][]string{{"truncate", "-s", "16M", image}, {"/sbin/mke2fs", "-q", "-t", "ext4", image}} {
 		if out, err := exec.CommandContext(t.Context(), args[0], args[1:]...).CombinedOutput(); err != nil {
@@ -125,8 +126,8 @@ func TestDirectOnKernels(t *testing.T) {
 	}
 }
 
-// TestMissing has a kernel lack one thing after the other.
-func TestMissing(t *testing.T) {
+// TestVMMissing has a kernel lack one thing after the other.
+func TestVMMissing(t *testing.T) {
 	k := vmtest.Kernel(t, "6.12")
 	for _, have := range []string{"", "dm-mod", "dm-verity"} {
 		t.Run("with "+cmp.Or(have, "nothing"), func(t *testing.T) {

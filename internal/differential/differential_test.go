@@ -12,10 +12,10 @@ import (
 	"time"
 )
 
-// TestIndistinguishable is the short form of make conformance: all scenarios and a
+// TestVMIndistinguishable is the short form of make conformance: all scenarios and a
 // short walk, in all configurations. IPE_CONFORMANCE_POLICIES makes the walk longer,
 // IPE_CONFORMANCE_SEED repeats one.
-func TestIndistinguishable(t *testing.T) {
+func TestVMIndistinguishable(t *testing.T) {
 	trackSources(t)
 	r, err := newRig(t.Context(), t.TempDir())
 	if err != nil {

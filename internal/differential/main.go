@@ -21,6 +21,8 @@ import (
 	"os/signal"
 	"syscall"
 	"time"
+
+	"github.com/ipe-linux/ipe/internal/decimal"
 )
 
 // options is the command line.
@@ -64,10 +66,10 @@ func start(ctx context.Context, args []string, stdout, stderr io.Writer) int {
 func parseOptions(args []string, stderr io.Writer) (o options, err error) {
 	fs := flag.NewFlagSet("differential", flag.ContinueOnError)
 	fs.SetOutput(stderr)
-	fs.Uint64Var(&o.seed, "seed", uint64(time.Now().UnixNano()), "`number` that the random policies come from; the same gives the same")
-	fs.IntVar(&o.policies, "policies", 3000, "how many random policies")
-	fs.IntVar(&o.first, "first", 0, "`number` of the first random policy")
-	fs.IntVar(&o.jobs, "jobs", 2, "how many guests at a time")
+	fs.Var(decimal.Flag(&o.seed, uint64(time.Now().UnixNano())), "seed", "`number` that the random policies come from; the same gives the same")
+	fs.Var(decimal.Flag(&o.policies, 3000), "policies", "how many random policies")
+	fs.Var(decimal.Flag(&o.first, 0), "first", "`number` of the first random policy")
+	fs.Var(decimal.Flag(&o.jobs, 2), "jobs", "how many guests at a time")
 	fs.StringVar(&o.only, "only", "", "run only the configurations of these `letters`")
 	fs.StringVar(&o.json, "json", "", "write the outcome as JSON to this `file`, too")
 	fs.StringVar(&o.keep, "keep", "", "keep transcripts, images and logs in this `directory`")

@@ -42,16 +42,31 @@ type State struct {
 	Hooks []string `json:"hooks"`
 	// Missing are hooks without which this engine does not enforce; normally none.
 	Missing []string `json:"missing_hooks"`
+	// Deaf says why the kernel calls none of the attached programs; empty if it does.
+	Deaf string `json:"deaf"`
+	// Problems are what an administrator should look at.
+	Problems []string `json:"-"`
 	// OtherBuild: programs of another build of the engine are attached as well.
 	OtherBuild bool `json:"other_build"`
-	// Lost counts records that found the ring buffer full. No verdict depended on them.
+	// Lost counts records that found no room, or were over the share of their user. No
+	// verdict depended on them.
 	Lost uint64 `json:"lost"`
+	// OverShare counts those of Lost that were over the share of their user, and Users
+	// tells whose, as far as it is remembered.
+	OverShare uint64      `json:"over_share"`
+	Users     []UserCount `json:"-"`
 	// Silent says why no decisions can be recorded; empty if they can.
 	Silent string `json:"silent"`
 	// SignedRoots counts the root hashes that RootSigner was given.
 	SignedRoots int `json:"signed_roots"`
 	// Adopted: this process found the engine already enforcing and took it over.
 	Adopted bool `json:"adopted"`
+}
+
+// UserCount counts records of one user.
+type UserCount struct {
+	UID   uint32 `json:"uid"`
+	Count uint64 `json:"count"`
 }
 
 // Capability is one property or hook, and whether this kernel provides it.
@@ -100,6 +115,10 @@ type Event struct {
 	Policy *policy.Policy
 	PID    uint32
 	Comm   string
+	// UID is whose process it is. It is not known, and 0, if NoUID is set: a kernel's
+	// own records do not have it.
+	UID   uint32
+	NoUID bool
 	// Path is the file's as the task's root sees it, any bytes, as in a kernel's record
 	// 1420; empty without a file.
 	Path string
@@ -137,6 +156,13 @@ type RootSigner interface {
 	// SetSignedRoots makes dmverity_signature true of volumes with these root hashes,
 	// too; those of an earlier call count no longer. They outlive this process.
 	SetSignedRoots(roots []digest.Digest) error
+}
+
+// Recaller is an engine that lacks facts, for the kernel told them before it listened.
+type Recaller interface {
+	// Recall takes them up, and returns when that is done. It may take long. Activate
+	// begins it, and waits a while, for a policy whose decisions need them.
+	Recall()
 }
 
 // VerifierError is the kernel's refusal of a BPF program, with its whole log.

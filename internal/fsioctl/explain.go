@@ -6,6 +6,7 @@ import (
 	"golang.org/x/sys/unix"
 
 	"github.com/ipe-linux/ipe/internal/kernelabi"
+	"github.com/ipe-linux/ipe/verity/fsverity"
 )
 
 // question is what was asked for, as far as it can be a reason.
@@ -134,6 +135,8 @@ func (e *Error) badParams(q question, p place) *Error {
 	switch {
 	case !p.regular:
 		return e.because(ErrNotRegular, "")
+	case q.blockSize < fsverity.MinKernelBlockSize:
+		return e.because(ErrRefusedParams, "block size %d, and no kernel takes less than %d", q.blockSize, fsverity.MinKernelBlockSize)
 	case q.blockSize > p.pageSize:
 		return e.because(ErrRefusedParams, "block size %d, more than a page of %d bytes", q.blockSize, p.pageSize)
 	case p.kernel.Compare(verityBlocks) < 0 && q.blockSize != p.pageSize:

@@ -37,6 +37,7 @@ func TestExplain(t *testing.T) {
 		"quota":                {opEnable, unix.EDQUOT, question{}, plain, nil, "quota", "1/128"},
 		"algorithms":           {opEnable, unix.ENOPKG, question{4096, 100}, plain, ErrSignature, "or of the signature", "modprobe sha512"},
 		"dax":                  {opEnable, unix.EINVAL, question{4096, 0}, with(func(p *place) { p.attributes = unix.STATX_ATTR_DAX }), ErrRefusedParams, "dax", "mount without dax"},
+		"small block":          {opEnable, unix.EINVAL, question{512, 0}, plain, ErrRefusedParams, "block size 512, and no kernel takes less than 1024", ""},
 		"append-only":          {opEnable, unix.EPERM, question{}, with(func(p *place) { p.attributes = unix.STATX_ATTR_APPEND }), nil, "append-only", "chattr"},
 		"not said why":         {opEnable, unix.EIO, question{}, plain, nil, "enable fs-verity: input/output error", ""},
 		"a key, not asked for": {opEnable, unix.ENOKEY, question{}, plain, nil, "enable fs-verity: required key not available", ""},

@@ -9,6 +9,7 @@
 package fsioctl
 
 import (
+	"bytes"
 	"os"
 	"runtime"
 	"unsafe"
@@ -76,20 +77,57 @@ const largestDigest = 64
 // Measure returns the file digest as the kernel has it, in constant time. Errors are an
 // *Error; ErrNotEnabled says that fs-verity could be enabled and is not.
 func Measure(f *os.File) (digest.Digest, error) {
+	d, known, errno := measure(f.Fd())
+	runtime.KeepAlive(f)
+	switch {
+	case errno != 0:
+		return d, explain(opMeasure, errno, question{}, look(f))
+	case !known:
+		return d, &Error{Op: opMeasure, Kind: ErrUnsupported, Detail: "a hash algorithm that is not known here", Errno: unix.ENOPKG}
+	}
+	return d, nil
+}
+
+// Ask returns the digest that the kernel has of an open file, if any. It is for many
+// files of which few have fs-verity: unlike Measure it does not look for reasons.
+func Ask(fd uintptr) (d digest.Digest, ok bool) {
+	d, known, errno := measure(fd)
+	return d, known && errno == 0
+}
+
+// AskWith is Ask for a digest that was made with these parameters, as far as the kernel
+// says with which.
+func AskWith(fd uintptr, p fsverity.Params) (digest.Digest, bool) {
+	d, ok := Ask(fd)
+	if !ok {
+		return d, false
+	}
+	buf := make([]byte, fsverity.DescriptorSize+1)
+	n, errno := metadata(fd, unix.FS_VERITY_METADATA_TYPE_DESCRIPTOR, 0, buf)
+	if errno != 0 {
+		return digest.Digest{}, false
+	}
+	have, err := fsverity.ParseDescriptor(buf[:n])
+	same := err == nil && have.Algorithm == p.Algorithm && have.BlockSize == p.BlockSize && bytes.Equal(have.Salt, p.Salt)
+	return d, same
+}
+
+// measure is known to have a digest of an algorithm that this package knows.
+func measure(fd uintptr) (d digest.Digest, known bool, errno unix.Errno) {
 	var arg struct {
 		unix.FsverityDigest
 		sum [largestDigest]byte
 	}
 	arg.Size = largestDigest
-	if _, errno := call(f, unix.FS_IOC_MEASURE_VERITY, unsafe.Pointer(&arg)); errno != 0 {
-		return digest.Digest{}, explain(opMeasure, errno, question{}, look(f))
+	if _, errno := ioctl(fd, unix.FS_IOC_MEASURE_VERITY, unsafe.Pointer(&arg)); errno != 0 {
+		return d, false, errno
 	}
 	for name, number := range algorithms {
 		if size, _ := digest.AlgorithmSize(name); number == uint32(arg.Algorithm) && size == int(arg.Size) {
-			return digest.New(name, arg.sum[:size]), nil
+			return digest.New(name, arg.sum[:size]), true, 0
 		}
 	}
-	return digest.Digest{}, &Error{Op: opMeasure, Kind: ErrUnsupported, Detail: "a hash algorithm that is not known here", Errno: unix.ENOPKG}
+	return d, false, 0
 }
 
 // address is a pointer as the kernel's structures hold it. What it points to must be
@@ -99,7 +137,12 @@ func address(p unsafe.Pointer) uint64 { return uint64(uintptr(p)) }
 // call is ioctl(2). The structures that arg points to keep no stack addresses: they are
 // pinned.
 func call(f *os.File, number uint, arg unsafe.Pointer) (int, unix.Errno) {
-	n, _, errno := unix.Syscall(unix.SYS_IOCTL, f.Fd(), uintptr(number), uintptr(arg))
+	n, errno := ioctl(f.Fd(), number, arg)
 	runtime.KeepAlive(f)
+	return n, errno
+}
+
+func ioctl(fd uintptr, number uint, arg unsafe.Pointer) (int, unix.Errno) {
+	n, _, errno := unix.Syscall(unix.SYS_IOCTL, fd, uintptr(number), uintptr(arg))
 	return int(n), errno
 }

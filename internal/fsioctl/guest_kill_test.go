@@ -8,8 +8,8 @@ import (
 	"os/exec"
 	"path/filepath"
 	"testing"
-	"time"
 
+	"github.com/ipe-linux/ipe/internal/await"
 	"github.com/ipe-linux/ipe/internal/fsioctl"
 	"github.com/ipe-linux/ipe/verity/fsverity"
 )
@@ -55,13 +55,13 @@ func TestKernelForgetsInterrupted(t *testing.T) {
 // waitBusy waits until the kernel has begun: by then nobody else can enable the file.
 func waitBusy(t *testing.T, f *os.File) {
 	t.Helper()
-	for range 600 {
+	if !await.Until(func() bool {
 		w, err := os.OpenFile(f.Name(), os.O_WRONLY, 0)
-		if err != nil {
-			return // a file that is being enabled cannot be opened for writing
+		if err == nil {
+			w.Close()
 		}
-		w.Close()
-		time.Sleep(10 * time.Millisecond)
+		return err != nil // a file that is being enabled cannot be opened for writing
+	}) {
+		t.Fatal("it never began")
 	}
-	t.Fatal("it never began")
 }

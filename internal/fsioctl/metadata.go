@@ -21,15 +21,20 @@ type metadataArg struct {
 // readMetadata fills buf from an offset on, and returns how much there was: less than
 // buf holds at the end.
 func readMetadata(f *os.File, op string, kind, offset uint64, buf []byte) (int, error) {
-	var pin runtime.Pinner
-	defer pin.Unpin()
-	pin.Pin(&buf[0])
-	arg := metadataArg{kind: kind, offset: offset, length: uint64(len(buf)), buf: address(unsafe.Pointer(&buf[0]))}
-	n, errno := call(f, unix.FS_IOC_READ_VERITY_METADATA, unsafe.Pointer(&arg))
+	n, errno := metadata(f.Fd(), kind, offset, buf)
+	runtime.KeepAlive(f)
 	if errno != 0 {
 		return 0, explain(op, errno, question{}, look(f))
 	}
 	return n, nil
+}
+
+func metadata(fd uintptr, kind, offset uint64, buf []byte) (int, unix.Errno) {
+	var pin runtime.Pinner
+	defer pin.Unpin()
+	pin.Pin(&buf[0])
+	arg := metadataArg{kind: kind, offset: offset, length: uint64(len(buf)), buf: address(unsafe.Pointer(&buf[0]))}
+	return ioctl(fd, unix.FS_IOC_READ_VERITY_METADATA, unsafe.Pointer(&arg))
 }
 
 // ReadDescriptor returns all that determines the file's digest. Errors are an *Error, or

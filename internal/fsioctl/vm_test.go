@@ -22,7 +22,7 @@ func config(t *testing.T, k testvm.Kernel, modules ...string) testvm.Config {
 	}
 }
 
-func TestKernel(t *testing.T) {
+func TestVMKernel(t *testing.T) {
 	for _, k := range vmtest.Kernels(t) {
 		t.Run(k.Name, func(t *testing.T) {
 			var modules []string
@@ -34,13 +34,13 @@ func TestKernel(t *testing.T) {
 	}
 }
 
-// TestWithoutAlgorithm: 6.1 has sha512 in a module.
-func TestWithoutAlgorithm(t *testing.T) {
+// TestVMWithoutAlgorithm: 6.1 has sha512 in a module.
+func TestVMWithoutAlgorithm(t *testing.T) {
 	vmtest.RunPackage(t, config(t, vmtest.Kernel(t, "6.1")), "-test.run=^TestNoAlgorithm")
 }
 
-// TestBtrfsOnKernels: older ones keep descriptors and signatures to themselves.
-func TestBtrfsOnKernels(t *testing.T) {
+// TestVMBtrfsOnKernels: older ones keep descriptors and signatures to themselves.
+func TestVMBtrfsOnKernels(t *testing.T) {
 	dir, err := testvm.Unpacked(t.Context(), testvm.BtrfsTools()...)
 	if err != nil {
 		t.Fatal(err)

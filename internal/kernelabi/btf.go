@@ -3,6 +3,7 @@ package kernelabi
 import (
 	"errors"
 	"io/fs"
+	"os"
 
 	"github.com/cilium/ebpf/btf"
 )
@@ -14,7 +15,15 @@ type kernelBTF struct {
 }
 
 func (s *System) btf() kernelBTF {
-	spec, err := btf.LoadSpec(s.path("sys/kernel/btf/vmlinux"))
+	file := s.path("sys/kernel/btf/vmlinux")
+	if s.Types == nil {
+		spec, err := btf.LoadSpec(file)
+		return kernelBTF{spec: spec, err: err}
+	}
+	if _, err := os.Stat(file); err != nil { // nothing else will do that may be found in its place
+		return kernelBTF{err: err}
+	}
+	spec, err := s.Types()
 	return kernelBTF{spec: spec, err: err}
 }
 

@@ -4,8 +4,8 @@
 // A feature is a named probe with a minimum version. The version explains an
 // absence; it never decides. Distributions back-port and switch off, so each
 // probe looks at the thing itself: a file of securityfs, procfs or sysfs, or a
-// type in the kernel's BTF. Probing changes nothing: nothing is mounted,
-// attached or loaded.
+// type in the kernel's BTF. What no file says is tried: Examine loads small
+// programs and throws them away. Nothing is mounted, attached or kept.
 package kernelabi
 
 import (

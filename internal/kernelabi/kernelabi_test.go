@@ -22,6 +22,8 @@ func full(t *testing.T) map[string]string {
 		"sys/kernel/btf/dm_verity":                           "x",
 		"sys/module/dm_verity/parameters/require_signatures": "N\n",
 		"proc/sys/fs/verity/require_signatures":              "0\n",
+		"proc/sys/kernel/ftrace_enabled":                     "1\n",
+		"proc/self/mountinfo":                                "30 21 0:28 / /sys/fs/bpf rw - bpf bpf rw\n",
 	}
 }
 
@@ -126,6 +128,10 @@ func TestWhatIsMissing(t *testing.T) {
 			kernelabi.LSMList, kernelabi.No, "lsm=capability,bpfx,bpf"},
 		{"no securityfs", map[string]string{"sys/kernel/security/lsm": gone},
 			kernelabi.LSMList, kernelabi.Unknown, "mount -t securityfs"},
+		{"ftrace off", map[string]string{"proc/sys/kernel/ftrace_enabled": "0\n"},
+			kernelabi.Ftrace, kernelabi.No, "sysctl kernel.ftrace_enabled=1"},
+		{"no function tracer", map[string]string{"proc/sys/kernel/ftrace_enabled": gone},
+			kernelabi.Ftrace, kernelabi.Yes, ""},
 		{"old kernel", map[string]string{"proc/sys/kernel/osrelease": "5.15.0"},
 			kernelabi.Kernel, kernelabi.No, "boot Linux 6.1"},
 		{"no BTF", map[string]string{"sys/kernel/btf/vmlinux": gone},
@@ -248,10 +254,37 @@ func TestProbeHere(t *testing.T) {
 	if _, err := kernelabi.ParseVersion(r.Release); err != nil {
 		t.Error(err)
 	}
-	if len(r.Features) != 16 {
-		t.Errorf("%d features, want 16", len(r.Features))
+	if len(r.Features) != 18 {
+		t.Errorf("%d features, want 18", len(r.Features))
 	}
 	for _, f := range r.Features {
 		t.Logf("%-30s %-8s %s", f.Name, f.State, f.Detail)
+	}
+}
+
+// TestGivenTypes: one who has the kernel's types gives them, and they are not read
+// again; but where the kernel shows none, nothing is asked for in their place.
+func TestGivenTypes(t *testing.T) {
+	files, root := full(t), t.TempDir()
+	spec, err := btf.LoadSpecFromReader(strings.NewReader(files["sys/kernel/btf/vmlinux"]))
+	if err != nil {
+		t.Fatal(err)
+	}
+	asked := 0
+	s := kernelabi.System{Root: root, BPF: func() error { return nil }, Types: func() (*btf.Spec, error) { asked++; return spec, nil }}
+	if f, _ := s.Probe().Feature(kernelabi.KernelBTF); f.State != kernelabi.No || asked != 0 {
+		t.Errorf("no file: %s after %d questions: %s", f.State, asked, f.Detail)
+	}
+	if err := os.MkdirAll(filepath.Join(root, "sys/kernel/btf"), 0o755); err != nil {
+		t.Fatal(err)
+	}
+	if err := os.WriteFile(filepath.Join(root, "sys/kernel/btf/vmlinux"), []byte("not looked at"), 0o644); err != nil {
+		t.Fatal(err)
+	}
+	r := s.Probe()
+	for _, name := range []string{kernelabi.KernelBTF, kernelabi.BPFLSM, kernelabi.VerityInfo} {
+		if f, _ := r.Feature(name); f.State != kernelabi.Yes || asked != 1 {
+			t.Errorf("%s is %s after %d questions: %s", name, f.State, asked, f.Detail)
+		}
 	}
 }

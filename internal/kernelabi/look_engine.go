@@ -38,8 +38,7 @@ func lookSyscall(s *System, _ kernelBTF) finding {
 	case os.Geteuid() != 0:
 		return unknown("bpf(2): "+err.Error(), "run this as root to know")
 	}
-	return no("bpf(2): "+err.Error(),
-		"allow bpf(2) to this process: CAP_BPF, CAP_PERFMON and CAP_SYS_ADMIN, no seccomp filter, lockdown not above integrity")
+	return no("bpf(2): "+err.Error(), s.permissionFix())
 }
 
 // lookBPFLSM prefers the kernel's type information, which cannot lie about the

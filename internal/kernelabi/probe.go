@@ -7,6 +7,9 @@ const (
 	BPFLSM             = "bpf-lsm"
 	LSMList            = "lsm-list"
 	KernelBTF          = "kernel-btf"
+	Ftrace             = "ftrace"
+	BPFFileSystem      = "bpf-fs"
+	BPFPrograms        = "bpf-programs"
 	ModuleBTF          = "module-btf"
 	DMVerity           = "dm-verity"
 	VerityInfo         = "inode-verity-info"
@@ -63,6 +66,9 @@ func probes() []probe {
 		{BPFLSM, Engine, "5.7", "attaching programs to security hooks", lookBPFLSM},
 		{LSMList, Engine, "5.7", "having the attached programs called at all", lookLSMList},
 		{KernelBTF, Engine, "5.4", "finding the kernel's structures whatever its version and configuration", lookKernelBTF},
+		{Ftrace, Aid, minKernel, "calling the programs; the kernel does so by way of ftrace", lookFtrace},
+		{BPFFileSystem, Engine, "4.4", "keeping programs when the process that loaded them ends", lookBPFFS},
+		{BPFPrograms, Engine, minKernel, "loading the programs, which read kernel memory", lookPrograms},
 		{ModuleBTF, Aid, "5.11", "finding the structures of drivers built as modules", lookModuleBTF},
 		{DMVerity, Aid, "3.4", "dm-verity volumes", lookDMVerity},
 		{VerityInfo, Aid, "5.4", "reading a file's fs-verity digest in any hook", lookVerityInfo},
@@ -80,11 +86,23 @@ func probes() []probe {
 // Probe looks at the running kernel.
 func Probe() Report { return (&System{}).Probe() }
 
-// Probe runs every probe.
-func (s *System) Probe() Report {
+// Examine looks at the running kernel, and tries.
+func Examine() Report { return (&System{}).Examine() }
+
+// Probe runs every probe that only looks.
+func (s *System) Probe() Report { return s.run(false) }
+
+// Examine runs every probe, also those that load programs, which are thrown away at
+// once. Whether the kernel takes them no file says.
+func (s *System) Examine() Report { return s.run(true) }
+
+func (s *System) run(trying bool) Report {
 	types := s.btf()
 	r := Report{Release: s.release()}
 	for _, p := range probes() {
+		if p.name == BPFPrograms && !trying {
+			continue // that is for one who wants to know, not for one who is about to load all there is
+		}
 		f := p.look(s, types)
 		r.Features = append(r.Features, Feature{
 			Name: p.name, Kind: p.kind, State: f.state, Min: p.min,
@@ -92,4 +110,15 @@ func (s *System) Probe() Report {
 		})
 	}
 	return r
+}
+
+// Explain finds out why programs do not load: an [UnsupportedError], or nil if they do
+// as far as probes can tell. Whoever has something attached already must not ask before
+// it fails: what the kernel took once goes on, whatever it would take today.
+func Explain() error {
+	s := &System{}
+	if f := lookPrograms(s, s.btf()); f.state == No {
+		return &UnsupportedError{Feature: BPFPrograms, Detail: f.detail, Fix: f.fix}
+	}
+	return nil
 }

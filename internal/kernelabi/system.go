@@ -10,6 +10,8 @@ import (
 	"strings"
 	"unsafe"
 
+	"github.com/cilium/ebpf/asm"
+	"github.com/cilium/ebpf/btf"
 	"golang.org/x/sys/unix"
 )
 
@@ -17,8 +19,19 @@ import (
 type System struct {
 	// Root is put before every path; empty means "/".
 	Root string
+	// Types gives the kernel's own BTF to one who has read it already, or is going to
+	// need it; nil means to read it from below Root, and to forget it.
+	Types func() (*btf.Spec, error)
+	// Addresses is Symbols by somebody who has a shorter way; nil means to read the
+	// kernel's list.
+	Addresses func(names ...string) ([]uint64, error)
 	// BPF tries one harmless bpf(2) call; nil means the real one.
 	BPF func() error
+	// Load loads one small program and throws it away; nil means to do so.
+	Load func(asm.Instructions) Attempt
+	// Maps makes one map of each kind that is needed and throws it away; nil means to
+	// do so.
+	Maps func() error
 	// Keys describes the keys that the kernel's own IPE trusts; nil means to ask it.
 	Keys func() ([]string, error)
 }

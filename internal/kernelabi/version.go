@@ -14,9 +14,9 @@ type Version struct {
 // gives it. A missing patch level is 0 and whatever follows is ignored.
 func ParseVersion(release string) (Version, error) {
 	var v Version
-	n, err := fmt.Sscanf(release, "%d.%d.%d", &v.Major, &v.Minor, &v.Patch)
+	n, _ := fmt.Sscanf(release, "%d.%d.%d", &v.Major, &v.Minor, &v.Patch)
 	if n < 2 {
-		return Version{}, fmt.Errorf("kernel release %q: %w", release, err)
+		return Version{}, fmt.Errorf("kernel release %q: it does not begin with MAJOR.MINOR", release)
 	}
 	if v.Major < 0 || v.Minor < 0 || v.Patch < 0 {
 		return Version{}, fmt.Errorf("kernel release %q: negative number", release)

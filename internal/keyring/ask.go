@@ -17,7 +17,7 @@ import (
 const slot = uint32(0)
 
 // errNotCalled: the program is attached and was not called.
-var errNotCalled = errors.New("the kernel did not ask its keyrings: is bpf in its lsm= list?")
+var errNotCalled = errors.New("the kernel did not ask its keyrings: is bpf in its lsm= list, and kernel.ftrace_enabled 1?")
 
 // refusals are the kernel's answers that have a name in package sign.
 var refusals = map[syscall.Errno]error{

@@ -95,7 +95,10 @@ func newPolicy(t *testing.T, message []byte) string {
 		t.Fatal(err)
 	}
 	defer unix.Close(fd)
-	_, err = unix.Write(fd, message)
+	n, err := unix.Write(fd, message)
+	if err == nil && n != len(message) {
+		t.Errorf("%d of %d bytes are taken", n, len(message))
+	}
 	if errno, ok := errors.AsType[unix.Errno](err); ok {
 		return unix.ErrnoName(errno)
 	}

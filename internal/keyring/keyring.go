@@ -15,6 +15,7 @@ import (
 	"sync"
 
 	"github.com/cilium/ebpf"
+	"github.com/cilium/ebpf/btf"
 	"github.com/cilium/ebpf/link"
 
 	"github.com/ipe-linux/ipe/internal/kernelabi"
@@ -48,7 +49,8 @@ type Kernel struct {
 // Open loads what is needed to ask. It fails with [kernelabi.UnsupportedError] on a
 // kernel that cannot be asked.
 func Open() (*Kernel, error) {
-	f, _ := kernelabi.Probe().Feature(kernelabi.KernelKeyrings)
+	types := btf.NewCache()
+	f, _ := (&kernelabi.System{Types: types.Kernel}).Probe().Feature(kernelabi.KernelKeyrings)
 	if f.State != kernelabi.Yes {
 		return nil, &kernelabi.UnsupportedError{Feature: f.Name, Min: f.Min, Detail: f.Detail, Fix: f.Fix}
 	}
@@ -57,7 +59,7 @@ func Open() (*Kernel, error) {
 		return nil, fmt.Errorf("open kernel keyrings: read embedded BPF object: %w", err)
 	}
 	var o verifyObjects
-	if err := spec.LoadAndAssign(&o, nil); err != nil {
+	if err := spec.LoadAndAssign(&o, &ebpf.CollectionOptions{Cache: types}); err != nil {
 		return nil, fmt.Errorf("open kernel keyrings: load BPF object: %w", err)
 	}
 	return &Kernel{program: o.IpeVerify, asked: o.IpeQuestion}, nil

@@ -14,9 +14,9 @@ import (
 
 func itoa(n int) string { return strconv.Itoa(n) }
 
-// TestAsTheKernel puts messages to the kernel's IPE and, through us, to the kernel's
+// TestVMAsTheKernel puts messages to the kernel's IPE and, through us, to the kernel's
 // keyrings. 6.1 has no IPE; it must answer as 6.12 does.
-func TestAsTheKernel(t *testing.T) {
+func TestVMAsTheKernel(t *testing.T) {
 	list := messages(t)
 	for _, k := range vmtest.Kernels(t) {
 		t.Run(k.Name, func(t *testing.T) {
@@ -25,8 +25,8 @@ func TestAsTheKernel(t *testing.T) {
 	}
 }
 
-// TestRefusesKernel: where programs are never called nobody can be asked.
-func TestRefusesKernel(t *testing.T) {
+// TestVMRefusesKernel: where programs are never called nobody can be asked.
+func TestVMRefusesKernel(t *testing.T) {
 	vmtest.RunPackage(t, testvm.Config{Kernel: vmtest.Kernel(t, "6.1"), Append: []string{"lsm=capability,yama"}}, "-test.run=^TestRefused")
 }
 

@@ -3,6 +3,9 @@
 // files of one name the one in the first directory counts, in the order of the names,
 // whatever the directory. An empty file, or a link to /dev/null, masks those of its
 // name in later directories.
+//
+// A directory or file that others than root can change does not count, nor does what it
+// masks: deploying is for root alone.
 package policydir
 
 import (
@@ -15,6 +18,8 @@ import (
 	"path/filepath"
 	"slices"
 	"strings"
+
+	"github.com/ipe-linux/ipe/internal/ownership"
 )
 
 // suffix is what names of policies end in.
@@ -40,7 +45,7 @@ type File struct {
 func Read(dirs []string, limit int) (files []File, problems []error) {
 	first := map[string]string{}
 	for _, dir := range dirs {
-		entries, err := os.ReadDir(dir)
+		entries, err := entriesOf(dir)
 		if err != nil && !errors.Is(err, fs.ErrNotExist) {
 			problems = append(problems, fmt.Errorf("policy directory: %w", err))
 		}
@@ -62,6 +67,17 @@ func Read(dirs []string, limit int) (files []File, problems []error) {
 	return files, problems
 }
 
+func entriesOf(dir string) ([]fs.DirEntry, error) {
+	entries, err := os.ReadDir(dir)
+	if len(entries) == 0 {
+		return nil, err
+	}
+	if unsafe := ownership.Check(dir); unsafe != nil {
+		return nil, unsafe
+	}
+	return entries, err
+}
+
 // isPolicy leaves out hidden files, as ls does.
 func isPolicy(name string) bool {
 	return strings.HasSuffix(name, suffix) && !strings.HasPrefix(name, ".")
@@ -77,6 +93,9 @@ func read(path string, limit int) ([]byte, error) {
 		return nil, nil
 	case !info.Mode().IsRegular():
 		return nil, fmt.Errorf("%s: %w", path, ErrType)
+	}
+	if err := ownership.Check(path); err != nil {
+		return nil, err
 	}
 	return readFile(path, limit)
 }

@@ -11,6 +11,7 @@ import (
 
 	"github.com/google/go-cmp/cmp"
 
+	"github.com/ipe-linux/ipe/internal/ownership"
 	"github.com/ipe-linux/ipe/internal/policydir"
 )
 
@@ -68,5 +69,37 @@ func TestDefault(t *testing.T) {
 	want := []string{"/etc/ipe", "/run/ipe", "/usr/local/lib/ipe", "/usr/lib/ipe"}
 	if diff := cmp.Diff(want, policydir.Default()); diff != "" {
 		t.Error(diff)
+	}
+}
+
+// TestReadOwn: neither files nor masks of others than root count.
+func TestReadOwn(t *testing.T) {
+	top := t.TempDir()
+	for _, f := range []struct {
+		name string
+		mode os.FileMode
+	}{{"open/a.p7b", 0o644}, {"etc/a.p7b", 0o644}, {"etc/b.p7b", 0o646}, {"etc/c.p7b", 0o644}} {
+		path := filepath.Join(top, f.name)
+		err := errors.Join(os.MkdirAll(filepath.Dir(path), 0o755), os.WriteFile(path, []byte(f.name), f.mode), os.Chmod(path, f.mode))
+		if err != nil {
+			t.Fatal(err)
+		}
+	}
+	if err := os.Chmod(filepath.Join(top, "open"), 0o777); err != nil {
+		t.Fatal(err)
+	}
+	files, problems := policydir.Read([]string{filepath.Join(top, "open"), filepath.Join(top, "etc")}, 100)
+	var got []string
+	for _, f := range files {
+		got = append(got, string(f.Data))
+	}
+	if strings.Join(got, " ") != "etc/a.p7b etc/c.p7b" || len(problems) != 2 {
+		t.Errorf("files %q, problems %q", got, problems)
+	}
+	for _, err := range problems {
+		var unsafe *ownership.Error
+		if !errors.As(err, &unsafe) {
+			t.Errorf("problem %v", err)
+		}
 	}
 }

@@ -18,6 +18,7 @@ import (
 	"strings"
 
 	"github.com/ipe-linux/ipe/digest"
+	"github.com/ipe-linux/ipe/internal/ownership"
 )
 
 // Endings of names. The signature's is added to that of what it signs.
@@ -38,18 +39,27 @@ const defaultAlgorithm = "sha256"
 // ErrSize says that a hash is not of its algorithm's size, or the algorithm unknown.
 var ErrSize = errors.New("not a root hash of its algorithm's size")
 
+// ErrPath says that a whole path could not be read, and not that a signature is missing
+// or bad.
+var ErrPath = errors.New("path cannot be read")
+
+// ErrText says that a file is none of a root hash.
+var ErrText = errors.New("not a file of a root hash")
+
 // Verify returns nil if message is a detached signature on content by somebody
 // trusted.
 type Verify func(message, content []byte) error
 
 // Read returns the root hashes whose signatures verify. A path is that of the hash, of
 // its signature, or of a directory, in which each file with a signature counts. What is
-// wrong with one costs only that one.
+// wrong with one costs only that one. One that others than root can change does not
+// count, for they could put the signed hash of an older volume there. A path that cannot
+// be read at all is a problem that wraps ErrPath.
 func Read(paths []string, verify Verify) (roots []digest.Digest, problems []error) {
 	for _, path := range paths {
 		names, err := signed(path)
 		if err != nil {
-			problems = append(problems, fmt.Errorf("root hash: %w", err))
+			problems = append(problems, fmt.Errorf("root hash: %w: %w", ErrPath, err))
 		}
 		for _, name := range names {
 			d, err := read(name, verify)
@@ -69,6 +79,9 @@ func signed(path string) ([]string, error) {
 	if err != nil {
 		return nil, err
 	}
+	if err := ownership.Check(path); err != nil {
+		return nil, err
+	}
 	if !info.IsDir() {
 		return []string{strings.TrimSuffix(path, signatureSuffix)}, nil
 	}
@@ -83,6 +96,9 @@ func signed(path string) ([]string, error) {
 }
 
 func read(name string, verify Verify) (digest.Digest, error) {
+	if err := errors.Join(ownership.Check(name), ownership.Check(name+signatureSuffix)); err != nil {
+		return digest.Digest{}, err
+	}
 	text, err := readFile(name, maxHash)
 	if err != nil {
 		return digest.Digest{}, err
@@ -98,9 +114,29 @@ func read(name string, verify Verify) (digest.Digest, error) {
 	return d, verify(signature, digits)
 }
 
-// Parse reads a file with a root hash: what it is, and the digits that are signed.
+// Word returns the root hash in a file as it is written there. There is one line: ends of
+// lines of any kind may be around it, and behind the hash what sha256sum(1) writes there,
+// blanks and the name of a file. Errors wrap ErrText.
+func Word(text []byte) ([]byte, error) {
+	line := bytes.TrimSpace(text)
+	if bytes.ContainsAny(line, "\r\n") {
+		return nil, fmt.Errorf("%w: more than one line", ErrText)
+	}
+	word, _, _ := bytes.Cut(bytes.ReplaceAll(line, []byte("\t"), []byte(" ")), []byte(" "))
+	if len(word) == 0 {
+		return nil, fmt.Errorf("%w: nothing in it", ErrText)
+	}
+	return word, nil
+}
+
+// Parse reads a file with a root hash, as Word has it: what it is, and the digits that are
+// signed.
 func Parse(text []byte) (d digest.Digest, digits []byte, err error) {
-	alg, digits, found := bytes.Cut(bytes.TrimSpace(text), []byte(":"))
+	word, err := Word(text)
+	if err != nil {
+		return digest.Digest{}, nil, err
+	}
+	alg, digits, found := bytes.Cut(word, []byte(":"))
 	if !found {
 		alg, digits = []byte(defaultAlgorithm), alg
 	}

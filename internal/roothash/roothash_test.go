@@ -12,6 +12,7 @@ import (
 	"github.com/google/go-cmp/cmp"
 
 	"github.com/ipe-linux/ipe/digest"
+	"github.com/ipe-linux/ipe/internal/ownership"
 	"github.com/ipe-linux/ipe/internal/roothash"
 )
 
@@ -66,6 +67,29 @@ func TestRead(t *testing.T) {
 	}
 }
 
+// TestReadOwn: what others than root can change does not count.
+func TestReadOwn(t *testing.T) {
+	dir := t.TempDir()
+	for name, mode := range map[string]os.FileMode{"a.roothash": 0o644, "a.roothash.p7s": 0o644, "b.roothash": 0o666, "b.roothash.p7s": 0o644, "c.roothash": 0o644, "c.roothash.p7s": 0o664} {
+		path := filepath.Join(dir, name)
+		if err := errors.Join(os.WriteFile(path, []byte(strings.Repeat("0a", 32)), mode), os.Chmod(path, mode)); err != nil {
+			t.Fatal(err)
+		}
+	}
+	var unsafe *ownership.Error
+	roots, problems := roothash.Read([]string{dir}, echo)
+	if len(roots) != 1 || len(problems) != 2 || !errors.As(problems[0], &unsafe) || !errors.As(problems[1], &unsafe) {
+		t.Errorf("%d hashes, problems %q", len(roots), problems)
+	}
+	if err := os.Chmod(dir, 0o777); err != nil {
+		t.Fatal(err)
+	}
+	roots, problems = roothash.Read([]string{dir, filepath.Join(dir, "a.roothash")}, echo)
+	if len(roots) != 0 || len(problems) != 2 {
+		t.Errorf("in a directory of everybody: %d hashes, problems %q", len(roots), problems)
+	}
+}
+
 func parse(t *testing.T, s string) digest.Digest {
 	t.Helper()
 	d, err := digest.Parse(s)
@@ -75,11 +99,32 @@ func parse(t *testing.T, s string) digest.Digest {
 	return d
 }
 
+// TestWord reads root hashes as different programs write them.
+func TestWord(t *testing.T) {
+	const hash = "0a0b"
+	for _, text := range []string{"0a0b", "0a0b\n", "0a0b\r\n", "\n0a0b\n\n\n", "0a0b\r\n\r\n", "0a0b  root.img\n", "0a0b *root.img\r\n", "0a0b\tname", "  0a0b"} {
+		if got, err := roothash.Word([]byte(text)); err != nil || string(got) != hash {
+			t.Errorf("%q is %q, %v", text, got, err)
+		}
+	}
+	for _, text := range []string{"", "\n", " \r\n", "0a0b\n0c0d\n", "0a0b\r0c0d"} {
+		if got, err := roothash.Word([]byte(text)); !errors.Is(err, roothash.ErrText) {
+			t.Errorf("%q is %q, %v", text, got, err)
+		}
+	}
+	digits := strings.Repeat("0a", 32)
+	d, signed, err := roothash.Parse([]byte(digits + "  root.img\r\n\r\n"))
+	if err != nil || string(signed) != digits || !d.Equal(parse(t, "sha256:"+digits)) {
+		t.Errorf("%v, signed %q, %v", d, signed, err)
+	}
+}
+
 // FuzzParse: what is read is of its algorithm's size, and the digits are its own.
 func FuzzParse(f *testing.F) {
 	f.Add([]byte(strings.Repeat("0A", 32) + "\n"))
 	f.Add([]byte("sha512:" + strings.Repeat("ff", 64)))
 	f.Add([]byte("sha256:sha256:00"))
+	f.Add([]byte(strings.Repeat("0a", 32) + "  name\r\n\r\n"))
 	f.Fuzz(func(t *testing.T, text []byte) {
 		d, digits, err := roothash.Parse(text)
 		if err != nil {

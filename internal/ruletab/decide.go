@@ -7,9 +7,9 @@ import (
 
 // fallback packs the decision of an operation whose rules do not match.
 func fallback(p *policy.Policy, op policy.Op) uint32 {
-	action, scope := p.Default, eval.ScopeGlobal
-	if int(op) < policy.NumOps && p.OpDefault[op] != policy.NoAction {
-		action, scope = p.OpDefault[op], eval.ScopeOp
+	action, scope := p.Default, policy.ScopeGlobal
+	if a := p.OpDefault.Of(op); a != policy.NoAction {
+		action, scope = a, policy.ScopeOp
 	}
 	if action == policy.NoAction {
 		action = policy.Allow // an unknown operation without a global default
@@ -21,9 +21,9 @@ func fallback(p *policy.Policy, op policy.Op) uint32 {
 // the header's Fallback.
 func Decision(first, fallback uint32) eval.Decision {
 	if first == NoMatch {
-		return eval.Decision{Action: policy.Action(fallback & 0xff), Scope: eval.Scope(fallback >> 8), Rule: eval.NoRule}
+		return eval.Decision{Action: policy.Action(fallback & 0xff), Scope: policy.Scope(fallback >> 8), Rule: eval.NoRule}
 	}
-	d := eval.Decision{Action: policy.Allow, Scope: eval.ScopeRule, Rule: int(first / 2)}
+	d := eval.Decision{Action: policy.Allow, Scope: policy.ScopeRule, Rule: int(first / 2)}
 	if first&1 != 0 {
 		d.Action = policy.Deny
 	}

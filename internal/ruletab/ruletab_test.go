@@ -40,9 +40,9 @@ func policyFrom(data []byte) *policy.Policy {
 		return b
 	}
 	p := &policy.Policy{Name: "p", Default: policy.Action(next() % 3)}
-	for op := range p.OpDefault {
-		if p.OpDefault[op] = policy.Action(next() % 3); p.Default == policy.NoAction && p.OpDefault[op] == policy.NoAction {
-			p.OpDefault[op] = policy.Deny
+	for _, op := range policy.Ops() {
+		if p.OpDefault.Set(op, policy.Action(next()%3)); p.Default == policy.NoAction && p.OpDefault.Of(op) == policy.NoAction {
+			p.OpDefault.Set(op, policy.Deny)
 		}
 	}
 	for len(data) > 0 {

@@ -136,12 +136,14 @@ func (s *Store) write(next index, name string, envelope []byte) error {
 	return err
 }
 
-// commit makes next the state. The disk may have it and yet report an error, or
-// lose it later; from then on nothing may be built on either state.
+// commit makes next the state, by replacing the index; the second copy follows. The
+// disk may have it and yet report an error, or lose it later; from then on nothing may
+// be built on either state.
 func (s *Store) commit(next index) error {
 	if s.failed != nil {
 		return s.failed
 	}
+	next.seq = s.index.seq + 1
 	err := atomicfile.Write(s.fsys, s.indexPath(), next.encode(), filePerm)
 	if errors.Is(err, atomicfile.ErrUnsynced) {
 		s.failed = fmt.Errorf("%w: %w", ErrFailed, err)
@@ -151,11 +153,12 @@ func (s *Store) commit(next index) error {
 		return err
 	}
 	s.index = next
+	s.writeCopy()
 	return nil
 }
 
 // discard removes the envelope of r, if r is one, unless a policy has it. What
-// cannot be removed does no harm and goes at the next Open.
+// cannot be removed does no harm; the next Open names it.
 func (s *Store) discard(r record) {
 	if r != (record{}) && !s.index.refers(r.sum) {
 		_ = s.fsys.Remove(s.envelopePath(r.sum))

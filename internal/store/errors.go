@@ -21,13 +21,13 @@ var (
 	// ErrLocked: another process holds the store.
 	ErrLocked = errors.New("store is in use by another process")
 	// ErrCorrupt: something in the store's directory is not as this package left it.
-	ErrCorrupt = errors.New("store is corrupt")
+	ErrCorrupt = errors.New("store is damaged")
 	// ErrFormat: the store has a format that this program does not know.
 	ErrFormat = errors.New("unknown store format")
 	// ErrFailed: the disk failed at a moment that leaves it open which of two
-	// states a restart will find. Nothing can be changed until the store is
-	// opened again; until then the former state is shown.
-	ErrFailed = errors.New("an earlier write failed, open the store again")
+	// states a restart will find, or when the store was opened. Nothing can be
+	// changed until the store is opened again; until then the former state is shown.
+	ErrFailed = errors.New("the state directory takes no change until the next start, because an earlier attempt failed")
 )
 
 // StaleError says that a version is below its policy's floor.
@@ -42,10 +42,13 @@ func (e *StaleError) Error() string {
 	return fmt.Sprintf("version %v of policy %q is below its floor %v: versions before the last active one are refused, also after a reboot", e.Got, e.Name, e.Have)
 }
 
-// repair is what to do about a corrupt store.
-const repair = "restore the store's directory from a backup; or move it away and load the policies anew, which forgets the version floors"
+// errFloorsLost: neither the index nor its second copy is good.
+var errFloorsLost = errors.New("which policy was active, the mode and the version floors are lost, older versions are accepted again")
 
-// corrupt says what is wrong with which file, and what to do.
+// repair is what to do then.
+const repair = "restore the store's directory from a backup, or deploy the policies anew"
+
+// corrupt says what is wrong with which file.
 func corrupt(path, format string, args ...any) error {
-	return fmt.Errorf("%s: %w (%w; %s)", path, fmt.Errorf(format, args...), ErrCorrupt, repair)
+	return fmt.Errorf("%s: %w: %w", path, fmt.Errorf(format, args...), ErrCorrupt)
 }

@@ -3,6 +3,7 @@ package store_test
 import (
 	"errors"
 	"fmt"
+	"os"
 	"path/filepath"
 	"testing"
 
@@ -82,6 +83,33 @@ func TestCrash(t *testing.T) {
 					got := dumpOf(t, open(t, dir))
 					if !cmp.Equal(got, after) && (err == nil || !cmp.Equal(got, before)) {
 						t.Errorf("keep %v, step %d (%v): %s", keep, step, err, cmp.Diff(before, got))
+					}
+					done = !disk.Faulted()
+				}
+			}
+		})
+	}
+}
+
+// TestCrashAndDamage cuts power at every step and then loses one of the two copies:
+// the other one has the state before the change, or after it.
+func TestCrashAndDamage(t *testing.T) {
+	for name, change := range changes {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			dir := prepare(t)
+			s := quick(t, dir)
+			before := essentialOf(t, s)
+			ok(t, change(s))
+			after := essentialOf(t, s)
+			for _, lost := range []string{"index", "copy"} {
+				for step, done := 1, false; !done; step++ {
+					dir, disk := prepare(t), storetest.CrashAt(step)
+					_ = run(t, disk, dir, change) // TestCrash looks at it
+					disk.PowerCut(t, storetest.KeepNothing)
+					ok(t, os.Remove(filepath.Join(dir, lost)))
+					if got := essentialOf(t, quick(t, dir)); !cmp.Equal(got, before) && !cmp.Equal(got, after) {
+						t.Errorf("without %s, step %d: %s", lost, step, cmp.Diff(before, got))
 					}
 					done = !disk.Faulted()
 				}

@@ -16,7 +16,8 @@ import (
 
 // format is the number of the form in which an index is written:
 //
-//	ipe-store 2
+//	ipe-store 3
+//	seq 17
 //	mode enforce=1 success_audit=0
 //	since enforce BOOT
 //	floor HEXNAME 1.0.0
@@ -24,11 +25,13 @@ import (
 //	active HEXNAME
 //	sum SHA256
 //
-// Floors and policies are sorted by name, of which the bytes are in hex; the sum
-// is over all that stands before its line. There is one way to write a state.
+// seq counts the changes, so that of two copies the newer is known. Floors and
+// policies are sorted by name, of which the bytes are in hex; the sum is over all that
+// stands before its line. There is one way to write a state.
 //
-// Format 1 knows no line "since"; it is read, and written where none is needed.
-const format = 2
+// Formats 1 and 2 have no line "seq", format 1 no line "since"; both are read, with 0
+// as the number of changes.
+const format = 3
 
 // maxIndex bounds the index in bytes: all names and numbers at their longest
 // are less than this.
@@ -38,6 +41,8 @@ const magic = "ipe-store "
 
 // index is the state of a store without the envelopes' bytes.
 type index struct {
+	// seq is how many changes led here.
+	seq      uint64
 	mode     Mode
 	active   string // empty for none
 	policies map[string]record
@@ -68,18 +73,25 @@ const (
 	sinceAudit   = "success_audit"
 )
 
-// format is the lowest that can hold x, so that an older program can read it.
-func (x index) format() int {
+// oldFormat is the one in which programs wrote x that knew no seq: the lowest that can
+// hold it.
+func (x index) oldFormat() int {
 	if x.mode.EnforceSince == "" && x.mode.SuccessAuditSince == "" {
 		return 1
 	}
-	return format
+	return 2
 }
 
 // encode writes the index.
-func (x index) encode() []byte {
+func (x index) encode() []byte { return x.encodeAs(format) }
+
+func (x index) encodeAs(format int) []byte {
 	var b bytes.Buffer
-	fmt.Fprintf(&b, "%s%d\nmode enforce=%d success_audit=%d\n", magic, x.format(), bit(x.mode.Enforce), bit(x.mode.SuccessAudit))
+	fmt.Fprintf(&b, "%s%d\n", magic, format)
+	if format > 2 {
+		fmt.Fprintf(&b, "seq %d\n", x.seq)
+	}
+	fmt.Fprintf(&b, "mode enforce=%d success_audit=%d\n", bit(x.mode.Enforce), bit(x.mode.SuccessAudit))
 	for _, s := range []struct{ what, boot string }{{sinceEnforce, x.mode.EnforceSince}, {sinceAudit, x.mode.SuccessAuditSince}} {
 		if s.boot != "" {
 			fmt.Fprintf(&b, "since %s %s\n", s.what, s.boot)
@@ -117,14 +129,22 @@ func parseIndex(b []byte) (index, error) {
 	if !ok || !isIndex {
 		return index{}, fmt.Errorf("first line is not %q with a number: %w", magic, ErrCorrupt)
 	}
-	if number != "1" && number != strconv.Itoa(format) {
-		return index{}, fmt.Errorf("format %q, this program knows 1 to %d: %w", number, format, ErrFormat)
+	of, err := strconv.Atoi(number)
+	if err != nil || of < 1 || of > format {
+		return index{}, fmt.Errorf("format %.80q, this program knows 1 to %d: %w", number, format, ErrFormat)
 	}
 	body, err := checkSum(string(b))
 	if err != nil {
 		return index{}, err
 	}
-	return parseBody(body, b)
+	x, err := parseBody(body)
+	if err != nil {
+		return index{}, err
+	}
+	if of < format && of != x.oldFormat() || !bytes.Equal(x.encodeAs(of), b) {
+		return index{}, fmt.Errorf("not written by this program: %w", ErrCorrupt)
+	}
+	return x, nil
 }
 
 // checkSum returns what stands between the first line and the sum.
@@ -137,7 +157,7 @@ func checkSum(text string) (body string, err error) {
 	return body, nil
 }
 
-func parseBody(body string, whole []byte) (index, error) {
+func parseBody(body string) (index, error) {
 	x := newIndex()
 	for line := range strings.Lines(body) {
 		if err := x.parseLine(strings.Fields(line)); err != nil {
@@ -147,9 +167,6 @@ func parseBody(body string, whole []byte) (index, error) {
 	if err := x.check(); err != nil {
 		return index{}, fmt.Errorf("%w: %w", err, ErrCorrupt)
 	}
-	if !bytes.Equal(x.encode(), whole) {
-		return index{}, fmt.Errorf("not written by this program: %w", ErrCorrupt)
-	}
 	return x, nil
 }
 
@@ -157,6 +174,9 @@ var errLine = errors.New("unknown form")
 
 func (x *index) parseLine(word []string) (err error) {
 	switch {
+	case len(word) == 2 && word[0] == "seq":
+		x.seq, err = strconv.ParseUint(word[1], 10, 64)
+		return err
 	case len(word) == 3 && word[0] == "mode":
 		x.mode = Mode{Enforce: word[1] == "enforce=1", SuccessAudit: word[2] == "success_audit=1"}
 		return nil

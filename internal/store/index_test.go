@@ -2,9 +2,11 @@ package store
 
 import (
 	"bytes"
+	"crypto/sha256"
 	"errors"
 	"fmt"
 	"os"
+	"strings"
 	"testing"
 
 	"github.com/google/go-cmp/cmp"
@@ -38,8 +40,8 @@ func TestFormat1(t *testing.T) {
 	if diff := cmp.Diff(sample(), got, cmp.AllowUnexported(index{}, record{})); diff != "" {
 		t.Error(diff)
 	}
-	if !bytes.Equal(sample().encode(), golden) {
-		t.Errorf("encoded as\n%s", sample().encode())
+	if !bytes.Equal(sample().encodeAs(1), golden) {
+		t.Errorf("encoded as\n%s", sample().encodeAs(1))
 	}
 }
 
@@ -58,12 +60,63 @@ func TestFormat2(t *testing.T) {
 	if diff := cmp.Diff(want, got, cmp.AllowUnexported(index{}, record{})); diff != "" {
 		t.Error(diff)
 	}
-	if !bytes.Equal(want.encode(), golden) {
-		t.Errorf("encoded as\n%s", want.encode())
+	if !bytes.Equal(want.encodeAs(2), golden) {
+		t.Errorf("encoded as\n%s", want.encodeAs(2))
 	}
 	want.mode.SuccessAuditSince = "another"
-	if got, err := parseIndex(want.encode()); err != nil || got.mode != want.mode {
+	if got, err := parseIndex(want.encodeAs(2)); err != nil || got.mode != want.mode {
 		t.Errorf("read back: %+v, %v", got.mode, err)
+	}
+}
+
+// TestFormat3 has the number of changes, and what the second copy adds.
+func TestFormat3(t *testing.T) {
+	golden, err := os.ReadFile("testdata/copy-3")
+	if err != nil {
+		t.Fatal(err)
+	}
+	want, message := sample(), []byte("a signed policy")
+	want.seq = 17
+	want.policies["p"] = record{version: want.floors["p"], sum: sha256.Sum256(message)}
+	got, envelope, err := parseCopy(golden)
+	if err != nil || !bytes.Equal(envelope, message) {
+		t.Fatalf("envelope %q, %v", envelope, err)
+	}
+	if diff := cmp.Diff(want, got, cmp.AllowUnexported(index{}, record{})); diff != "" {
+		t.Error(diff)
+	}
+	if !bytes.Equal(want.encodeCopy(message), golden) {
+		t.Errorf("encoded as\n%s", want.encodeCopy(message))
+	}
+}
+
+func TestIndexRefused(t *testing.T) {
+	good := string(sample().encode())
+	for _, tt := range []struct {
+		old, with string
+		want      error
+	}{
+		{"ipe-store 3", "ipe-store 4", ErrFormat},
+		{"ipe-store 3", "ipe-store x", ErrFormat},
+		{"ipe-store 3", "ipe-store 03", ErrCorrupt},
+		{"ipe-store 3", "ipe-store 2", ErrCorrupt},
+		{"ipe-store 3", "hello", ErrCorrupt},
+		{"mode", "more", ErrCorrupt},
+		{"enforce=1", "enforce=2", ErrCorrupt},
+		{"seq 0", "seq 00", ErrCorrupt},
+		{"seq 0", "seq -1", ErrCorrupt},
+		{"1.5.0", "01.5.0", ErrCorrupt},
+		{"1.5.0", "70000.5.0", ErrCorrupt},
+		{"floor 70 1.5.0", "floor 70 1.6.0", ErrCorrupt},
+		{"floor 70 1.5.0", "floor 70 1.4.0", ErrCorrupt},
+		{"floor 70 1.5.0\n", "", ErrCorrupt},
+		{"active 70", "active 71", ErrCorrupt},
+		{"active 70", "active ", ErrCorrupt},
+	} {
+		body := strings.Replace(good[:strings.LastIndex(good, "sum ")], tt.old, tt.with, 1)
+		if _, err := parseIndex([]byte(body + sumLine([]byte(body)))); !errors.Is(err, tt.want) {
+			t.Errorf("%q in the place of %q: %v", tt.with, tt.old, err)
+		}
 	}
 }
 
@@ -112,19 +165,51 @@ func FuzzIndex(f *testing.F) {
 	f.Add(string(sample().encode()), false)
 	f.Add("ipe-store 1\nmode enforce=0 success_audit=0\n", true)
 	f.Add("ipe-store 2\nmode enforce=0 success_audit=0\nsince enforce x\nsince success_audit y\n", true)
+	f.Add("ipe-store 3\nseq 18446744073709551615\nmode enforce=0 success_audit=0\n", true)
 	f.Fuzz(func(t *testing.T, text string, fix bool) {
 		if fix {
 			text += sumLine([]byte(text))
 		}
 		x, err := parseIndex([]byte(text))
 		if err != nil {
-			if !errors.Is(err, ErrCorrupt) && !errors.Is(err, ErrFormat) {
-				t.Fatalf("unclassed error %v", err)
-			}
+			checkClass(t, err)
 			return
 		}
-		if string(x.encode()) != text || x.check() != nil {
+		if x.check() != nil || string(x.encode()) != text && string(x.encodeAs(x.oldFormat())) != text {
 			t.Fatalf("%q is read as %+v", text, x)
+		}
+	})
+}
+
+func checkClass(t *testing.T, err error) {
+	if !errors.Is(err, ErrCorrupt) && !errors.Is(err, ErrFormat) {
+		t.Fatalf("unclassed error %v", err)
+	}
+}
+
+// FuzzCopy: as FuzzIndex, and an envelope is what the index says of the active policy.
+func FuzzCopy(f *testing.F) {
+	x := sample()
+	x.policies["p"] = record{version: x.floors["p"], sum: sha256.Sum256([]byte("message"))}
+	body := string(x.encode())
+	body = body[:strings.LastIndex(body, "sum ")]
+	f.Add(body, "envelope bWVzc2FnZQ==\n")
+	f.Add(body, "envelope bWVzc2FnZQ=")
+	f.Add(body, "\nenvelope \nenvelope bWVzc2FnZQ==\n")
+	f.Add("ipe-store 3\nseq 1\nmode enforce=0 success_audit=0\n", "envelope \n")
+	f.Fuzz(func(t *testing.T, body, rest string) {
+		text := body + sumLine([]byte(body)) + rest
+		x, envelope, err := parseCopy([]byte(text))
+		if err != nil {
+			checkClass(t, err)
+			return
+		}
+		if envelope != nil && (x.active == "" || sha256.Sum256(envelope) != x.policies[x.active].sum) {
+			t.Fatalf("%q has envelope %q", text, envelope)
+		}
+		again, same, err := parseCopy(x.encodeCopy(envelope))
+		if err != nil || !bytes.Equal(same, envelope) || !cmp.Equal(again, x, cmp.AllowUnexported(index{}, record{})) {
+			t.Fatalf("%q is read as %+v, and again as %+v, %v", text, x, again, err)
 		}
 	})
 }

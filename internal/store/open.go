@@ -10,24 +10,23 @@ import (
 	"io/fs"
 	"os"
 	"path/filepath"
-	"strings"
-	"syscall"
 
 	"golang.org/x/sys/unix"
 
 	"github.com/ipe-linux/ipe/internal/atomicfile"
+	"github.com/ipe-linux/ipe/internal/ownership"
 )
 
 // Names and permissions of what a store consists of.
 const (
 	indexName      = "index"
+	copyName       = "copy"
 	policiesName   = "policies"
+	lostName       = "floors-lost"
 	envelopeSuffix = ".p7b"
 
 	dirPerm  fs.FileMode = 0o700
 	filePerm fs.FileMode = 0o600
-
-	othersMayWrite fs.FileMode = 0o022
 )
 
 func envelopeName(sum [sha256.Size]byte) string {
@@ -35,162 +34,115 @@ func envelopeName(sum [sha256.Size]byte) string {
 }
 
 func (s *Store) indexPath() string    { return filepath.Join(s.dir, indexName) }
+func (s *Store) copyPath() string     { return filepath.Join(s.dir, copyName) }
 func (s *Store) policiesPath() string { return filepath.Join(s.dir, policiesName) }
+func (s *Store) lostPath() string     { return filepath.Join(s.dir, lostName) }
 
-// Open opens the store in dir and locks it until Close. A directory that is
-// missing or empty becomes a new store. Errors wrap ErrLocked, ErrFormat or
-// ErrCorrupt where these apply; the last two leave everything as it is.
+// Open opens the store in dir and locks it until Close. A directory that is missing or
+// empty becomes a new store.
+//
+// What is damaged, missing, foreign or open to others does not stop it, nor does a disk
+// that is full, read-only or failing: Problems says what is wrong, the rest is there,
+// and what a failing disk cannot keep is refused with ErrFailed. Errors are ErrLocked,
+// and paths that cannot be those of a directory.
 func Open(dir string) (*Store, error) { return OpenOn(atomicfile.OS{}, dir) }
 
 // OpenOn is Open with changes going through fsys.
 func OpenOn(fsys atomicfile.FS, dir string) (*Store, error) {
-	s := &Store{fsys: fsys, dir: filepath.Clean(dir)}
-	if err := s.open(); err != nil {
-		if s.lock != nil {
-			err = errors.Join(err, s.lock.Close())
-		}
-		return nil, fmt.Errorf("open store %s: %w", dir, err)
+	s := &Store{fsys: fsys, dir: filepath.Clean(dir), index: newIndex()}
+	if err := s.enter(); err != nil {
+		return nil, fmt.Errorf("open store %s: %w", dir, errors.Join(err, s.unlock()))
 	}
+	if s.lock == nil {
+		return s, nil
+	}
+	s.checkOwners()
+	if err := s.settle(); err != nil {
+		s.fail(err)
+	}
+	s.take()
+	s.scan()
 	return s, nil
 }
 
-func (s *Store) open() error {
-	if err := atomicfile.Mkdir(s.fsys, s.dir, dirPerm); err != nil && !errors.Is(err, fs.ErrExist) {
-		return err
+// enter makes the directory if need be, and takes the lock. Without a lock and without
+// an error there is a disk on which nothing can be read.
+func (s *Store) enter() error {
+	made := atomicfile.Mkdir(s.fsys, s.dir, dirPerm)
+	if errors.Is(made, fs.ErrExist) {
+		made = nil
 	}
-	if err := s.takeLock(); err != nil {
+	err := s.takeLock()
+	switch {
+	case err == nil: // settle syncs what Mkdir has not
+		return nil
+	case errors.Is(err, ErrLocked), errors.Is(err, unix.ENOTDIR):
 		return err
+	case !errors.Is(err, fs.ErrNotExist):
+		s.lost = true
+		s.fail(err)
+		return nil
+	case errors.Is(made, fs.ErrNotExist): // neither the directory nor its parent
+		return made
 	}
-	if err := s.settle(); err != nil {
-		return err
-	}
-	names, err := s.scanDir()
-	if err != nil {
-		return err
-	}
-	if err := s.load(names[indexName], names[policiesName]); err != nil {
-		return err
-	}
-	return s.sweep()
+	s.fail(errors.Join(made, err))
+	return nil
 }
 
 // takeLock locks the directory itself, so that no file has to be there for it.
 func (s *Store) takeLock() (err error) {
-	if s.lock, err = os.Open(s.dir); err != nil {
+	if s.lock, err = os.OpenFile(s.dir, os.O_RDONLY|unix.O_DIRECTORY, 0); err != nil {
+		s.lock = nil
 		return err
-	}
-	info, err := s.lock.Stat()
-	if err != nil {
-		return err
-	}
-	if !info.IsDir() {
-		return fmt.Errorf("not a directory: %w", unix.ENOTDIR)
-	}
-	if owner, own := ownerOf(info), os.Geteuid(); owner != own {
-		return fmt.Errorf("directory belongs to uid %d and must belong to uid %d (run: chown -R %d %s): %w", owner, own, own, s.dir, fs.ErrPermission)
-	}
-	if info.Mode()&othersMayWrite != 0 {
-		return fmt.Errorf("directory may be written by others (run: chmod go-w %s): %w", s.dir, fs.ErrPermission)
 	}
 	err = unix.Flock(int(s.lock.Fd()), unix.LOCK_EX|unix.LOCK_NB)
 	if errors.Is(err, unix.EWOULDBLOCK) {
 		return fmt.Errorf("%w (stop the daemon that has it open, or talk to it instead)", ErrLocked)
 	}
-	return err
+	if err != nil {
+		s.fail(fmt.Errorf("lock %s: %w", s.dir, err))
+	}
+	return nil
 }
 
-// ownerOf is the uid of whoever could give the directory any permissions; -1 if the
-// system does not say.
-func ownerOf(info fs.FileInfo) int {
-	if st, ok := info.Sys().(*syscall.Stat_t); ok {
-		return int(st.Uid)
+func (s *Store) unlock() error {
+	if s.lock == nil {
+		return nil
 	}
-	return -1
+	return s.lock.Close()
+}
+
+// fail makes the store one that is only read.
+func (s *Store) fail(err error) {
+	if s.failed == nil {
+		s.failed = fmt.Errorf("%w: %w", ErrFailed, err)
+	}
+}
+
+// note adds to what Problems says.
+func (s *Store) note(err error) { s.found = append(s.found, err) }
+
+// checkOwners looks who else can write here. The store is used all the same: refusing
+// it would leave the machine with no policy at all, which is what an intruder wants.
+// The messages are verified again anyway; the choice among them, the mode and the
+// floors are what could be forged.
+func (s *Store) checkOwners() {
+	for _, path := range []string{s.dir, s.policiesPath(), s.indexPath(), s.copyPath()} {
+		if err := ownership.Check(path); err != nil && !errors.Is(err, fs.ErrNotExist) {
+			s.note(fmt.Errorf("active policy, mode and version floors may be forged: %w", err))
+			return // it is a part of the other paths, too, or the next one comes with the next start
+		}
+	}
 }
 
 // settle makes durable what can be seen: a process that died between rename and
-// fsync may have left a state that the disk does not hold yet, and nothing may
-// be built on that.
+// fsync may have left a state that the disk does not hold yet, and nothing may be
+// built on that.
 func (s *Store) settle() error {
 	if err := s.fsys.SyncDir(filepath.Dir(s.dir)); err != nil {
 		return err
 	}
 	return s.fsys.SyncDir(s.dir)
-}
-
-// scanDir returns the names in the store's directory, all of which it knows.
-func (s *Store) scanDir() (map[string]bool, error) {
-	entries, err := os.ReadDir(s.dir)
-	if err != nil {
-		return nil, err
-	}
-	names := map[string]bool{}
-	for _, e := range entries {
-		if !isOwn(e) {
-			return nil, corrupt(filepath.Join(s.dir, e.Name()), "foreign file")
-		}
-		names[e.Name()] = true
-	}
-	return names, nil
-}
-
-func isOwn(e fs.DirEntry) bool {
-	switch name := e.Name(); {
-	case name == policiesName, name == "lost+found": // the latter where a store has its own file system
-		return e.IsDir()
-	case name == indexName, atomicfile.IsTemp(name) && strings.HasPrefix(name, indexName+"."):
-		return e.Type().IsRegular()
-	}
-	return false
-}
-
-// load reads the state, or makes a new one. The index of a new store is written
-// before the directory of envelopes is made, so the latter without the former
-// means that an index was lost.
-func (s *Store) load(hasIndex, hasPolicies bool) error {
-	switch {
-	case hasIndex:
-		if err := s.readIndex(); err != nil {
-			return err
-		}
-	case hasPolicies:
-		return corrupt(s.indexPath(), "file is missing")
-	default:
-		if err := s.commit(newIndex()); err != nil {
-			return err
-		}
-	}
-	if hasPolicies {
-		return s.checkEnvelopes()
-	}
-	if len(s.index.policies) > 0 {
-		return corrupt(s.policiesPath(), "directory is missing")
-	}
-	return atomicfile.Mkdir(s.fsys, s.policiesPath(), dirPerm)
-}
-
-func (s *Store) readIndex() error {
-	b, err := readLimited(s.indexPath(), maxIndex)
-	if err != nil {
-		return err
-	}
-	s.index, err = parseIndex(b)
-	if errors.Is(err, ErrFormat) {
-		return fmt.Errorf("%s: %w (use the program that wrote it, or a newer one)", s.indexPath(), err)
-	}
-	if err != nil {
-		return fmt.Errorf("%s: %w (%s)", s.indexPath(), err, repair)
-	}
-	return nil
-}
-
-func (s *Store) checkEnvelopes() error {
-	for name, r := range s.index.policies {
-		if _, err := readEnvelope(s.envelopePath(r.sum), r.sum); err != nil {
-			return fmt.Errorf("policy %q: %w", name, err)
-		}
-	}
-	return nil
 }
 
 // readEnvelope reads an envelope and compares it with its digest.
@@ -208,17 +160,24 @@ func readEnvelope(path string, sum [sha256.Size]byte) ([]byte, error) {
 	return b, nil
 }
 
-func readLimited(path string, limit int64) ([]byte, error) {
-	f, err := os.Open(path)
+// readLimited reads a regular file. It follows no link, and waits for nobody at a FIFO.
+func readLimited(path string, limit int) ([]byte, error) {
+	f, err := os.OpenFile(path, os.O_RDONLY|unix.O_NOFOLLOW|unix.O_NONBLOCK, 0)
+	if errors.Is(err, unix.ELOOP) {
+		return nil, corrupt(path, "symbolic link")
+	}
 	if err != nil {
 		return nil, err
 	}
+	defer f.Close()
+	if info, err := f.Stat(); err != nil || !info.Mode().IsRegular() {
+		return nil, errors.Join(err, corrupt(path, "not a regular file"))
+	}
 	var b bytes.Buffer
-	_, err = io.Copy(&b, io.LimitReader(f, limit+1))
-	if err := errors.Join(err, f.Close()); err != nil {
+	if _, err := io.Copy(&b, io.LimitReader(f, int64(limit)+1)); err != nil {
 		return nil, err
 	}
-	if int64(b.Len()) > limit {
+	if b.Len() > limit {
 		return nil, corrupt(path, "longer than %d bytes", limit)
 	}
 	return b.Bytes(), nil

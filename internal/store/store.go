@@ -5,12 +5,22 @@
 // A store is a directory that one process at a time may hold open:
 //
 //	index               everything but the envelopes, with format number and checksum
+//	copy                the same once more, and the envelope of the active policy
 //	policies/HEX.p7b    an envelope under the SHA-256 of its bytes
 //
-// Only the replacement of the index commits a change, so a crash leaves the old
-// state or the new one, whole. Open checks every byte that it relies on. What it
-// does not understand it neither changes nor removes: it says which file is at
-// fault and leaves the repair to people, for starting anew forgets the floors.
+// Only the replacement of the index commits a change, so a crash leaves the old state
+// or the new one, whole. The second copy is replaced after it, and so is one change
+// behind after a crash in between, or more if it could not be written, which Problems
+// says. It guarantees that one damaged or missing file, whichever it is, costs neither
+// the active policy, nor the mode, nor a floor. Of the two the one with more changes
+// counts; floors are the higher ones of both.
+//
+// A file that is not as it should be stops nothing: the rest is used, and Problems says
+// which file is at fault. Where both copies are lost nothing is active: what else is
+// stored was not chosen by anybody. A file of the name floors-lost remembers that until
+// somebody removes it. Open makes good what it can from the other copy, and deletes
+// nothing but what a crash left half written: a damaged file gets a name that ends in
+// .damaged, and foreign ones stay as they are.
 //
 // The store treats envelopes as opaque. Whoever takes one out verifies it again.
 // A floor protects from those who can offer old policies, not from those who can
@@ -78,9 +88,16 @@ type Store struct {
 	dir  string
 	lock *os.File
 
+	// found is what Open found wrong, lost that it found no state.
+	found []error
+	lost  bool
+
 	mu     sync.Mutex
 	index  index
 	failed error
+	// copyErr says why the second copy is old, spare is the active envelope.
+	copyErr error
+	spare   []byte
 }
 
 // Close gives up the lock. Methods that change the store fail afterwards.
@@ -91,10 +108,32 @@ func (s *Store) Close() error {
 		return nil
 	}
 	s.failed = os.ErrClosed
-	if err := s.lock.Close(); err != nil {
+	if err := s.unlock(); err != nil {
 		return fmt.Errorf("close store: %w", err)
 	}
 	return nil
+}
+
+// Problems says what an administrator should look at: what Open found wrong, a second
+// copy that could not be written, and whether changes are refused.
+func (s *Store) Problems() []error {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	all := slices.Clone(s.found)
+	for _, err := range []error{s.copyErr, s.failed} {
+		if err != nil {
+			all = append(all, err)
+		}
+	}
+	return all
+}
+
+// Lost reports whether it is not known if a policy is to be active: the state was lost,
+// and none was activated since.
+func (s *Store) Lost() bool {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.lost && s.index.active == ""
 }
 
 // Get returns the named policy, or an error that wraps ErrNotFound, or
@@ -107,6 +146,9 @@ func (s *Store) Get(name string) (Entry, error) {
 		return Entry{}, fmt.Errorf("get policy %q: %w", name, ErrNotFound)
 	}
 	envelope, err := readEnvelope(s.envelopePath(r.sum), r.sum)
+	if err != nil && s.spare != nil && sha256.Sum256(s.spare) == r.sum {
+		envelope, err = slices.Clone(s.spare), nil
+	}
 	if err != nil {
 		return Entry{}, fmt.Errorf("get policy %q: %w", name, err)
 	}

@@ -50,18 +50,5 @@ func firmwareArgs(dir string) ([]string, error) {
 }
 
 func copyFile(dst, src string) error {
-	in, err := os.Open(src)
-	if err != nil {
-		return err
-	}
-	defer in.Close()
-	out, err := os.Create(dst)
-	if err != nil {
-		return err
-	}
-	if _, err := io.Copy(out, in); err != nil {
-		out.Close()
-		return err
-	}
-	return out.Close()
+	return create(dst, func(w io.Writer) error { return readInto(w, src) })
 }

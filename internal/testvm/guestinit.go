@@ -7,15 +7,19 @@ import (
 	"os/exec"
 	"path/filepath"
 	"strings"
+	"sync"
 )
 
 // initPackage is the guest's first process. Runs that need it are started within
 // this module, as go test and go run do.
 const initPackage = "github.com/ipe-linux/ipe/internal/testvm/guestinit"
 
-// guestInit builds the guest's init program, statically linked. The go command
-// sees when the one in the cache is up to date.
-func guestInit(ctx context.Context) ([]byte, error) {
+// guestInit is the guest's init program, statically linked.
+var guestInit = sync.OnceValues(buildGuestInit)
+
+// buildGuestInit leaves the program in the cache, where the go command sees when it is
+// up to date.
+func buildGuestInit() ([]byte, error) {
 	cache, err := CacheDir()
 	if err != nil {
 		return nil, err
@@ -26,7 +30,7 @@ func guestInit(ctx context.Context) ([]byte, error) {
 	}
 	defer unlock()
 	file := filepath.Join(cache, "guestinit")
-	if err := GoCommand(ctx, "build", "-ldflags=-s", "-o", file, initPackage); err != nil {
+	if err := GoCommand(context.Background(), "build", "-ldflags=-s", "-o", file, initPackage); err != nil {
 		return nil, fmt.Errorf("build guest's init: %w", err)
 	}
 	return os.ReadFile(file)

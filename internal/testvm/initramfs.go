@@ -36,9 +36,19 @@ func (f Files) Add(more Files) {
 // place. The guest looks the same, so host binaries find their loader.
 var merged = []string{"bin", "lib", "lib64", "sbin"}
 
+// treeWriter is what a tree of files is written to, member by member.
+type treeWriter interface {
+	add(e entry) error
+	finish() error
+}
+
 // writeInitramfs writes files, and the directories above them, as an archive that
 // the kernel unpacks into its root file system.
 func writeInitramfs(w io.Writer, files Files) error {
+	return writeTree(&cpioWriter{w: w}, files)
+}
+
+func writeTree(a treeWriter, files Files) error {
 	tree := make(map[string]File, len(files))
 	for name, f := range files {
 		clean, err := guestPath(name)
@@ -50,22 +60,21 @@ func writeInitramfs(w io.Writer, files Files) error {
 	for _, name := range merged {
 		tree[name] = File{Link: "usr/" + name}
 	}
-	c := &cpioWriter{w: w}
 	for _, dir := range directories(tree) {
-		if err := c.add(entry{name: dir, mode: cpioDir | 0o755}); err != nil {
+		if err := a.add(entry{name: dir, mode: cpioDir | 0o755}); err != nil {
 			return err
 		}
 	}
 	// Without it, process 1 would start with its standard files closed.
-	if err := c.add(entry{name: "dev/console", mode: cpioChar | 0o600, major: 5, minor: 1}); err != nil {
+	if err := a.add(entry{name: "dev/console", mode: cpioChar | 0o600, major: 5, minor: 1}); err != nil {
 		return err
 	}
 	for _, name := range slices.Sorted(maps.Keys(tree)) {
-		if err := addFile(c, name, tree[name]); err != nil {
+		if err := addFile(a, name, tree[name]); err != nil {
 			return err
 		}
 	}
-	return c.finish()
+	return a.finish()
 }
 
 // guestPath is the archive name of a path in the guest.
@@ -96,21 +105,21 @@ func directories(tree map[string]File) []string {
 	return slices.Sorted(maps.Keys(set))
 }
 
-func addFile(c *cpioWriter, name string, f File) error {
+func addFile(a treeWriter, name string, f File) error {
 	switch {
 	case f.Link != "":
-		return c.add(entry{name: name, mode: cpioSymlink | 0o777, size: int64(len(f.Link)), body: strings.NewReader(f.Link)})
+		return a.add(entry{name: name, mode: cpioSymlink | 0o777, size: int64(len(f.Link)), body: strings.NewReader(f.Link)})
 	case f.Host != "":
-		return addHostFile(c, name, f)
+		return addHostFile(a, name, f)
 	}
 	mode := f.Mode.Perm()
 	if mode == 0 {
 		mode = 0o644
 	}
-	return c.add(entry{name: name, mode: cpioRegular | uint32(mode), size: int64(len(f.Data)), body: bytes.NewReader(f.Data)})
+	return a.add(entry{name: name, mode: cpioRegular | uint32(mode), size: int64(len(f.Data)), body: bytes.NewReader(f.Data)})
 }
 
-func addHostFile(c *cpioWriter, name string, f File) error {
+func addHostFile(a treeWriter, name string, f File) error {
 	src, err := os.Open(f.Host)
 	if err != nil {
 		return fmt.Errorf("archive %s: %w", name, err)
@@ -127,5 +136,5 @@ func addHostFile(c *cpioWriter, name string, f File) error {
 	if mode == 0 {
 		mode = st.Mode().Perm()
 	}
-	return c.add(entry{name: name, mode: cpioRegular | uint32(mode), size: st.Size(), body: src})
+	return a.add(entry{name: name, mode: cpioRegular | uint32(mode), size: st.Size(), body: src})
 }

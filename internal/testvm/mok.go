@@ -7,7 +7,6 @@ import (
 	"os"
 	"path/filepath"
 	"strconv"
-	"strings"
 )
 
 // What a machine with an enrolled owner's key boots by: Debian's shim, and the stub
@@ -76,7 +75,7 @@ func enroll(vars string) error {
 // sections must not overlap where they are loaded.
 func unifiedImage(ctx context.Context, cfg Config, initrd, dir string) error {
 	line := filepath.Join(dir, "cmdline")
-	if err := os.WriteFile(line, []byte(strings.Join(append([]string{cmdline}, cfg.Append...), " ")), 0o600); err != nil {
+	if err := os.WriteFile(line, []byte(commandLine(cfg.Append)), 0o600); err != nil {
 		return err
 	}
 	const first, align = 1 << 24, 1 << 20

@@ -21,18 +21,18 @@ const qemu = "qemu-system-x86_64"
 const powerOffTime = 10 * time.Second
 
 // cmdline is the kernel's command line before Config.Append: log to the first
-// serial line, end the virtual machine on a panic or an oops.
-const cmdline = "console=ttyS0,115200 loglevel=7 panic=-1 oops=panic rdinit=/init"
+// serial line, end the virtual machine on a panic or an oops, and trust the timer: on a
+// busy host it ticks too late for the test that a kernel makes of it, and panics over.
+const cmdline = "console=ttyS0,115200 loglevel=7 panic=-1 oops=panic no_timer_check rdinit=/init"
+
+func commandLine(more []string) string {
+	return strings.Join(append([]string{cmdline}, more...), " ")
+}
 
 // qemuArgs is the command line of QEMU. Serial lines are the child's files 3, the
 // console, and 4, the frames.
 func qemuArgs(ctx context.Context, cfg Config, accel, initrd, dir string) ([]string, error) {
-	args := []string{
-		"-nodefaults", "-no-user-config", "-no-reboot", "-display", "none",
-		"-machine", "q35", "-cpu", "max",
-		"-m", strconv.Itoa(cfg.MemoryMiB), "-smp", strconv.Itoa(cfg.CPUs),
-		"-serial", "file:/dev/fd/3", "-serial", "file:/dev/fd/4",
-	}
+	args := hardware(cfg)
 	if cfg.CountInstructions {
 		args = append(args, "-accel", "tcg,thread=single", "-icount", "shift=0,sleep=off")
 	} else {
@@ -45,6 +45,16 @@ func qemuArgs(ctx context.Context, cfg Config, accel, initrd, dir string) ([]str
 	return append(args, boot...), err
 }
 
+// hardware is the machine without disks and what it boots.
+func hardware(cfg Config) []string {
+	return []string{
+		"-nodefaults", "-no-user-config", "-no-reboot", "-display", "none",
+		"-machine", "q35", "-cpu", "max",
+		"-m", strconv.Itoa(cfg.MemoryMiB), "-smp", strconv.Itoa(cfg.CPUs),
+		"-serial", "file:/dev/fd/3", "-serial", "file:/dev/fd/4",
+	}
+}
+
 // bootArgs is what the machine boots, and how.
 func bootArgs(ctx context.Context, cfg Config, initrd, dir string) (args []string, err error) {
 	if cfg.MOK {
@@ -54,15 +64,19 @@ func bootArgs(ctx context.Context, cfg Config, initrd, dir string) (args []strin
 		args, err = firmwareArgs(dir)
 	}
 	return append(args, "-kernel", cfg.Kernel.Image(), "-initrd", initrd,
-		"-append", strings.Join(append([]string{cmdline}, cfg.Append...), " ")), err
+		"-append", commandLine(cfg.Append)), err
 }
 
 func diskArgs(i int, d Disk) []string {
-	drive := fmt.Sprintf("if=none,id=disk%d,format=raw,file=%s", i, escape(d.Path))
-	if d.ReadOnly {
-		drive += ",readonly=on"
-	}
+	drive := fmt.Sprintf("if=none,id=disk%d,format=raw,%s", i, fileOf(d))
 	return []string{"-drive", drive, "-device", fmt.Sprintf("virtio-blk-pci,drive=disk%d", i)}
+}
+
+func fileOf(d Disk) string {
+	if d.ReadOnly {
+		return "readonly=on,file=" + escape(d.Path)
+	}
+	return "file=" + escape(d.Path)
 }
 
 // escape doubles commas, which separate options in QEMU's arguments.
@@ -70,14 +84,15 @@ func escape(path string) string { return strings.ReplaceAll(path, ",", ",,") }
 
 // machine is a running QEMU.
 type machine struct {
+	pid             int
 	console, frames *os.File
 	cancel          context.CancelFunc
 	ended           chan error
 }
 
 // start runs QEMU until ctx is done. The kernel kills it when this process dies
-// first, so no guest outlives a test.
-func start(ctx context.Context, args []string) (*machine, error) {
+// first, so no guest outlives a test. Change, if not nil, changes how it is started.
+func start(ctx context.Context, args []string, change func(*exec.Cmd)) (*machine, error) {
 	consoleR, consoleW, err := os.Pipe()
 	if err != nil {
 		return nil, err
@@ -90,6 +105,9 @@ func start(ctx context.Context, args []string) (*machine, error) {
 	cmd := exec.CommandContext(ctx, qemu, args...)
 	cmd.ExtraFiles = []*os.File{consoleW, framesW}
 	cmd.SysProcAttr = &syscall.SysProcAttr{Pdeathsig: syscall.SIGKILL}
+	if change != nil {
+		change(cmd)
+	}
 	m := &machine{console: consoleR, frames: framesR, cancel: cancel, ended: make(chan error, 1)}
 	started := make(chan error)
 	go supervise(cmd, started, m.ended)
@@ -100,6 +118,7 @@ func start(ctx context.Context, args []string) (*machine, error) {
 		m.close()
 		return nil, err
 	}
+	m.pid = cmd.Process.Pid
 	return m, nil
 }
 

@@ -10,6 +10,7 @@ import (
 	"fmt"
 	"io"
 	"os"
+	"os/exec"
 	"path/filepath"
 	"slices"
 	"time"
@@ -19,12 +20,22 @@ import (
 
 // run is Run with a given accelerator.
 func run(ctx context.Context, cfg Config, accel string) (Result, error) {
+	restore := restorable(cfg, accel)
 	cfg = withDefaults(cfg)
 	dir, err := os.MkdirTemp("", "testvm-")
 	if err != nil {
 		return Result{}, fmt.Errorf("prepare guest: %w", err)
 	}
 	defer os.RemoveAll(dir)
+	if restore {
+		return runRestored(ctx, cfg, dir)
+	}
+	return runCold(ctx, cfg, accel, dir)
+}
+
+// runCold boots the kernel for this run alone.
+func runCold(ctx context.Context, cfg Config, accel, dir string) (Result, error) {
+	cfg.Append = append(tscArgs(cfg, accel), cfg.Append...)
 	initrd := filepath.Join(dir, "initramfs")
 	if err := buildInitramfs(ctx, cfg, initrd); err != nil {
 		return Result{}, fmt.Errorf("prepare guest: %w", err)
@@ -33,9 +44,7 @@ func run(ctx context.Context, cfg Config, accel string) (Result, error) {
 	if err != nil {
 		return Result{}, err
 	}
-	ctx, cancel := context.WithTimeoutCause(ctx, cfg.Timeout, fmt.Errorf("%w (%v)", ErrTimeout, cfg.Timeout))
-	defer cancel()
-	return execute(ctx, cfg, args)
+	return execute(ctx, cfg, nil, args)
 }
 
 func withDefaults(cfg Config) Config {
@@ -61,64 +70,120 @@ func orElse[T comparable](v, otherwise T) T {
 
 // buildInitramfs writes the guest's whole root file system to dst.
 func buildInitramfs(ctx context.Context, cfg Config, dst string) error {
-	files, order, err := cfg.Kernel.modules(ctx, cfg.Modules)
+	all, err := guestFiles(ctx, cfg)
 	if err != nil {
 		return err
+	}
+	init, err := guestInit()
+	if err != nil {
+		return err
+	}
+	all.Add(Files{"/init": {Data: init, Mode: 0o755}})
+	return create(dst, func(w io.Writer) error { return writeInitramfs(w, all) })
+}
+
+// guestFiles is all that the guest's init program needs for the run.
+func guestFiles(ctx context.Context, cfg Config) (Files, error) {
+	files, order, err := cfg.Kernel.modules(ctx, cfg.Modules)
+	if err != nil {
+		return nil, err
 	}
 	all := Files{}
 	all.Add(cfg.Files)
 	all.Add(files)
-	init, err := guestInit(ctx)
-	if err != nil {
-		return err
-	}
-	spec, err := json.Marshal(wire.Spec{
-		Modules: order, Args: cfg.Command, Env: environment(cfg.Env), Dir: cfg.Dir, Merge: cfg.Merge, Init: cfg.Init,
+	return all, addSpec(all, wire.Spec{
+		Modules: order, Args: cfg.Command, Env: environment(cfg.Env), Dir: cfg.Dir, Merge: cfg.Merge, Init: cfg.Init, Disks: len(cfg.Disks),
 	})
+}
+
+func addSpec(all Files, spec wire.Spec) error {
+	text, err := json.Marshal(spec)
 	if err != nil {
 		return fmt.Errorf("write spec: %w", err)
 	}
-	all.Add(Files{"/init": {Data: init, Mode: 0o755}, wire.SpecPath: {Data: spec}})
-	out, err := os.Create(dst)
+	all.Add(Files{wire.SpecPath: {Data: text}})
+	return nil
+}
+
+// create makes a file with what write gives it.
+func create(name string, write func(io.Writer) error) error {
+	out, err := os.Create(name)
 	if err != nil {
 		return err
 	}
 	defer out.Close()
-	if err := writeInitramfs(out, all); err != nil {
+	if err := write(out); err != nil {
 		return err
 	}
 	return out.Close()
+}
+
+// readInto copies a file's content.
+func readInto(w io.Writer, name string) error {
+	f, err := os.Open(name)
+	if err != nil {
+		return err
+	}
+	defer f.Close()
+	_, err = io.Copy(w, f)
+	return err
 }
 
 func environment(extra []string) []string {
 	return slices.Concat([]string{"PATH=/usr/sbin:/usr/bin:/sbin:/bin", "HOME=/root", "TMPDIR=/tmp"}, extra)
 }
 
-// execute runs QEMU and collects what comes over the two serial lines.
-func execute(ctx context.Context, cfg Config, args []string) (Result, error) {
+// execute runs QEMU and collects what comes over the two serial lines; the console
+// begins with what was on it before.
+func execute(ctx context.Context, cfg Config, before []byte, args []string) (res Result, err error) {
 	begin := time.Now()
-	m, err := start(ctx, args)
-	if err != nil {
-		return Result{}, fmt.Errorf("start guest: %w", err)
+	live := tee(cfg.Console)
+	_, _ = live.Write(before) // as below
+	console, _, err := converse(ctx, cfg.Timeout, args, nil, live, func(m *machine) (err error) {
+		res, err = collect(m.frames, cfg.Output)
+		m.expectEnd()
+		return err
+	})
+	if errors.Is(err, errStart) {
+		return Result{}, err
 	}
-	var console bytes.Buffer
+	res.Console, res.Duration = slices.Concat(before, console), time.Since(begin)
+	if err != nil {
+		return res, &GuestError{Err: err, Console: res.Console}
+	}
+	return res, nil
+}
+
+// errStart means that there was no guest.
+var errStart = errors.New("start guest")
+
+// converse runs QEMU, talks to it in the meantime, and gives what was on the console and
+// how QEMU ended. Change, if not nil, changes how it is started. An error is that of the
+// talk or what is to blame for it.
+func converse(ctx context.Context, timeout time.Duration, args []string, change func(*exec.Cmd), live io.Writer, talk func(*machine) error) (console []byte, exit, err error) {
+	ctx, end := context.WithCancelCause(ctx)
+	defer end(nil)
+	m, err := start(ctx, args, change)
+	if err != nil {
+		return nil, nil, fmt.Errorf("%w: %w", errStart, err)
+	}
+	defer m.close()
+	go allow(ctx, end, m.pid, timeout)
+	var text bytes.Buffer
 	copied := make(chan struct{})
 	go func() {
 		defer close(copied)
-		if _, err := io.Copy(tee(&console, cfg.Console), m.console); err != nil {
+		if _, err := io.Copy(tee(&text, live), m.console); err != nil {
 			_, _ = io.Copy(io.Discard, m.console) // the guest must not wait for a reader
 		}
 	}()
-	res, err := collect(m.frames, cfg.Output)
-	m.expectEnd()
-	exit := m.wait()
+	err = talk(m)
+	exit = m.wait()
 	<-copied
-	m.close()
-	res.Console, res.Duration = console.Bytes(), time.Since(begin)
 	if err != nil {
-		return res, &GuestError{Err: blame(ctx, err, exit), Console: res.Console}
+		err = blame(ctx, err, exit)
 	}
-	return res, nil
+	return text.Bytes(), exit, err
 }
 
 // blame names the reason why there is no exit status: what the stream said, or if
@@ -130,7 +195,7 @@ func blame(ctx context.Context, err, exit error) error {
 	case ctx.Err() != nil:
 		return context.Cause(ctx)
 	case exit != nil:
-		return fmt.Errorf("%w: %w", ErrNoStatus, exit)
+		return fmt.Errorf("%w: %w", err, exit)
 	}
 	return err
 }
@@ -142,8 +207,14 @@ func collect(r io.Reader, live io.Writer) (Result, error) {
 	return Result{Stdout: stdout.Bytes(), Stderr: stderr.Bytes(), Output: both.Bytes(), ExitCode: code}, err
 }
 
+// errNotBegun means that the guest ended before its init program had prepared it.
+var errNotBegun = fmt.Errorf("%w, and before it began", ErrNoStatus)
+
 func readFrames(r io.Reader, stdout, stderr io.Writer) (int, error) {
 	frames, err := wire.NewReader(r)
+	if errors.Is(err, io.EOF) {
+		return 0, errNotBegun
+	}
 	for err == nil {
 		var kind wire.Kind
 		var payload []byte

@@ -17,7 +17,7 @@ import (
 	"github.com/ipe-linux/ipe/internal/testvm/vmtest"
 )
 
-func TestGuest(t *testing.T) {
+func TestVMGuest(t *testing.T) {
 	for _, k := range vmtest.Kernels(t) {
 		t.Run(k.Name, func(t *testing.T) {
 			first, second := image(t, "first disk"), image(t, "second disk")
@@ -62,7 +62,7 @@ func read(t *testing.T, file string) []byte {
 	return data
 }
 
-func TestCommands(t *testing.T) {
+func TestVMCommands(t *testing.T) {
 	k := vmtest.Kernel(t, "6.1")
 	tools := vmtest.HostBinary(t, "sh")
 	for name, tt := range map[string]struct {
@@ -96,8 +96,8 @@ func TestCommands(t *testing.T) {
 	}
 }
 
-// TestMachineOwner: a key that the owner enrolled is among the secondary keys.
-func TestMachineOwner(t *testing.T) {
+// TestVMMachineOwner: a key that the owner enrolled is among the secondary keys.
+func TestVMMachineOwner(t *testing.T) {
 	for _, k := range vmtest.Kernels(t) {
 		t.Run(k.Name, func(t *testing.T) {
 			res, err := testvm.Run(t.Context(), testvm.Config{
@@ -115,7 +115,7 @@ func TestMachineOwner(t *testing.T) {
 	}
 }
 
-func TestCountedInstructionsRepeat(t *testing.T) {
+func TestVMCountedInstructionsRepeat(t *testing.T) {
 	cfg := testvm.Config{
 		Kernel: vmtest.Kernel(t, "6.1"), CountInstructions: true, Files: vmtest.HostBinary(t, "sh"),
 		Command: []string{"sh", "-c", "read a b </sys/devices/system/cpu/online; echo $a; i=0; while [ $i -lt 20000 ]; do i=$((i+1)); done; read a b </proc/uptime; echo $a"},
@@ -139,7 +139,7 @@ func TestCountedInstructionsRepeat(t *testing.T) {
 	}
 }
 
-func TestLargeOutputIsWhole(t *testing.T) {
+func TestVMLargeOutputIsWhole(t *testing.T) {
 	const lines = 20_000
 	res, err := testvm.Run(t.Context(), testvm.Config{
 		Kernel: vmtest.Kernel(t, "6.12"), Files: vmtest.HostBinary(t, "seq"), Command: []string{"seq", "20000"},
@@ -153,14 +153,14 @@ func TestLargeOutputIsWhole(t *testing.T) {
 	}
 }
 
-func TestGuestThatFails(t *testing.T) {
+func TestVMGuestThatFails(t *testing.T) {
 	k := vmtest.Kernel(t, "6.1")
 	for name, tt := range map[string]struct {
 		cfg     testvm.Config
 		want    error
 		console string
 	}{
-		"hang":         {testvm.Config{Command: []string{"sleep", "1000"}, Timeout: 20 * time.Second}, testvm.ErrTimeout, "Run /init as init process"},
+		"hang":         {testvm.Config{Command: []string{"sh", "-c", "while :; do :; done"}, Timeout: 20 * time.Second}, testvm.ErrTimeout, "Run /init as init process"},
 		"panic":        {testvm.Config{Command: []string{"sh", "-c", "echo c >/proc/sysrq-trigger"}}, testvm.ErrNoStatus, "Kernel panic"},
 		"kernel's own": {testvm.Config{Append: []string{"rdinit=/absent", "root=/dev/absent"}}, testvm.ErrNoStatus, "Unable to mount root fs"},
 		"bad module":   {testvm.Config{Modules: []string{"loop max_loop=x"}}, testvm.ErrSetup, "Linux version"},
@@ -182,7 +182,7 @@ func TestGuestThatFails(t *testing.T) {
 	}
 }
 
-func TestCancelledContextEndsTheGuest(t *testing.T) {
+func TestVMCancelledContextEndsTheGuest(t *testing.T) {
 	ctx, cancel := context.WithTimeout(t.Context(), 2*time.Second)
 	defer cancel()
 	cfg := testvm.Config{
@@ -193,7 +193,7 @@ func TestCancelledContextEndsTheGuest(t *testing.T) {
 	}
 }
 
-func TestRefusesWhatCannotBeBuilt(t *testing.T) {
+func TestVMRefusesWhatCannotBeBuilt(t *testing.T) {
 	k := vmtest.Kernel(t, "6.12")
 	for name, cfg := range map[string]testvm.Config{
 		"unknown module": {Modules: []string{"no-such-module"}},

@@ -121,7 +121,9 @@ func NewLines(r io.Reader) *Lines {
 // Next reads a line into v. After the last one it returns io.EOF.
 func (l *Lines) Next(v any) error {
 	if !l.scanner.Scan() {
-		if err := l.scanner.Err(); err != nil {
+		if err := l.scanner.Err(); errors.Is(err, bufio.ErrTooLong) {
+			return fmt.Errorf("read line: longer than %d bytes", maxLine)
+		} else if err != nil {
 			return fmt.Errorf("read line: %w", err)
 		}
 		return io.EOF

@@ -55,7 +55,7 @@ func TestAnswers(t *testing.T) {
 		"no JSON":       {"read q; echo hello; read q", Died, "not the object that is expected"},
 		"unknown field": {`read q; echo '{"token":{},"x":1}'; read q`, Died, "not the object that is expected"},
 		"two objects":   {`read q; echo '{}{}'; read q`, Died, "not the object that is expected"},
-		"too much":      {`read q; head -c 2000000 /dev/zero; read q`, Died, "token too long"},
+		"too much":      {`read q; head -c 2000000 /dev/zero; read q`, Died, "longer than"},
 		"another":       {`read q; echo '{"signature":"AAAA"}'; read q`, "", "not the object that is expected"},
 		"an error":      {`read q; echo '{"error":{"kind":"tokens","text":"two\u001b[2J"}}'; read q`, Tokens, "two?[2J"},
 		"does not read": {"exit 3", Died, "exit status 3"},

@@ -10,6 +10,7 @@ import (
 	"slices"
 	"strings"
 
+	"github.com/ipe-linux/ipe/internal/ownership"
 	"github.com/ipe-linux/ipe/sign"
 )
 
@@ -27,20 +28,37 @@ var extensions = []string{".pem", ".crt", ".cer", ".der"}
 // reported in skipped: one stray file must not keep a machine from enforcing.
 // Directories may be empty: the keyring then trusts nobody.
 func Read(paths ...string) (ring *sign.Keyring, skipped []error, err error) {
+	return read(func(string) error { return nil }, paths)
+}
+
+// ReadOwn is Read for a daemon of root: a certificate counts if only root can change
+// its file, and a directory if only root can add to it; see package ownership.
+func ReadOwn(paths ...string) (ring *sign.Keyring, skipped []error, err error) {
+	return read(ownership.Check, paths)
+}
+
+func read(check func(path string) error, paths []string) (ring *sign.Keyring, skipped []error, err error) {
 	var certs []*x509.Certificate
 	for _, p := range paths {
 		files, err := filesOf(p)
+		if err == nil {
+			err = check(p)
+		}
 		if err != nil {
 			return nil, nil, fmt.Errorf("read trust: %w", err)
 		}
 		for _, f := range files {
 			found, err := readFile(f)
+			if err == nil {
+				err = check(f)
+			}
 			if err != nil {
 				err = fmt.Errorf("read trust: %s: %w", f, err)
 				if f == p {
 					return nil, nil, err
 				}
 				skipped = append(skipped, err)
+				continue
 			}
 			certs = append(certs, found...)
 		}

@@ -7,12 +7,14 @@ import (
 	"crypto/x509"
 	"crypto/x509/pkix"
 	"encoding/pem"
+	"errors"
 	"math/big"
 	"os"
 	"path/filepath"
 	"testing"
 	"time"
 
+	"github.com/ipe-linux/ipe/internal/ownership"
 	"github.com/ipe-linux/ipe/internal/trust"
 )
 
@@ -81,5 +83,38 @@ func TestRead(t *testing.T) {
 				t.Errorf("%d certificates, want %d", got, tt.want)
 			}
 		})
+	}
+}
+
+// TestReadOwn: what others can change is skipped, and a path of such is refused; for
+// people who ask about a message of their own it is not.
+func TestReadOwn(t *testing.T) {
+	dir := t.TempDir()
+	for i, name := range []string{"good.der", "group.der"} {
+		if err := os.WriteFile(filepath.Join(dir, name), certificate(t, int64(i+1)), 0o644); err != nil {
+			t.Fatal(err)
+		}
+	}
+	for path, mode := range map[string]os.FileMode{dir: 0o755, filepath.Join(dir, "group.der"): 0o664} {
+		if err := os.Chmod(path, mode); err != nil {
+			t.Fatal(err)
+		}
+	}
+	ring, skipped, err := trust.ReadOwn(dir)
+	var unsafe *ownership.Error
+	if err != nil || len(ring.Certificates()) != 1 || len(skipped) != 1 || !errors.As(skipped[0], &unsafe) {
+		t.Errorf("skipped %v, %v", skipped, err)
+	}
+	ring, skipped, err = trust.Read(dir)
+	if err != nil || len(ring.Certificates()) != 2 || len(skipped) != 0 {
+		t.Errorf("for people: skipped %v, %v", skipped, err)
+	}
+	if err := os.Chmod(dir, 0o777); err != nil {
+		t.Fatal(err)
+	}
+	for _, path := range []string{dir, filepath.Join(dir, "good.der")} {
+		if _, _, err := trust.ReadOwn(path); !errors.As(err, &unsafe) || unsafe.Path != dir {
+			t.Errorf("%s, in a directory of everybody: %v", path, err)
+		}
 	}
 }

@@ -23,7 +23,6 @@
 package dmverity
 
 import (
-	"bytes"
 	"context"
 	"encoding/hex"
 	"fmt"
@@ -67,6 +66,15 @@ func (v Volume) check() error {
 		return fmt.Errorf("%w: hash area at %d ends beyond all devices", ErrParams, v.HashOffset)
 	}
 	return nil
+}
+
+// Of returns the volume on a data device of some bytes: if its superblock says no number of
+// data blocks, it has as many as fit there.
+func (v Volume) Of(size int64) Volume {
+	if v.DataBlocks == 0 && v.DataBlockSize > 0 {
+		v.DataBlocks = size / int64(v.DataBlockSize)
+	}
+	return v
 }
 
 // DataSize returns the bytes of data that the volume covers.
@@ -158,7 +166,8 @@ func (v Volume) checkRoot(root digest.Digest) error {
 // hash blocks count from TreeOffset. If there was any, a *merkle.CorruptError is in
 // the error's chain.
 //
-// The superblock is not covered by the root hash: v is trusted here.
+// The superblock is not covered by the root hash: v is trusted here, but for the
+// number of its data blocks; see VerifyEdge.
 func Verify(ctx context.Context, data, hashes io.ReaderAt, v Volume, root digest.Digest, report func(merkle.BadBlock), opts merkle.Options) error {
 	if err := verify(ctx, data, hashes, v, root, report, opts); err != nil {
 		return fmt.Errorf("verify volume: %w", err)
@@ -185,41 +194,4 @@ func verify(ctx context.Context, data, hashes io.ReaderAt, v Volume, root digest
 // algorithm and without an end of line. The signature is detached PKCS#7.
 func SignedContent(root digest.Digest) []byte {
 	return []byte(hex.EncodeToString(root.Bytes()))
-}
-
-// VerifyTop compares the one block whose digest is the root hash, the highest hash
-// block or the data block of a volume without hash blocks, with the root hash. It
-// tells a wrong root hash, or wrong parameters, from the right ones at the price of
-// one block. Errors are those of Verify.
-func VerifyTop(data, hashes io.ReaderAt, v Volume, root digest.Digest) error {
-	if err := verifyTop(data, hashes, v, root); err != nil {
-		return fmt.Errorf("verify top of volume: %w", err)
-	}
-	return nil
-}
-
-func verifyTop(data, hashes io.ReaderAt, v Volume, root digest.Digest) error {
-	if err := v.check(); err != nil {
-		return err
-	}
-	if err := v.checkRoot(root); err != nil {
-		return err
-	}
-	tree, err := v.Tree()
-	if err != nil {
-		return err
-	}
-	from, block := io.ReaderAt(shifted{r: hashes, by: v.TreeOffset()}), make([]byte, v.HashBlockSize)
-	if tree.Levels() == 0 {
-		from, block = data, make([]byte, v.DataBlockSize)
-	}
-	if n, err := from.ReadAt(block, 0); n < len(block) {
-		return fmt.Errorf("read %d bytes: %w", len(block), noEOF(err))
-	}
-	if !bytes.Equal(tree.Sum(block), root.Bytes()) {
-		return &merkle.CorruptError{First: merkle.BadBlock{
-			Level: tree.Levels() - 1, Length: int64(len(block)), Count: v.DataBlocks, Want: root.Bytes(),
-		}, Count: 1}
-	}
-	return nil
 }

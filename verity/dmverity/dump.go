@@ -9,9 +9,13 @@ import (
 
 // Dump returns the lines that veritysetup(8) prints for a volume below its
 // heading. The lines on root hash and error correction are there if root is not
-// zero and fec is not nil. Errors wrap ErrParams or merkle.ErrAlgorithm.
+// zero and fec is not nil. A volume of no data blocks has no hash blocks, either. Errors
+// wrap ErrParams or merkle.ErrAlgorithm.
 func Dump(v Volume, root digest.Digest, fec *FEC) (string, error) {
-	end, err := v.HashEnd()
+	end, err := Volume{v.some(), v.HashOffset, v.NoSuperblock}.HashEnd()
+	if v.DataBlocks == 0 {
+		end = v.TreeOffset()
+	}
 	if err != nil {
 		return "", fmt.Errorf("dump: %w", err)
 	}

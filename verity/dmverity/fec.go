@@ -152,7 +152,7 @@ func (a *area) read(buf []byte, offset int64) error {
 
 func noEOF(err error) error {
 	if errors.Is(err, io.EOF) {
-		return io.ErrUnexpectedEOF
+		return fmt.Errorf("the file or device ends before: %w", io.ErrUnexpectedEOF)
 	}
 	return err
 }

@@ -86,29 +86,3 @@ func FuzzParseParams(f *testing.F) {
 		}
 	})
 }
-
-func TestVerifyTop(t *testing.T) {
-	for _, blocks := range []int64{1, 2, 200, 40000} {
-		for _, bare := range []bool{false, true} {
-			v := dmverity.Volume{Superblock: good(), NoSuperblock: bare, HashOffset: 8192}
-			v.DataBlockSize, v.DataBlocks = 512, blocks
-			data, hash := &memory{data: make([]byte, v.DataSize())}, &memory{}
-			root, err := dmverity.Format(t.Context(), data, hash, v, merkle.Options{})
-			if err != nil {
-				t.Fatal(err)
-			}
-			if err := dmverity.VerifyTop(data, hash, v, root); err != nil {
-				t.Errorf("%d blocks: %v", blocks, err)
-			}
-			other := root.Bytes()
-			other[5] ^= 1
-			var corrupt *merkle.CorruptError
-			if err := dmverity.VerifyTop(data, hash, v, digest.New("sha256", other)); !errors.As(err, &corrupt) {
-				t.Errorf("%d blocks: %v for another root", blocks, err)
-			}
-			if err := dmverity.VerifyTop(&memory{}, &memory{}, v, root); err == nil || errors.As(err, &corrupt) {
-				t.Errorf("%d blocks: %v without any", blocks, err)
-			}
-		}
-	}
-}

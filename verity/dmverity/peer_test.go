@@ -248,7 +248,7 @@ func (s *set) format(t *testing.T) (digest.Digest, string) {
 // verify what the other wrote.
 func TestPeer(t *testing.T) {
 	r := rand.New(rand.NewPCG(2, 6))
-	for i := range number(t, "IPE_VERITY_SETS", 60) {
+	for i := range number(t, "IPE_VERITY_SETS", 40) {
 		comparePeer(t, i, randomSet(r), t.TempDir())
 	}
 }

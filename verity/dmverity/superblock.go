@@ -8,12 +8,19 @@ import (
 	"io"
 	"math"
 	"slices"
+	"strings"
 
 	"github.com/ipe-linux/ipe/verity/merkle"
 )
 
 // SuperblockSize is the length of a superblock in bytes.
 const SuperblockSize = 512
+
+// The kernel takes no block smaller than a sector, and none larger than the largest page.
+const (
+	minBlockSize = sector
+	maxBlockSize = 64 << 10
+)
 
 // MaxSaltSize is the longest salt, in bytes.
 const MaxSaltSize = 256
@@ -61,8 +68,9 @@ type Superblock struct {
 	// DataBlockSize and HashBlockSize are in bytes, powers of two from 512 to 65536.
 	// Kernels take no data block larger than a page.
 	DataBlockSize, HashBlockSize int
-	DataBlocks                   int64
-	Salt                         []byte
+	// DataBlocks is the number of data blocks; 0 only as ParseSuperblock says.
+	DataBlocks int64
+	Salt       []byte
 }
 
 // Default returns the parameters that veritysetup(8) has when it is told nothing,
@@ -73,7 +81,7 @@ func Default() Superblock {
 
 func (s Superblock) check() error {
 	if s.HashType != HashTypeNormal && s.HashType != HashTypeChromeOS {
-		return fmt.Errorf("%w: hash type %d", ErrParams, s.HashType)
+		return fmt.Errorf("%w: hash type %d, not %d or %d", ErrParams, s.HashType, HashTypeChromeOS, HashTypeNormal)
 	}
 	if len(s.Salt) > MaxSaltSize {
 		return fmt.Errorf("%w: salt of %d bytes, more than %d", ErrParams, len(s.Salt), MaxSaltSize)
@@ -91,6 +99,11 @@ func (s Superblock) Tree() (*merkle.Tree, error) {
 	}
 	if s.DataBlocks <= 0 || s.DataBlockSize > 0 && s.DataBlocks > math.MaxInt64/int64(s.DataBlockSize) {
 		return nil, fmt.Errorf("%w: %d data blocks", ErrParams, s.DataBlocks)
+	}
+	for what, size := range map[string]int{"data": s.DataBlockSize, "hash": s.HashBlockSize} {
+		if size < minBlockSize || size > maxBlockSize || size&(size-1) != 0 {
+			return nil, fmt.Errorf("%w: %s block size %d, not a power of two from %d to %d", ErrParams, what, size, minBlockSize, maxBlockSize)
+		}
 	}
 	t, err := merkle.New(p, s.DataBlocks*int64(max(s.DataBlockSize, 0)))
 	if errors.Is(err, merkle.ErrParams) {
@@ -119,9 +132,11 @@ func (s Superblock) MarshalBinary() ([]byte, error) {
 	return b, nil
 }
 
-// ParseSuperblock reads a superblock as MarshalBinary writes it. What the format
-// leaves unused must be zero. Errors wrap ErrSuperblock, and merkle.ErrAlgorithm
-// or ErrParams if a field holds what this package does not have.
+// ParseSuperblock reads a superblock. It takes what veritysetup(8) takes: bytes that the
+// format leaves unused may be anything, the algorithm may be in capitals, and there may be
+// no data blocks, which stands for all that the data device has; see Volume.Of. Errors wrap
+// ErrSuperblock, and merkle.ErrAlgorithm or ErrParams if a field holds what this package
+// does not have.
 func ParseSuperblock(b []byte) (Superblock, error) {
 	s, err := parseSuperblock(b)
 	if err != nil {
@@ -140,7 +155,7 @@ func parseSuperblock(b []byte) (s Superblock, err error) {
 	if v := binary.LittleEndian.Uint32(b[atVersion:]); v != superblockVersion {
 		return s, fmt.Errorf("version %d", v)
 	}
-	name, rest, _ := bytes.Cut(b[atAlgorithm:atDataBlockSize], []byte{0})
+	name, _, _ := bytes.Cut(b[atAlgorithm:atDataBlockSize], []byte{0})
 	saltSize := int(binary.LittleEndian.Uint16(b[atSaltSize:]))
 	if saltSize > MaxSaltSize {
 		return s, fmt.Errorf("%w: salt of %d bytes", ErrParams, saltSize)
@@ -152,22 +167,22 @@ func parseSuperblock(b []byte) (s Superblock, err error) {
 	s = Superblock{
 		UUID:          UUID(b[atUUID:atAlgorithm]),
 		HashType:      int(binary.LittleEndian.Uint32(b[atHashType:])),
-		Algorithm:     string(name),
+		Algorithm:     strings.ToLower(string(name)), // as the kernel has it
 		DataBlockSize: int(binary.LittleEndian.Uint32(b[atDataBlockSize:])),
 		HashBlockSize: int(binary.LittleEndian.Uint32(b[atHashBlockSize:])),
 		DataBlocks:    int64(blocks),
 		Salt:          append([]byte(nil), b[atSalt:atSalt+saltSize]...),
 	}
-	if err := s.check(); err != nil {
-		return s, err
-	}
-	if !zero(rest) || !zero(b[atSaltPad:atSalt]) || !zero(b[atSalt+saltSize:atPad]) || !zero(b[atPad:]) {
-		return s, errors.New("unused bytes are not zero")
-	}
-	return s, nil
+	return s, s.some().check()
 }
 
-func zero(b []byte) bool { return len(bytes.Trim(b, "\x00")) == 0 }
+// some is the superblock with one data block if it says none, for checks of all else.
+func (s Superblock) some() Superblock {
+	if s.DataBlocks == 0 {
+		s.DataBlocks = 1
+	}
+	return s
+}
 
 // ReadSuperblock reads the superblock at an offset of the hash device, in bytes,
 // and returns the volume that it begins. Errors are those of ParseSuperblock, of
@@ -188,7 +203,7 @@ func ReadSuperblock(hashes io.ReaderAt, offset int64) (Volume, error) {
 		return Volume{}, err
 	}
 	v := Volume{Superblock: s, HashOffset: offset}
-	if err := v.check(); err != nil {
+	if err := (Volume{Superblock: s.some(), HashOffset: offset}).check(); err != nil {
 		return Volume{}, fmt.Errorf("read superblock: %w: %w", ErrSuperblock, err)
 	}
 	return v, nil

@@ -24,12 +24,12 @@ func ParseUUID(s string) (UUID, error) {
 	parts := strings.Split(s, "-")
 	for i, n := range []int{8, 4, 4, 4, 12} {
 		if len(parts) != 5 || len(parts[i]) != n {
-			return UUID{}, fmt.Errorf("%w: UUID %q, not in groups of 8-4-4-4-12 digits", ErrParams, s)
+			return UUID{}, fmt.Errorf("%w: UUID %q, not in groups of 8-4-4-4-12 hex digits", ErrParams, s)
 		}
 	}
 	b, err := hex.DecodeString(strings.Join(parts, ""))
 	if err != nil {
-		return UUID{}, fmt.Errorf("%w: UUID %q: %w", ErrParams, s, err)
+		return UUID{}, fmt.Errorf("%w: UUID %q, not in groups of 8-4-4-4-12 hex digits", ErrParams, s)
 	}
 	return UUID(b), nil
 }

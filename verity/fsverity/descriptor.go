@@ -121,7 +121,8 @@ func parseDescriptor(b []byte) (d Descriptor, err error) {
 	if !ok {
 		return d, fmt.Errorf("hash algorithm %d", b[atAlgorithm])
 	}
-	if n := b[atLogBlock]; n < 10 || n > 16 {
+	length, _ := digest.AlgorithmSize(name)
+	if n := b[atLogBlock]; 1<<n < max(MinBlockSize, 2*length) || 1<<n > MaxBlockSize {
 		return d, fmt.Errorf("block size 2^%d", n)
 	}
 	if n := b[atSaltSize]; n > MaxSaltSize {
@@ -134,7 +135,6 @@ func parseDescriptor(b []byte) (d Descriptor, err error) {
 	if size > math.MaxInt64 {
 		return d, fmt.Errorf("file of %d bytes", size)
 	}
-	length, _ := digest.AlgorithmSize(name)
 	root, afterRoot := b[atRootHash:atRootHash+length], b[atRootHash+length:atSalt]
 	salt, afterSalt := b[atSalt:atSalt+int(b[atSaltSize])], b[atSalt+int(b[atSaltSize]):]
 	if !zero(afterRoot) || !zero(afterSalt) {

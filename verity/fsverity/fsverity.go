@@ -29,10 +29,15 @@ import (
 
 // Limits and defaults of the format.
 const (
-	// MinBlockSize and MaxBlockSize bound the block size, a power of two. A kernel
-	// takes no more than its page size and the file system's block size.
-	MinBlockSize = 1 << 10
-	MaxBlockSize = 64 << 10
+	// MinBlockSize and MaxBlockSize bound the block size, a power of two, in which
+	// there must be room for two digests. fsverity(1) has the same minimum.
+	MinBlockSize = merkle.MinBlockSize
+	MaxBlockSize = merkle.MaxBlockSize
+	// MinKernelBlockSize and MaxKernelBlockSize are the bounds with which some kernel
+	// enables fs-verity: from what fs/verity/open.c asks for to the largest page. One
+	// kernel takes no more than its page size and the file system's block size.
+	MinKernelBlockSize = 1 << 10
+	MaxKernelBlockSize = 64 << 10
 	// MaxSaltSize bounds the salt.
 	MaxSaltSize = 32
 
@@ -77,8 +82,9 @@ func (p Params) full() (Params, error) {
 	if _, ok := algorithmNumber(p.Algorithm); !ok {
 		return p, fmt.Errorf("%w: hash algorithm %q, not sha256 or sha512", ErrParams, p.Algorithm)
 	}
-	if p.BlockSize < MinBlockSize || p.BlockSize > MaxBlockSize || p.BlockSize&(p.BlockSize-1) != 0 {
-		return p, fmt.Errorf("%w: block size %d, not a power of two from %d to %d", ErrParams, p.BlockSize, MinBlockSize, MaxBlockSize)
+	length, _ := digest.AlgorithmSize(p.Algorithm)
+	if least := max(MinBlockSize, 2*length); p.BlockSize < least || p.BlockSize > MaxBlockSize || p.BlockSize&(p.BlockSize-1) != 0 {
+		return p, fmt.Errorf("%w: block size %d, not a power of two from %d to %d", ErrParams, p.BlockSize, least, MaxBlockSize)
 	}
 	if len(p.Salt) > MaxSaltSize {
 		return p, fmt.Errorf("%w: salt of %d bytes, more than %d", ErrParams, len(p.Salt), MaxSaltSize)

@@ -19,8 +19,9 @@ func TestParams(t *testing.T) {
 	for name, p := range map[string]fsverity.Params{
 		"algorithm":      {Algorithm: "sha1"},
 		"case":           {Algorithm: "SHA256"},
-		"block of 512":   {BlockSize: 512},
-		"block of 128K":  {BlockSize: 128 << 10},
+		"block of 32":    {BlockSize: 32},
+		"one digest":     {BlockSize: 64, Algorithm: "sha512"},
+		"block of 2M":    {BlockSize: 2 << 20},
 		"block of 3000":  {BlockSize: 3000},
 		"negative block": {BlockSize: -4096},
 		"minimal block":  {BlockSize: math.MinInt},
@@ -91,8 +92,8 @@ func TestDescriptor(t *testing.T) {
 	}{
 		"version":      {0, 2, "version 2"},
 		"algorithm":    {1, 3, "hash algorithm 3"},
-		"small block":  {2, 9, "block size 2^9"},
-		"large block":  {2, 17, "block size 2^17"},
+		"small block":  {2, 5, "block size 2^5"},
+		"large block":  {2, 21, "block size 2^21"},
 		"huge block":   {2, 255, "block size 2^255"},
 		"long salt":    {3, 33, "salt of 33 bytes"},
 		"short salt":   {3, 2, "unused bytes are not zero"},

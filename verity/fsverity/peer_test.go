@@ -39,9 +39,12 @@ func (s set) String() string { return fmt.Sprintf("%d bytes, %+v", len(s.file), 
 func randomSet(r *rand.Rand) set {
 	s := set{params: fsverity.Params{
 		Algorithm: []string{"", "sha256", "sha512"}[r.IntN(3)],
-		BlockSize: []int{0, 1 << 10, 2 << 10, 4 << 10, 8 << 10, 16 << 10, 32 << 10, 64 << 10}[r.IntN(8)],
+		BlockSize: []int{0, 64, 128, 256, 512, 1 << 10, 4 << 10, 16 << 10, 64 << 10, 1 << 20}[r.IntN(10)],
 		Salt:      make([]byte, r.IntN(33)),
 	}}
+	if s.params.Algorithm == "sha512" && s.params.BlockSize == 64 {
+		s.params.BlockSize = 128 // two digests
+	}
 	block := max(s.params.BlockSize, 4096)
 	switch r.IntN(4) {
 	case 0: // about a block
@@ -49,7 +52,7 @@ func randomSet(r *rand.Rand) set {
 	case 1: // tiny
 		s.file = make([]byte, r.IntN(3))
 	default:
-		s.file = make([]byte, r.IntN(40*block))
+		s.file = make([]byte, r.IntN(min(40*block, 2<<20)))
 	}
 	fill(r, s.params.Salt)
 	fill(r, s.file[r.IntN(len(s.file)+1):])

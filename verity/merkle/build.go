@@ -2,6 +2,7 @@ package merkle
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"io"
 	"slices"
@@ -24,6 +25,14 @@ func readFull(r io.ReaderAt, buf []byte, offset int64) error {
 	}
 	if err == nil {
 		err = io.ErrNoProgress
+	}
+	return ended(err)
+}
+
+// ended says in words what an end of the input means here.
+func ended(err error) error {
+	if errors.Is(err, io.EOF) {
+		return fmt.Errorf("the file or device ends before: %w", err)
 	}
 	return err
 }

@@ -84,8 +84,8 @@ func randomParams(r *rand.Rand) merkle.Params {
 	algs := merkle.Algorithms()
 	p := merkle.Params{
 		Algorithm:     algs[r.IntN(len(algs))],
-		DataBlockSize: 512 << r.IntN(5),
-		HashBlockSize: 512 << r.IntN(5),
+		DataBlockSize: 64 << r.IntN(8),
+		HashBlockSize: 128 << r.IntN(7),
 		Salt:          make([]byte, r.IntN(257)),
 		SaltLast:      r.IntN(3) == 0,
 		Packed:        r.IntN(3) == 0,
@@ -94,7 +94,7 @@ func randomParams(r *rand.Rand) merkle.Params {
 		p.Algorithm = "sha256"
 	}
 	if r.IntN(10) == 0 {
-		p.DataBlockSize, p.HashBlockSize = 64<<10, 64<<10
+		p.DataBlockSize, p.HashBlockSize = 64<<10<<r.IntN(5), 64<<10
 	}
 	for i := range p.Salt {
 		p.Salt[i] = byte(r.Uint32())
@@ -104,7 +104,7 @@ func randomParams(r *rand.Rand) merkle.Params {
 
 // randomData has random and zero blocks, and a size that need not be whole.
 func randomData(r *rand.Rand, p merkle.Params) []byte {
-	data := make([]byte, 1+r.IntN(p.DataBlockSize*(1+r.IntN(100))))
+	data := make([]byte, 1+r.IntN(min(p.DataBlockSize*(1+r.IntN(100)), 6<<20)))
 	for at := 0; at < len(data); at += p.DataBlockSize {
 		if r.IntN(4) > 0 {
 			block := data[at:min(at+p.DataBlockSize, len(data))]
@@ -269,19 +269,20 @@ func TestGeometry(t *testing.T) {
 }
 
 func TestParams(t *testing.T) {
-	good := merkle.Params{Algorithm: "sha1", DataBlockSize: 512, HashBlockSize: 65536}
+	good := merkle.Params{Algorithm: "sha512", DataBlockSize: 64, HashBlockSize: 65536}
 	if _, err := merkle.New(good, 1); err != nil {
 		t.Fatal(err)
 	}
 	for name, spoil := range map[string]func(*merkle.Params, *int64){
-		"no data":           func(_ *merkle.Params, size *int64) { *size = 0 },
-		"negative size":     func(_ *merkle.Params, size *int64) { *size = math.MinInt64 },
-		"data block 0":      func(p *merkle.Params, _ *int64) { p.DataBlockSize = 0 },
-		"data block -512":   func(p *merkle.Params, _ *int64) { p.DataBlockSize = -512 },
-		"data block 256":    func(p *merkle.Params, _ *int64) { p.DataBlockSize = 256 },
-		"data block 131072": func(p *merkle.Params, _ *int64) { p.DataBlockSize = 131072 },
-		"hash block 4095":   func(p *merkle.Params, _ *int64) { p.HashBlockSize = 4095 },
-		"minimal int":       func(p *merkle.Params, _ *int64) { p.HashBlockSize = math.MinInt },
+		"no data":          func(_ *merkle.Params, size *int64) { *size = 0 },
+		"negative size":    func(_ *merkle.Params, size *int64) { *size = math.MinInt64 },
+		"data block 0":     func(p *merkle.Params, _ *int64) { p.DataBlockSize = 0 },
+		"data block -512":  func(p *merkle.Params, _ *int64) { p.DataBlockSize = -512 },
+		"data block 32":    func(p *merkle.Params, _ *int64) { p.DataBlockSize = 32 },
+		"data block 2 MiB": func(p *merkle.Params, _ *int64) { p.DataBlockSize = 2 << 20 },
+		"one digest":       func(p *merkle.Params, _ *int64) { p.HashBlockSize = 64 },
+		"hash block 4095":  func(p *merkle.Params, _ *int64) { p.HashBlockSize = 4095 },
+		"minimal int":      func(p *merkle.Params, _ *int64) { p.HashBlockSize = math.MinInt },
 	} {
 		p, size := good, int64(1)
 		spoil(&p, &size)
@@ -340,7 +341,7 @@ func TestShortData(t *testing.T) {
 	if err := tree.Verify(t.Context(), data, short, make([]byte, 32), nil, merkle.Options{}); err == nil {
 		t.Error("Verify took another tree")
 	}
-	if err := tree.Verify(t.Context(), data, bytes.NewReader(nil), make([]byte, 32), nil, merkle.Options{}); !errors.Is(err, io.EOF) {
+	if err := tree.Verify(t.Context(), data, bytes.NewReader(nil), make([]byte, 32), nil, merkle.Options{}); !errors.Is(err, io.EOF) || !strings.Contains(err.Error(), "the file or device ends before") {
 		t.Errorf("Verify without a tree: %v", err)
 	}
 }

@@ -7,14 +7,16 @@ import (
 )
 
 // Block sizes, in bytes, that a tree may have: powers of two from one to the
-// other.
+// other. In the smallest there is room for two digests of 32 bytes. The largest is far
+// beyond what any kernel takes; each worker holds two of them in memory.
 const (
-	MinBlockSize = 512
-	MaxBlockSize = 64 << 10
+	MinBlockSize = 64
+	MaxBlockSize = 1 << 20
 )
 
 // ErrParams says that parameters describe no tree: a block size that is no power
-// of two or out of range, or a negative size.
+// of two or out of range, hash blocks with no room for two digests, or a negative
+// size.
 var ErrParams = errors.New("impossible parameters")
 
 // Params say how blocks are hashed, and how digests lie in hash blocks.
@@ -37,10 +39,14 @@ func (p Params) check() error {
 		return fmt.Errorf("%w %q", ErrAlgorithm, p.Algorithm)
 	}
 	if !blockSizeOK(p.DataBlockSize) {
-		return fmt.Errorf("%w: data block size %d", ErrParams, p.DataBlockSize)
+		return fmt.Errorf("%w: data block size %d, not a power of two from %d to %d", ErrParams, p.DataBlockSize, MinBlockSize, MaxBlockSize)
 	}
 	if !blockSizeOK(p.HashBlockSize) {
-		return fmt.Errorf("%w: hash block size %d", ErrParams, p.HashBlockSize)
+		return fmt.Errorf("%w: hash block size %d, not a power of two from %d to %d", ErrParams, p.HashBlockSize, MinBlockSize, MaxBlockSize)
+	}
+	// With one digest a block, the tree would never come to an end.
+	if s := p.shape(); p.HashBlockSize < 2*s.stride {
+		return fmt.Errorf("%w: hash block size %d, and %s wants %d or more", ErrParams, p.HashBlockSize, p.Algorithm, 2*s.stride)
 	}
 	return nil
 }

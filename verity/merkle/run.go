@@ -99,7 +99,7 @@ func (r *run) divide() {
 	if workers <= 0 {
 		workers = runtime.GOMAXPROCS(0)
 	}
-	workers = min(workers, maxBuffers/block)
+	workers = min(workers, maxBuffers/(2*block)) // a hasher has one in memory, too
 	r.piece = max(min(pieceSize, maxBuffers/workers)/block*block, block)
 	if r.tree.size < int64(r.piece) {
 		r.piece = int(r.tree.blocks) * block
@@ -141,8 +141,8 @@ func (r *run) read(buf []byte) (int64, error) {
 	offset := n * int64(r.piece)
 	length := min(int64(r.piece), r.tree.size-offset)
 	if err := r.src.read(buf[:length], offset); err != nil {
-		if errors.Is(err, io.EOF) {
-			err = io.ErrUnexpectedEOF
+		if errors.Is(err, io.EOF) || errors.Is(err, io.ErrUnexpectedEOF) {
+			err = fmt.Errorf("the file or device ends before: %w", io.ErrUnexpectedEOF)
 		}
 		return n, fmt.Errorf("read %d bytes of data at %d: %w", length, offset, err)
 	}

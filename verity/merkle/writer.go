@@ -44,7 +44,7 @@ func (w *Writer) Write(p []byte) (int, error) {
 		w.begun = w.begun[:0]
 	}
 	even := len(p) / two * two
-	for piece := range slices.Chunk(p[:even], pieceSize) { // whole blocks, whatever their size
+	for piece := range slices.Chunk(p[:even], max(pieceSize, two)) { // whole blocks, whatever their size
 		w.add(piece)
 	}
 	w.begun = append(w.begun, p[even:]...)

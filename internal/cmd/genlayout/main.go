@@ -51,7 +51,7 @@ func defines() []define {
 	for h := eval.HookBprmCheck; h <= eval.HookKernelLoad; h++ {
 		add("HOOK_"+h.String(), uint8(h))
 	}
-	add("SCOPE_RULE", uint8(eval.ScopeRule))
+	add("SCOPE_RULE", uint8(policy.ScopeRule))
 	add("KIND_NONE", uint8(ruletab.KindNone))
 	add("KIND_ROOT", uint8(ruletab.KindRoot))
 	add("KIND_FILE", uint8(ruletab.KindFile))

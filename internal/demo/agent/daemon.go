@@ -17,7 +17,7 @@ import (
 )
 
 // startTime is how long iped may take to answer; an emulated machine is slow.
-const startTime = time.Minute
+const startTime = 5 * time.Minute
 
 // daemon is a running iped.
 type daemon struct {

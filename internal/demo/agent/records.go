@@ -13,7 +13,7 @@ import (
 )
 
 // recordTime is how long a decision may take from the kernel to iped.
-const recordTime = 5 * time.Second
+const recordTime = time.Minute
 
 // silence is how long is waited for a record that must not come.
 const silence = 200 * time.Millisecond

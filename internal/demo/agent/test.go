@@ -10,6 +10,7 @@ import (
 	"time"
 
 	"github.com/ipe-linux/ipe/eval"
+	"github.com/ipe-linux/ipe/internal/control"
 	"github.com/ipe-linux/ipe/internal/demo/row"
 	"github.com/ipe-linux/ipe/policy"
 )
@@ -192,17 +193,6 @@ func (a *agent) compare(ctx context.Context, o *outcome) error {
 	}
 	o.row.Rule = rec.Rule
 	o.demand("the record says", rec.Action, o.decision.Action.String())
-	o.demand("the record's rule is", rec.Rule, statement(a.policy, o.decision))
+	o.demand("the record's rule is", rec.Rule, control.RuleText(a.policy, policy.OpExecute, o.decision))
 	return nil
-}
-
-// statement is the statement of the policy that an EXECUTE was decided by.
-func statement(p *policy.Policy, d eval.Decision) string {
-	switch d.Scope {
-	case eval.ScopeRule:
-		return p.Rules[d.Rule].String()
-	case eval.ScopeOp:
-		return fmt.Sprintf("DEFAULT op=%s action=%s", policy.OpExecute, d.Action)
-	}
-	return fmt.Sprintf("DEFAULT action=%s", d.Action)
 }

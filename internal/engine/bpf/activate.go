@@ -19,10 +19,15 @@ const slot = uint32(0)
 const maxBatch = 4096
 
 // Activate lowers the policy into a new map and swaps it for the active one by one
-// pointer: every decision sees the one or the other whole.
+// pointer: every decision sees the one or the other whole. A policy that asks for
+// fs-verity signatures waits for Recall, but not for long.
 func (e *Engine) Activate(a engine.Active) error {
+	if asksForSignatures(a.Policy) {
+		e.recallFirst()
+	}
 	e.mu.Lock()
 	defer e.mu.Unlock()
+	e.ftrace.switchOn()
 	return e.activate(a)
 }
 
@@ -165,6 +170,10 @@ func number(b bool) uint32 {
 // State reads back what the kernel holds.
 func (e *Engine) State() (engine.State, error) {
 	s := engine.State{Adopted: e.adopted}
+	if err := e.mendPins(); err != nil {
+		s.Problems = append(s.Problems, "pins were removed, and enforcement ends with this process: "+err.Error())
+	}
+	e.ftrace.state(&s)
 	roots, err := rootKeys(e.maps[mapRoots])
 	if err != nil {
 		return s, fmt.Errorf("state: read signed root hashes: %w", err)
@@ -186,7 +195,7 @@ func (e *Engine) State() (engine.State, error) {
 		return s, fmt.Errorf("state: read mode: %w", err)
 	}
 	s.Mode = engine.Mode{Enforce: c.Enforce != 0, SuccessAudit: c.SuccessAudit != 0}
-	if err := e.maps[mapLost].Lookup(slot, &s.Lost); err != nil {
+	if err := e.readLosses(&s); err != nil {
 		return s, fmt.Errorf("state: read lost records: %w", err)
 	}
 	return s, nil

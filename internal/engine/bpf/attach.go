@@ -10,8 +10,10 @@ import (
 	"github.com/cilium/ebpf"
 	"github.com/cilium/ebpf/btf"
 	"github.com/cilium/ebpf/link"
+	"golang.org/x/sys/unix"
 
 	"github.com/ipe-linux/ipe/internal/engine"
+	"github.com/ipe-linux/ipe/internal/kernelabi"
 )
 
 // hook is one program and where it is attached.
@@ -67,7 +69,7 @@ func asksFirst(kernel *btf.Spec) bool {
 // process that was killed half-way through leaves what the next one completes.
 func (e *Engine) attach(spec *ebpf.CollectionSpec, types *btf.Cache) error {
 	if err := e.openMaps(spec); err != nil {
-		return err
+		return errors.Join(kernelabi.Explain(), err)
 	}
 	missing, err := e.adoptLinks()
 	if err != nil {
@@ -190,11 +192,12 @@ func (e *Engine) load(spec *ebpf.CollectionSpec, wanted []hook, cache *btf.Cache
 	}
 	coll, err := ebpf.NewCollectionWithOptions(spec, ebpf.CollectionOptions{
 		MapReplacements: e.maps,
+		Cache:           cache,
 		// Only the kernel's own types: one broken module would fail every load.
 		Programs: ebpf.ProgramOptions{KernelTypes: types},
 	})
 	if err != nil {
-		return fmt.Errorf("load BPF object: %w", explain(err))
+		return fmt.Errorf("load BPF object: %w", errors.Join(kernelabi.Explain(), explain(err)))
 	}
 	defer coll.Close()
 	for _, h := range wanted {
@@ -209,6 +212,10 @@ func (e *Engine) load(spec *ebpf.CollectionSpec, wanted []hook, cache *btf.Cache
 // there is one; both enforce in between.
 func (e *Engine) attachHook(h hook, p *ebpf.Program) error {
 	l, err := attachProgram(h, p)
+	if errors.Is(err, unix.ENODEV) {
+		err = &kernelabi.UnsupportedError{Feature: kernelabi.Ftrace, Fix: "reboot",
+			Detail: "the kernel has given ftrace up after a fault of its own, which its log tells: " + err.Error()}
+	}
 	if err != nil {
 		return fmt.Errorf("attach %s: %w", h.name, err)
 	}

@@ -49,11 +49,20 @@ type Engine struct {
 	listens bool // since this start, for verified signatures
 	events  *reader
 	watch   *moduleWatch
+	// pinning serialises the mending of pins; unpinnable says what it could not do.
+	pinning    sync.Mutex
+	unpinnable error
+	pinWatch   *pinWatch
+	recalled   atomic.Bool // what was in memory before is known
+	pending    *recalling  // nil if there is nothing to recall
+	ftrace     *ftrace
 	// report and noVolumes say what this kernel provides; a module may change both.
 	report    atomic.Pointer[kernelabi.Report]
 	noVolumes atomic.Bool
 	// signedRoots is the number of root hashes for which the caller vouched.
 	signedRoots atomic.Uint32
+
+	survey survey
 
 	walk sync.Mutex // serialises changes of what the programs are told of this kernel
 
@@ -64,6 +73,8 @@ type Engine struct {
 var (
 	_ engine.Engine     = (*Engine)(nil)
 	_ engine.RootSigner = (*Engine)(nil)
+	_ engine.Recaller   = (*Engine)(nil)
+	_ engine.Surveyor   = (*Engine)(nil)
 )
 
 // Open takes over the engine that runs, or starts one. Nothing is enforced until
@@ -79,20 +90,21 @@ func Open(o Options) (*Engine, error) {
 	}
 	defer releaseTypes()
 	mountSecurityfs()
-	report := kernelabi.Probe()
+	types := btf.NewCache() // for this start; what is read of it is tens of megabytes
+	report := (&kernelabi.System{Types: types.Kernel, Addresses: symbols}).Probe()
 	if err := report.Usable(); err != nil {
 		return nil, fmt.Errorf("open bpf engine: %w", err)
 	}
 	e := &Engine{log: o.Log, root: o.PinDir, maps: map[string]*ebpf.Map{}, links: map[string]link.Link{}}
 	e.report.Store(&report)
-	if err := e.start(o.KeepCaches); err != nil {
+	if err := e.start(types, o.KeepCaches); err != nil {
 		e.Close()
 		return nil, fmt.Errorf("open bpf engine: %w", err)
 	}
 	return e, nil
 }
 
-func (e *Engine) start(keepCaches bool) error {
+func (e *Engine) start(types *btf.Cache, keepCaches bool) error {
 	if err := e.preparePins(); err != nil {
 		return err
 	}
@@ -101,8 +113,11 @@ func (e *Engine) start(keepCaches bool) error {
 		return fmt.Errorf("read embedded BPF object: %w", err)
 	}
 	e.inner = spec.Maps[mapActive].InnerMap.Copy()
-	types := btf.NewCache()
+	e.ftrace = newFtrace(e.log, e.root)
 	if err := e.attach(spec, types); err != nil {
+		return err
+	}
+	if err := e.takeReader(); err != nil {
 		return err
 	}
 	if e.events, err = newReader(e.maps[mapEvents], e.log); err != nil {
@@ -113,13 +128,23 @@ func (e *Engine) start(keepCaches bool) error {
 		return fmt.Errorf("count signed root hashes: %w", err)
 	}
 	if e.listens {
-		e.recall(types, keepCaches)
+		e.forgetRecall()
+	}
+	e.recalled.Store(e.hasRecalled())
+	if !e.recalled.Load() {
+		e.pending = &recalling{types: types, keepCaches: keepCaches, done: make(chan struct{})}
 	}
 	if err := e.inherit(); err != nil {
 		return err
 	}
-	e.watch, err = watchModules(e.log, e.modulesChanged)
-	return err
+	e.ftrace.finish(types)
+	if e.watch, err = watchModules(e.log, e.modulesChanged); err != nil {
+		return err
+	}
+	if e.pinWatch, err = e.watchPins(); err != nil {
+		e.log.Warn("pins that are removed are noticed late", "error", err)
+	}
+	return nil
 }
 
 // Name returns "bpf".
@@ -127,13 +152,23 @@ func (*Engine) Name() string { return "bpf" }
 
 // Close lets go of the engine. Everything stays pinned and enforcement goes on.
 func (e *Engine) Close() error {
+	e.pending.wait()
 	var errs []error
+	if e.pinWatch != nil {
+		errs = append(errs, e.pinWatch.close())
+	}
 	if e.watch != nil {
 		errs = append(errs, e.watch.close())
 	}
 	if e.events != nil {
 		errs = append(errs, e.events.close())
 	}
+	if e.ftrace != nil {
+		errs = append(errs, e.ftrace.close())
+	}
+	e.survey.mu.Lock()
+	errs = append(errs, e.survey.close())
+	e.survey.mu.Unlock()
 	for _, l := range e.links {
 		errs = append(errs, l.Close())
 	}

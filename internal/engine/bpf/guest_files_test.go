@@ -12,6 +12,7 @@ import (
 	"slices"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -19,6 +20,7 @@ import (
 
 	"github.com/ipe-linux/ipe/digest"
 	"github.com/ipe-linux/ipe/eval"
+	"github.com/ipe-linux/ipe/internal/await"
 	"github.com/ipe-linux/ipe/internal/engine"
 	"github.com/ipe-linux/ipe/internal/engine/bpf"
 	"github.com/ipe-linux/ipe/policy"
@@ -440,7 +442,7 @@ func (r *recorder) next(h eval.Hook) (engine.Event, bool) {
 			if ev.Event.Hook == h {
 				return ev, true
 			}
-		case <-time.After(2 * time.Second):
+		case <-time.After(await.Limit):
 			return engine.Event{}, false
 		}
 	}
@@ -498,7 +500,8 @@ func TestEngineCountsLosses(t *testing.T) {
 	e := open(t)
 	activate(t, e, enforcing, "DEFAULT action=DENY")
 	release := make(chan struct{})
-	go e.Events(t.Context(), func(engine.Event) { <-release })
+	var received atomic.Uint64
+	go e.Events(t.Context(), func(engine.Event) { <-release; received.Add(1) })
 	time.Sleep(50 * time.Millisecond)
 	// Twice what the ring buffer and the queue behind it hold of such records.
 	const denials = 20_000
@@ -511,6 +514,14 @@ func TestEngineCountsLosses(t *testing.T) {
 	close(release)
 	if err != nil || s.Lost == 0 || s.Lost >= denials {
 		t.Errorf("lost %d of %d, %v", s.Lost, denials, err)
+	}
+	if !await.Until(func() bool {
+		if s, err = e.State(); err != nil {
+			t.Fatal(err)
+		}
+		return received.Load()+s.Lost == denials
+	}) {
+		t.Errorf("%d received and %d lost, want %d in all", received.Load(), s.Lost, denials)
 	}
 	t.Logf("lost %d of %d", s.Lost, denials)
 }

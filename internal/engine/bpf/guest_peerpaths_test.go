@@ -13,6 +13,7 @@ import (
 	"golang.org/x/sys/unix"
 
 	"github.com/ipe-linux/ipe/audit"
+	"github.com/ipe-linux/ipe/eval"
 	"github.com/ipe-linux/ipe/internal/engine"
 	"github.com/ipe-linux/ipe/policy"
 )
@@ -58,9 +59,9 @@ func TestPeerRecords(t *testing.T) {
 // access is the record of an event.
 func access(t *testing.T, ev engine.Event, p *policy.Policy) string {
 	t.Helper()
-	rule, err := audit.StatementOf(p, ev.Event.Op, ev.Decision)
+	rule, err := eval.StatementOf(p, ev.Event.Op, ev.Decision)
 	check0(t, err)
-	a := audit.Access{Op: ev.Event.Op, Hook: ev.Event.Hook, Enforcing: ev.Enforcing, PID: ev.PID, Comm: ev.Comm, Rule: rule}
+	a := audit.Access{Op: ev.Event.Op, Hook: ev.Event.Hook, Enforcing: ev.Enforcing, PID: ev.PID, Comm: ev.Comm, Rule: audit.Statement(rule)}
 	if ev.Path != "" {
 		a.File = &audit.File{Path: ev.Path, Dev: ev.Device, Ino: ev.Inode}
 	}

@@ -14,6 +14,7 @@ import (
 
 	"golang.org/x/sys/unix"
 
+	"github.com/ipe-linux/ipe/internal/await"
 	"github.com/ipe-linux/ipe/internal/engine"
 	"github.com/ipe-linux/ipe/internal/engine/bpf"
 )
@@ -186,7 +187,7 @@ func TestEngineKeepsRecordsOfAbsence(t *testing.T) {
 		if ev.PID != uint32(os.Getpid()) || !ev.Enforcing {
 			t.Errorf("%+v", ev)
 		}
-	case <-time.After(5 * time.Second):
+	case <-time.After(await.Limit):
 		t.Error("no record")
 	}
 }

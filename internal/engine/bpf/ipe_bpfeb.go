@@ -25,6 +25,7 @@ type ipeEvent struct {
 	Generation uint64
 	Ino        uint64
 	Tgid       uint32
+	Uid        uint32
 	First      uint32
 	Fallback   uint32
 	Present    uint32
@@ -33,7 +34,7 @@ type ipeEvent struct {
 	Enforcing  uint8
 	HasFile    uint8
 	PathKind   uint8
-	Pad        [3]uint8
+	Pad        [7]uint8
 	Comm       [16]uint8
 	Device     [32]uint8
 	Root       struct {
@@ -52,6 +53,14 @@ type ipeEvent struct {
 	}
 }
 
+type ipeShare struct {
+	_     structs.HostLayout
+	Since uint64
+	Over  uint64
+	Used  uint32
+	Pad   uint32
+}
+
 type ipeTableKey struct {
 	_      structs.HostLayout
 	Op     uint8
@@ -64,33 +73,47 @@ type ipeTableKey struct {
 }
 
 type ipeWalk struct {
-	_                structs.HostLayout
-	VerityTable      uint64
-	VerityHash       uint64
-	Ready            uint32
-	DmMajor          uint32
-	MdMap            uint32
-	TableNumTargets  uint32
-	TableTargets     uint32
-	TargetType       uint32
-	TargetPrivate    uint32
-	TypeName         uint32
-	VerityRootDigest uint32
-	VerityDigestSize uint32
-	VerityAlgName    uint32
-	VerityTfm        [2]uint32
-	TfmAlg           [2]uint32
-	AlgCraName       uint32
-	VeritySig        uint32
-	VeritySigSize    uint32
-	Overlay          uint32
-	OvlRealfile      uint32
-	OvlVfsInode      uint32
-	OvlUpperDentry   uint32
-	OvlFlags         uint32
-	OvlUpperData     uint32
-	SignedRoots      uint32
-	Pad              uint32
+	_                   structs.HostLayout
+	VerityTable         uint64
+	VerityHash          uint64
+	Ready               uint32
+	DmMajor             uint32
+	MdMap               uint32
+	TableNumTargets     uint32
+	TableTargets        uint32
+	TargetType          uint32
+	TargetPrivate       uint32
+	TypeName            uint32
+	VerityRootDigest    uint32
+	VerityDigestSize    uint32
+	VerityAlgName       uint32
+	VerityTfm           [2]uint32
+	TfmAlg              [2]uint32
+	AlgCraName          uint32
+	VeritySig           uint32
+	VeritySigSize       uint32
+	Overlay             uint32
+	OvlRealfile         uint32
+	OvlVfsInode         uint32
+	OvlUpperDentry      uint32
+	OvlFlags            uint32
+	OvlUpperData        uint32
+	Btrfs               uint32
+	BtrfsSb             uint32
+	BtrfsDevices        uint32
+	BtrfsReplaceState   uint32
+	BtrfsReplaceTarget  uint32
+	BtrfsNumDevices     uint32
+	BtrfsOpenDevices    uint32
+	BtrfsMissingDevices uint32
+	BtrfsSeeding        uint32
+	BtrfsSeedList       uint32
+	BtrfsLatest         uint32
+	BtrfsDeviceOwner    uint32
+	BtrfsDeviceBdev     uint32
+	SignedRoots         uint32
+	Pad                 uint32
+	_                   [4]byte
 }
 
 // Names of all BPF objects in the ELF.
@@ -101,6 +124,8 @@ const (
 	ipeMapIpeControl            = "ipe_control"
 	ipeMapIpeEvents             = "ipe_events"
 	ipeMapIpeLost               = "ipe_lost"
+	ipeMapIpeReader             = "ipe_reader"
+	ipeMapIpeShares             = "ipe_shares"
 	ipeMapIpeSignedInodes       = "ipe_signed_inodes"
 	ipeMapIpeSignedRoots        = "ipe_signed_roots"
 	ipeMapIpeWalk               = "ipe_walk"
@@ -176,6 +201,8 @@ type ipeMapSpecs struct {
 	IpeControl      *ebpf.MapSpec `ebpf:"ipe_control"`
 	IpeEvents       *ebpf.MapSpec `ebpf:"ipe_events"`
 	IpeLost         *ebpf.MapSpec `ebpf:"ipe_lost"`
+	IpeReader       *ebpf.MapSpec `ebpf:"ipe_reader"`
+	IpeShares       *ebpf.MapSpec `ebpf:"ipe_shares"`
 	IpeSignedInodes *ebpf.MapSpec `ebpf:"ipe_signed_inodes"`
 	IpeSignedRoots  *ebpf.MapSpec `ebpf:"ipe_signed_roots"`
 	IpeWalk         *ebpf.MapSpec `ebpf:"ipe_walk"`
@@ -211,6 +238,8 @@ type ipeMaps struct {
 	IpeControl      *ebpf.Map `ebpf:"ipe_control"`
 	IpeEvents       *ebpf.Map `ebpf:"ipe_events"`
 	IpeLost         *ebpf.Map `ebpf:"ipe_lost"`
+	IpeReader       *ebpf.Map `ebpf:"ipe_reader"`
+	IpeShares       *ebpf.Map `ebpf:"ipe_shares"`
 	IpeSignedInodes *ebpf.Map `ebpf:"ipe_signed_inodes"`
 	IpeSignedRoots  *ebpf.Map `ebpf:"ipe_signed_roots"`
 	IpeWalk         *ebpf.Map `ebpf:"ipe_walk"`
@@ -222,6 +251,8 @@ func (m *ipeMaps) Close() error {
 		m.IpeControl,
 		m.IpeEvents,
 		m.IpeLost,
+		m.IpeReader,
+		m.IpeShares,
 		m.IpeSignedInodes,
 		m.IpeSignedRoots,
 		m.IpeWalk,

@@ -15,9 +15,12 @@ type members struct {
 
 // The sizes that the programs read, in bytes.
 const (
-	anySize = 0
-	word    = 4
-	pointer = 8
+	anySize  = 0
+	flag     = 1
+	word     = 4
+	long     = 8
+	pointer  = 8
+	listHead = 16
 )
 
 func (m *members) must(typ, member string, size int) uint32 {
@@ -63,20 +66,19 @@ func (m *members) structs(name string) (found []*btf.Struct) {
 	return found
 }
 
-// find returns the offset of a member on which all types of that name agree.
+// find returns the offset of a member on which all types of that name agree: some
+// modules repeat a type several times. Where one of them differs, or lacks the member,
+// nobody can say which of them it is that the kernel means.
 func (m *members) find(typ, member string, size int) (uint32, bool) {
-	off, found := noOffset, false
-	for _, s := range m.structs(typ) {
+	off := noOffset
+	for i, s := range m.structs(typ) {
 		at, ok := offsetOf(s.Members, member, size)
-		if !ok {
-			continue
-		}
-		if found && off != at {
+		if !ok || i > 0 && off != at {
 			return noOffset, false
 		}
-		off, found = at, true
+		off = at
 	}
-	return off, found
+	return off, off != noOffset
 }
 
 // offsetOf looks for a member, in anonymous structs and unions, too.

@@ -71,7 +71,11 @@ func (w *moduleWatch) run(fn func()) {
 func isFactSource(msg []byte) bool {
 	head, _, _ := strings.Cut(string(msg), "\x00")
 	_, module, _ := strings.Cut(head, "@")
-	return module == "/module/dm_mod" || module == "/module/dm_verity" || module == "/module/overlay"
+	switch module {
+	case "/module/dm_mod", "/module/dm_verity", "/module/overlay", "/module/btrfs":
+		return true
+	}
+	return false
 }
 
 func (w *moduleWatch) close() error {
@@ -91,7 +95,7 @@ func (e *Engine) modulesChanged() {
 		}
 		time.Sleep(moduleSettle)
 	}
-	report := kernelabi.Probe()
+	report := (&kernelabi.System{Types: types.Kernel, Addresses: symbols}).Probe()
 	e.report.Store(&report)
 	if err := e.relower(); err != nil {
 		e.log.Error("the active policy was not adapted to a new driver", "error", err)

@@ -23,6 +23,8 @@ const (
 	mapRoots   = "ipe_signed_roots"
 	mapEvents  = "ipe_events"
 	mapLost    = "ipe_lost"
+	mapShares  = "ipe_shares"
+	mapReader  = "ipe_reader"
 )
 
 // ErrInUse says that another process holds the engine of this machine.
@@ -44,15 +46,27 @@ func (e *Engine) preparePins() error {
 		return err
 	}
 	e.dir = filepath.Join(e.root, buildName())
+	if err := e.makeDirs(); err != nil {
+		return err
+	}
+	return e.takeLock()
+}
+
+func (e *Engine) makeDirs() error {
 	for _, dir := range []string{e.root, e.dir} {
-		if err := os.Mkdir(dir, 0o700); err != nil && !errors.Is(err, os.ErrExist) {
-			return fmt.Errorf("make pin directory: %w", err)
-		}
-		if err := checkOwner(dir); err != nil {
+		if err := makePinDir(dir); err != nil {
 			return err
 		}
 	}
-	return e.takeLock()
+	return nil
+}
+
+// makePinDir makes a directory for pins, unless it is there.
+func makePinDir(dir string) error {
+	if err := os.Mkdir(dir, 0o700); err != nil && !errors.Is(err, os.ErrExist) {
+		return fmt.Errorf("make pin directory: %w", err)
+	}
+	return checkOwner(dir)
 }
 
 // checkOwner refuses a directory that somebody else prepared, or could change.
@@ -121,17 +135,21 @@ func (e *Engine) openMaps(spec *ebpf.CollectionSpec) error {
 	for name, m := range spec.Maps {
 		m = m.Copy()
 		m.Pinning = ebpf.PinByName
-		dir := e.dir
-		if name == mapSigned || name == mapRoots {
-			dir = e.root // shared by all builds
-		}
-		opened, err := ebpf.NewMapWithOptions(m, ebpf.MapOptions{PinPath: dir})
+		opened, err := ebpf.NewMapWithOptions(m, ebpf.MapOptions{PinPath: e.mapDir(name)})
 		if err != nil {
 			return fmt.Errorf("open map %s: %w", name, err)
 		}
 		e.maps[name] = opened
 	}
 	return nil
+}
+
+// mapDir is where a map is pinned.
+func (e *Engine) mapDir(name string) string {
+	if name == mapSigned || name == mapRoots {
+		return e.root // shared by all builds
+	}
+	return e.dir
 }
 
 // otherBuilds lists the pin directories of other builds of the engine.

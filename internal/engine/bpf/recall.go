@@ -100,8 +100,9 @@ func cachedInodes() (int, error) {
 		if err != nil {
 			return 0, err
 		}
-		var n int
-		if _, err := fmt.Sscan(string(text), &n); err != nil {
+		first, _, _ := strings.Cut(string(text), "\t")
+		n, err := strconv.Atoi(first)
+		if err != nil {
 			return 0, fmt.Errorf("read %s: %w", name, err)
 		}
 		sum += n
@@ -145,7 +146,7 @@ func (e *Engine) recallInUse(types *btf.Cache, keyring int32) (seen, valid int, 
 		return 0, 0, err
 	}
 	defer a.close()
-	err = verityFilesInUse(func(f *os.File) error {
+	err = verityFilesInUse(a.coll.Programs, func(f *os.File) error {
 		signature, err := fsioctl.ReadSignature(f)
 		if err != nil || len(signature) == 0 {
 			return nil // none, or on a file system that cannot say
@@ -183,7 +184,7 @@ func (e *Engine) newAsker(types *btf.Cache) (*asker, error) {
 		return nil, fmt.Errorf("read kernel BTF: %w", err)
 	}
 	coll, err := ebpf.NewCollectionWithOptions(spec, ebpf.CollectionOptions{
-		MapReplacements: e.maps, Programs: ebpf.ProgramOptions{KernelTypes: kernel},
+		MapReplacements: e.maps, Cache: types, Programs: ebpf.ProgramOptions{KernelTypes: kernel},
 	})
 	if err != nil {
 		return nil, fmt.Errorf("load BPF object: %w", explain(err))

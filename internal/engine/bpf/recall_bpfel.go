@@ -19,6 +19,15 @@ type recallControl struct {
 	SuccessAudit uint32
 }
 
+type recallInUse struct {
+	_     structs.HostLayout
+	Inode uint64
+	Start uint64
+	End   uint64
+	Pid   uint32
+	Fd    uint32
+}
+
 type recallRecall struct {
 	_            structs.HostLayout
 	Number       uint64
@@ -39,6 +48,14 @@ type recallRecall struct {
 	_         [4]byte
 }
 
+type recallShare struct {
+	_     structs.HostLayout
+	Since uint64
+	Over  uint64
+	Used  uint32
+	Pad   uint32
+}
+
 type recallTableKey struct {
 	_      structs.HostLayout
 	Op     uint8
@@ -51,33 +68,47 @@ type recallTableKey struct {
 }
 
 type recallWalk struct {
-	_                structs.HostLayout
-	VerityTable      uint64
-	VerityHash       uint64
-	Ready            uint32
-	DmMajor          uint32
-	MdMap            uint32
-	TableNumTargets  uint32
-	TableTargets     uint32
-	TargetType       uint32
-	TargetPrivate    uint32
-	TypeName         uint32
-	VerityRootDigest uint32
-	VerityDigestSize uint32
-	VerityAlgName    uint32
-	VerityTfm        [2]uint32
-	TfmAlg           [2]uint32
-	AlgCraName       uint32
-	VeritySig        uint32
-	VeritySigSize    uint32
-	Overlay          uint32
-	OvlRealfile      uint32
-	OvlVfsInode      uint32
-	OvlUpperDentry   uint32
-	OvlFlags         uint32
-	OvlUpperData     uint32
-	SignedRoots      uint32
-	Pad              uint32
+	_                   structs.HostLayout
+	VerityTable         uint64
+	VerityHash          uint64
+	Ready               uint32
+	DmMajor             uint32
+	MdMap               uint32
+	TableNumTargets     uint32
+	TableTargets        uint32
+	TargetType          uint32
+	TargetPrivate       uint32
+	TypeName            uint32
+	VerityRootDigest    uint32
+	VerityDigestSize    uint32
+	VerityAlgName       uint32
+	VerityTfm           [2]uint32
+	TfmAlg              [2]uint32
+	AlgCraName          uint32
+	VeritySig           uint32
+	VeritySigSize       uint32
+	Overlay             uint32
+	OvlRealfile         uint32
+	OvlVfsInode         uint32
+	OvlUpperDentry      uint32
+	OvlFlags            uint32
+	OvlUpperData        uint32
+	Btrfs               uint32
+	BtrfsSb             uint32
+	BtrfsDevices        uint32
+	BtrfsReplaceState   uint32
+	BtrfsReplaceTarget  uint32
+	BtrfsNumDevices     uint32
+	BtrfsOpenDevices    uint32
+	BtrfsMissingDevices uint32
+	BtrfsSeeding        uint32
+	BtrfsSeedList       uint32
+	BtrfsLatest         uint32
+	BtrfsDeviceOwner    uint32
+	BtrfsDeviceBdev     uint32
+	SignedRoots         uint32
+	Pad                 uint32
+	_                   [4]byte
 }
 
 // Names of all BPF objects in the ELF.
@@ -88,10 +119,14 @@ const (
 	recallMapIpeControl      = "ipe_control"
 	recallMapIpeEvents       = "ipe_events"
 	recallMapIpeLost         = "ipe_lost"
+	recallMapIpeReader       = "ipe_reader"
 	recallMapIpeRecallFile   = "ipe_recall_file"
+	recallMapIpeShares       = "ipe_shares"
 	recallMapIpeSignedInodes = "ipe_signed_inodes"
 	recallMapIpeSignedRoots  = "ipe_signed_roots"
 	recallMapIpeWalk         = "ipe_walk"
+	recallProgIpeMappedFiles = "ipe_mapped_files"
+	recallProgIpeOpenFiles   = "ipe_open_files"
 	recallProgIpeRecall      = "ipe_recall"
 )
 
@@ -137,7 +172,9 @@ type recallSpecs struct {
 //
 // It can be passed ebpf.CollectionSpec.Assign.
 type recallProgramSpecs struct {
-	IpeRecall *ebpf.ProgramSpec `ebpf:"ipe_recall"`
+	IpeMappedFiles *ebpf.ProgramSpec `ebpf:"ipe_mapped_files"`
+	IpeOpenFiles   *ebpf.ProgramSpec `ebpf:"ipe_open_files"`
+	IpeRecall      *ebpf.ProgramSpec `ebpf:"ipe_recall"`
 }
 
 // recallMapSpecs contains maps before they are loaded into the kernel.
@@ -148,7 +185,9 @@ type recallMapSpecs struct {
 	IpeControl      *ebpf.MapSpec `ebpf:"ipe_control"`
 	IpeEvents       *ebpf.MapSpec `ebpf:"ipe_events"`
 	IpeLost         *ebpf.MapSpec `ebpf:"ipe_lost"`
+	IpeReader       *ebpf.MapSpec `ebpf:"ipe_reader"`
 	IpeRecallFile   *ebpf.MapSpec `ebpf:"ipe_recall_file"`
+	IpeShares       *ebpf.MapSpec `ebpf:"ipe_shares"`
 	IpeSignedInodes *ebpf.MapSpec `ebpf:"ipe_signed_inodes"`
 	IpeSignedRoots  *ebpf.MapSpec `ebpf:"ipe_signed_roots"`
 	IpeWalk         *ebpf.MapSpec `ebpf:"ipe_walk"`
@@ -184,7 +223,9 @@ type recallMaps struct {
 	IpeControl      *ebpf.Map `ebpf:"ipe_control"`
 	IpeEvents       *ebpf.Map `ebpf:"ipe_events"`
 	IpeLost         *ebpf.Map `ebpf:"ipe_lost"`
+	IpeReader       *ebpf.Map `ebpf:"ipe_reader"`
 	IpeRecallFile   *ebpf.Map `ebpf:"ipe_recall_file"`
+	IpeShares       *ebpf.Map `ebpf:"ipe_shares"`
 	IpeSignedInodes *ebpf.Map `ebpf:"ipe_signed_inodes"`
 	IpeSignedRoots  *ebpf.Map `ebpf:"ipe_signed_roots"`
 	IpeWalk         *ebpf.Map `ebpf:"ipe_walk"`
@@ -196,7 +237,9 @@ func (m *recallMaps) Close() error {
 		m.IpeControl,
 		m.IpeEvents,
 		m.IpeLost,
+		m.IpeReader,
 		m.IpeRecallFile,
+		m.IpeShares,
 		m.IpeSignedInodes,
 		m.IpeSignedRoots,
 		m.IpeWalk,
@@ -213,11 +256,15 @@ type recallVariables struct {
 //
 // It can be passed to loadRecallObjects or ebpf.CollectionSpec.LoadAndAssign.
 type recallPrograms struct {
-	IpeRecall *ebpf.Program `ebpf:"ipe_recall"`
+	IpeMappedFiles *ebpf.Program `ebpf:"ipe_mapped_files"`
+	IpeOpenFiles   *ebpf.Program `ebpf:"ipe_open_files"`
+	IpeRecall      *ebpf.Program `ebpf:"ipe_recall"`
 }
 
 func (p *recallPrograms) Close() error {
 	return _RecallClose(
+		p.IpeMappedFiles,
+		p.IpeOpenFiles,
 		p.IpeRecall,
 	)
 }

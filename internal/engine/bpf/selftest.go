@@ -16,12 +16,17 @@ func (e *Engine) SelfTest(a engine.Active) (engine.SelfTest, error) {
 		return engine.SelfTest{}, fmt.Errorf("self-test: %w", err)
 	}
 	st, err := proof.Run(proof.Subject{
-		Policy: a.Policy, Enforce: state.Mode.Enforce, Unavailable: e.Unavailable(), Watch: e.events.watch,
+		Policy: a.Policy, Enforce: state.Mode.Enforce, Unavailable: e.Unavailable(), Watch: e.events.watch, Lost: e.ownLost,
 	})
 	if err != nil {
 		return st, err
 	}
-	if state.ID != a.ID || !st.DenialSeen && !sure(st) {
+	after, err := e.State()
+	if err != nil {
+		return st, fmt.Errorf("self-test: %w", err)
+	}
+	changed := after.Generation != state.Generation || after.Mode != state.Mode
+	if changed || state.ID != a.ID || !st.DenialSeen && !sure(st) {
 		return st, nil
 	}
 	e.remember(a)

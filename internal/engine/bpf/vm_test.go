@@ -16,20 +16,27 @@ import (
 	"github.com/ipe-linux/ipe/internal/testvm/vmtest"
 )
 
-func TestEngineOnKernels(t *testing.T) {
+func TestVMEngineOnKernels(t *testing.T) {
 	images := makeImages(t)
+	btrfs, err := testvm.Unpacked(t.Context(), testvm.BtrfsTools()...)
+	if err != nil {
+		t.Fatal(err)
+	}
 	for _, k := range vmtest.Kernels(t) {
 		t.Run(k.Name, func(t *testing.T) {
 			files := images.files(t)
+			files.Add(vmtest.HostBinary(t, "losetup", filepath.Join(btrfs, "sbin", "mkfs.btrfs"), filepath.Join(btrfs, "bin", "btrfs"), filepath.Join(btrfs, "bin", "btrfstune")))
 			vmtest.RunPackage(t, testvm.Config{
 				Kernel:  k,
-				Modules: []string{"dm-verity", "loop", "squashfs", "overlay"},
+				Modules: []string{"dm-verity", "loop", "squashfs", "overlay", "btrfs", "fuse"},
 				Files:   files,
 				// Newer ones take root-hash signatures from the key that the firmware vouches
 				// for; 6.1 only from one that the machine's owner has enrolled.
 				UEFI: k.Name != "6.1",
 				MOK:  k.Name == "6.1",
-				Env:  []string{"ROOT_HASH=" + images.root, "OTHER_HASH=" + images.other, "KERNEL_NAME=" + k.Name},
+				Env:  []string{"ROOT_HASH=" + images.root, "OTHER_HASH=" + images.other, "KERNEL_NAME=" + k.Name, "BTRFS_PROGS=" + btrfs},
+				// Every start has to switch it on.
+				Append: []string{"sysctl.kernel.ftrace_enabled=0"},
 
 				Timeout: 10 * time.Minute,
 			}, "-test.run=^TestEngine")
@@ -37,9 +44,9 @@ func TestEngineOnKernels(t *testing.T) {
 	}
 }
 
-// TestReadsOnKernels boots without firmware: secure boot has IMA refuse what is not
+// TestVMReadsOnKernels boots without firmware: secure boot has IMA refuse what is not
 // signed, before or after us.
-func TestReadsOnKernels(t *testing.T) {
+func TestVMReadsOnKernels(t *testing.T) {
 	images := makeImages(t)
 	for _, k := range vmtest.Kernels(t) {
 		t.Run(k.Name, func(t *testing.T) {
@@ -70,7 +77,7 @@ func askModule(t *testing.T) string {
 	return object
 }
 
-func TestPathsOnKernels(t *testing.T) {
+func TestVMPathsOnKernels(t *testing.T) {
 	for _, k := range vmtest.Kernels(t) {
 		t.Run(k.Name, func(t *testing.T) {
 			vmtest.RunPackage(t, testvm.Config{Kernel: k}, "-test.run=^TestPaths")
@@ -78,9 +85,9 @@ func TestPathsOnKernels(t *testing.T) {
 	}
 }
 
-// TestPeerOnKernel puts random policies to the own IPE of each kernel that has it, and
-// to ours. More of them: IPE_PEER_POLICIES=3000 go test -run TestPeerOnKernel -timeout 1h .
-func TestPeerOnKernel(t *testing.T) {
+// TestVMPeerOnKernel puts random policies to the own IPE of each kernel that has it, and
+// to ours. More of them: IPE_PEER_POLICIES=3000 go test -run TestVMPeerOnKernel -timeout 1h .
+func TestVMPeerOnKernel(t *testing.T) {
 	images := makeImages(t)
 	files := images.files(t)
 	for _, name := range []string{"platform.pem", "platform.key"} {
@@ -105,7 +112,7 @@ func TestPeerOnKernel(t *testing.T) {
 	}
 }
 
-func TestRefusesKernelThatWouldNotCallIt(t *testing.T) {
+func TestVMRefusesKernelThatWouldNotCallIt(t *testing.T) {
 	vmtest.RunPackage(t, testvm.Config{
 		Kernel: vmtest.Kernel(t, "6.1"),
 		Append: []string{"lsm=capability,yama"},

@@ -13,8 +13,8 @@ import (
 // noOffset marks a member that this kernel does not have (IPE_NO_OFFSET).
 const noOffset = ^uint32(0)
 
-// refreshWalk tells the programs where device-mapper, dm-verity and overlayfs keep
-// what they read. They may be modules that are not there yet, or not any longer; then
+// refreshWalk tells the programs where device-mapper, dm-verity, overlayfs and btrfs
+// keep what they read. They may be modules that are not there yet, or not any longer; then
 // their files have no facts. A driver that is there and cannot be understood costs the
 // two properties, not the engine: they are false in both forms.
 func (e *Engine) refreshWalk(types *btf.Cache) (ready bool) {
@@ -23,6 +23,7 @@ func (e *Engine) refreshWalk(types *btf.Cache) (ready bool) {
 		w = ipeWalk{}
 	}
 	findOverlay(types, &w)
+	findBtrfs(types, &w)
 	e.findInfoTable(types, &w)
 	err = errors.Join(err, e.putWalk(w))
 	e.noVolumes.Store(err != nil)
@@ -49,6 +50,7 @@ func (e *Engine) putWalk(w ipeWalk) error {
 	unready := w
 	have.Ready, unready.Ready = 0, 0
 	have.Overlay, unready.Overlay = 0, 0
+	have.Btrfs, unready.Btrfs = 0, 0
 	for _, step := range []ipeWalk{have, unready, w} {
 		if err := e.maps[mapWalk].Put(slot, &step); err != nil {
 			return err

@@ -33,6 +33,31 @@ func findOverlay(types *btf.Cache, w *ipeWalk) {
 	w.Overlay = number(m.err == nil)
 }
 
+// findBtrfs takes the offsets in btrfs, which has the devices of a mounted file system
+// in structures of its own. If it is not loaded or cannot be understood, its files have
+// no dm-verity facts.
+func findBtrfs(types *btf.Cache, w *ipeWalk) {
+	spec, err := moduleTypes(types, "btrfs", "btrfs_fs_info")
+	if err != nil || spec == nil {
+		return
+	}
+	m := members{specs: []*btf.Spec{spec}}
+	replace := m.must("btrfs_fs_info", "dev_replace", anySize)
+	w.BtrfsSb = m.must("btrfs_fs_info", "sb", pointer)
+	w.BtrfsDevices = m.must("btrfs_fs_info", "fs_devices", pointer)
+	w.BtrfsReplaceState = replace + m.must("btrfs_dev_replace", "replace_state", long)
+	w.BtrfsReplaceTarget = replace + m.must("btrfs_dev_replace", "tgtdev", pointer)
+	w.BtrfsNumDevices = m.must("btrfs_fs_devices", "num_devices", long)
+	w.BtrfsOpenDevices = m.must("btrfs_fs_devices", "open_devices", long)
+	w.BtrfsMissingDevices = m.must("btrfs_fs_devices", "missing_devices", long)
+	w.BtrfsSeeding = m.must("btrfs_fs_devices", "seeding", flag)
+	w.BtrfsSeedList = m.must("btrfs_fs_devices", "seed_list", listHead)
+	w.BtrfsLatest = m.must("btrfs_fs_devices", "latest_dev", pointer)
+	w.BtrfsDeviceOwner = m.must("btrfs_device", "fs_devices", pointer)
+	w.BtrfsDeviceBdev = m.must("btrfs_device", "bdev", pointer)
+	w.Btrfs = number(m.err == nil)
+}
+
 // findInfoTable finds the table of fs-verity information that Linux 7.0 and later
 // have. Neither it nor its hash function is in BTF, but both are symbols, at the same
 // address until the machine reboots. Without them there is no fsverity_digest, which
@@ -51,10 +76,10 @@ func (e *Engine) findInfoTable(types *btf.Cache, w *ipeWalk) {
 	if _, ok := m.find("fsverity_info", "rhash_head", anySize); !ok {
 		return
 	}
-	symbols, err := kernelabi.Symbols(kernelabi.VerityTable, kernelabi.VerityTableHash)
+	found, err := symbols(kernelabi.VerityTable, kernelabi.VerityTableHash)
 	if err != nil {
 		e.log.Error("fsverity_digest is not available", "error", err)
 		return
 	}
-	w.VerityTable, w.VerityHash = symbols[0], symbols[1]
+	w.VerityTable, w.VerityHash = found[0], found[1]
 }

@@ -16,7 +16,7 @@ import (
 )
 
 // recordTime is how long a record may take to come, on a busy emulated machine.
-const recordTime = 20 * time.Second
+const recordTime = time.Minute
 
 // settleTime bounds the wait for all of a scenario's, which may be thousands.
 const settleTime = 3 * time.Minute

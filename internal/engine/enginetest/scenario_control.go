@@ -218,7 +218,7 @@ func descriptors(s *Session) error {
 		return fd
 	}
 	write := func(fd int, text string) func() error {
-		return func() error { _, err := unix.Write(fd, []byte(text)); return err }
+		return func() error { return writeOnce(fd, text) }
 	}
 	if err := s.puts([]put{{"load open", "new_policy", s.allowing("open", "1.0.0")}}); err != nil {
 		return err

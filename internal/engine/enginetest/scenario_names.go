@@ -108,7 +108,7 @@ func (s *Session) lostNames() error {
 	if err != nil {
 		return err
 	}
-	if _, err := unix.Write(unnamed, []byte(script)); err != nil {
+	if err := writeOnce(unnamed, script); err != nil {
 		return err
 	}
 	for _, err := range []error{unix.Unlink("/tmp/deleted"), unix.Rename("/tmp/before", "/tmp/after"), unix.Unlink("/tmp/replaced"), writeScript("/tmp/replaced")} {
@@ -120,7 +120,7 @@ func (s *Session) lostNames() error {
 	if err != nil {
 		return err
 	}
-	if _, err := unix.Write(memory, []byte(script)); err != nil {
+	if err := writeOnce(memory, script); err != nil {
 		return err
 	}
 	for _, f := range []struct {

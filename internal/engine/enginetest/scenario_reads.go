@@ -109,7 +109,7 @@ func loadBusy() error {
 		return fmt.Errorf("prepare: %w", err)
 	}
 	defer unix.Close(fd)
-	if _, err := unix.Write(fd, []byte("x")); err != nil {
+	if err := writeOnce(fd, "x"); err != nil {
 		return fmt.Errorf("prepare: %w", err)
 	}
 	return loadModule("/tmp/busy", 0)
@@ -158,6 +158,5 @@ func dictionary(file string) error {
 		return fmt.Errorf("prepare: %w", err)
 	}
 	defer unix.Close(fd)
-	_, err = unix.Write(fd, []byte("dict="+file))
-	return err
+	return writeOnce(fd, "dict="+file)
 }

@@ -4,6 +4,7 @@ package enginetest
 
 import (
 	"fmt"
+	"io"
 	"os"
 
 	"golang.org/x/sys/unix"
@@ -97,7 +98,7 @@ func memoryFile(name string) (string, error) {
 	if err != nil {
 		return "", fmt.Errorf("create memfd: %w", err)
 	}
-	if _, err := unix.Write(fd, []byte(script)); err != nil {
+	if err := writeOnce(fd, script); err != nil {
 		return "", fmt.Errorf("write memfd: %w", err)
 	}
 	// One that is open for writing is busy.
@@ -107,4 +108,13 @@ func memoryFile(name string) (string, error) {
 		return "", fmt.Errorf("open memfd: %w", err)
 	}
 	return fmt.Sprintf("/proc/self/fd/%d", ro), unix.Close(fd)
+}
+
+// writeOnce makes one write; one that takes less than all is an error of its own.
+func writeOnce(fd int, text string) error {
+	n, err := unix.Write(fd, []byte(text))
+	if err == nil && n != len(text) {
+		return fmt.Errorf("%d of %d bytes are taken: %w", n, len(text), io.ErrShortWrite)
+	}
+	return err
 }

@@ -8,6 +8,7 @@ import (
 	"crypto/rand"
 	"errors"
 	"fmt"
+	"os"
 	"runtime"
 	"sync/atomic"
 	"time"
@@ -20,8 +21,8 @@ import (
 	"github.com/ipe-linux/ipe/policy"
 )
 
-// recordWait is how long a self-test waits for the record of a denial that it
-// provoked, which arrives in well under a millisecond on an idle machine.
+// recordWait is how long a self-test waits for the records of the denials that it
+// provoked, which arrive in well under a millisecond on an idle machine.
 const recordWait = 2 * time.Second
 
 // Subject is what is tested.
@@ -35,6 +36,9 @@ type Subject struct {
 	// Watch has note called for each recorded decision, from any goroutine, until
 	// cancel is called.
 	Watch func(note func(engine.Event)) (cancel func())
+	// Lost counts records of this process that will never come; nil if nobody can tell.
+	// As soon as there is one more, the test waits no longer.
+	Lost func() uint64
 	// Silent says why there can be no records; empty if there can. Denials then prove
 	// nothing, for nobody can tell whose they are; what is allowed against the policy
 	// still is a failure.
@@ -64,17 +68,36 @@ const (
 	allowed = "ok"
 )
 
-// tester is one run of all probes, by a thread with a name that nobody else has, so
-// that its records can be told from those of all others.
+// tester is one run of all probes, by a thread of this process with a name that no
+// other has, so that its records can be told from those of all others. The name alone
+// would not do: everybody can read it, and take it.
 type tester struct {
 	subject Subject
+	pid     uint32
 	comm    string
+	lost    uint64
 	seen    [eval.HookKernelLoad + 1]atomic.Int32
 }
 
 func (t *tester) runAll() ([]engine.Probe, error) {
-	t.comm = "ipe-" + rand.Text()[:11]
+	t.pid, t.comm, t.lost = uint32(os.Getpid()), "ipe-"+rand.Text()[:11], t.lostNow()
 	defer t.subject.Watch(t.note)()
+	answers, err := t.tryAll()
+	if err != nil {
+		return nil, err
+	}
+	if t.subject.Silent == "" && t.subject.Enforce {
+		t.wait(answers)
+	}
+	var results []engine.Probe
+	for i, p := range probes() {
+		results = append(results, t.judge(p, answers[i]))
+	}
+	return results, nil
+}
+
+// tryAll tries each probe and returns what the kernel answered.
+func (t *tester) tryAll() (answers []error, err error) {
 	runtime.LockOSThread()
 	defer runtime.UnlockOSThread()
 	// This may be the process's first thread, whose name is the process's.
@@ -86,14 +109,13 @@ func (t *tester) runAll() ([]engine.Probe, error) {
 	if err := unix.Prctl(unix.PR_SET_NAME, uintptr(unsafe.Pointer(&name)), 0, 0, 0); err != nil {
 		return nil, fmt.Errorf("name thread: %w", err)
 	}
-	var results []engine.Probe
 	for _, p := range probes() {
-		results = append(results, t.run(p))
+		answers = append(answers, p.try())
 	}
 	if err := unix.Prctl(unix.PR_SET_NAME, uintptr(unsafe.Pointer(&before)), 0, 0, 0); err != nil {
 		return nil, fmt.Errorf("name thread as before: %w", err)
 	}
-	return results, nil
+	return answers, nil
 }
 
 // commSize is TASK_COMM_LEN, the final NUL included.
@@ -101,25 +123,51 @@ const commSize = 16
 
 // note counts the denials of the tester's thread.
 func (t *tester) note(ev engine.Event) {
-	if ev.Comm == t.comm && ev.Decision.Action == policy.Deny && int(ev.Event.Hook) < len(t.seen) {
+	if ev.PID == t.pid && ev.Comm == t.comm && ev.Decision.Action == policy.Deny && int(ev.Event.Hook) < len(t.seen) {
 		t.seen[ev.Event.Hook].Add(1)
 	}
 }
 
-func (t *tester) run(p probe) engine.Probe {
+func (t *tester) lostNow() uint64 {
+	if t.subject.Lost == nil {
+		return 0
+	}
+	return t.subject.Lost()
+}
+
+// wait waits for the records of the denials among the answers, unless one is lost.
+func (t *tester) wait(answers []error) {
+	for end := time.Now().Add(recordWait); time.Now().Before(end); time.Sleep(time.Millisecond) {
+		if t.complete(answers) || t.lostNow() != t.lost {
+			return
+		}
+	}
+}
+
+func (t *tester) complete(answers []error) bool {
+	for i, p := range probes() {
+		if isDenial(answers[i]) && t.seen[p.hook].Load() == 0 {
+			return false
+		}
+	}
+	return true
+}
+
+func isDenial(err error) bool { return errors.Is(err, unix.EACCES) && !errors.Is(err, errSetup) }
+
+func (t *tester) judge(p probe, answer error) engine.Probe {
 	event := eval.Event{Op: policy.OpExecute, Hook: p.hook, Evidence: eval.Evidence{Unavailable: t.subject.Unavailable}}
 	r := engine.Probe{Name: p.name, Want: allowed, Got: allowed}
 	if t.subject.Enforce && eval.Decide(t.subject.Policy, event).Action == policy.Deny {
 		r.Want = denied
 	}
-	err := p.try()
 	switch {
-	case errors.Is(err, errSetup), err != nil && !errors.Is(err, unix.EACCES):
-		r.Got, r.Unclear = err.Error(), true
-	case err == nil:
+	case answer == nil:
 		r.OK = r.Want == allowed
-	default:
+	case isDenial(answer):
 		t.judgeDenial(&r, p.hook)
+	default:
+		r.Got, r.Unclear = answer.Error(), true
 	}
 	return r
 }
@@ -132,18 +180,9 @@ func (t *tester) judgeDenial(r *engine.Probe, h eval.Hook) {
 		r.Got, r.Unclear = denied+", of which there can be no record: "+t.subject.Silent, true
 		return
 	}
-	ours := t.subject.Enforce && t.wait(h)
+	ours := t.subject.Enforce && t.seen[h].Load() > 0
 	r.OK = ours && r.Want == denied
 	if !ours {
 		r.Got, r.Unclear = denied+", of which there is no record: something else refused, or the record was lost", true
 	}
-}
-
-func (t *tester) wait(h eval.Hook) bool {
-	for end := time.Now().Add(recordWait); time.Now().Before(end); time.Sleep(time.Millisecond) {
-		if t.seen[h].Load() > 0 {
-			return true
-		}
-	}
-	return false
 }

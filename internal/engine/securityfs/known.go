@@ -73,11 +73,7 @@ type indexed struct {
 func index(p *policy.Policy) *indexed {
 	x := &indexed{policy: p, rules: make(map[string]int, len(p.Rules))}
 	for i := range p.Rules {
-		st, err := audit.StatementOf(p, p.Rules[i].Op, eval.Decision{Scope: eval.ScopeRule, Rule: i})
-		if err != nil {
-			continue // there is such a rule
-		}
-		if text := st.String(); !x.has(text) {
+		if text := audit.Statement(p.Rules[i].Statement()).String(); !x.has(text) {
 			x.rules[text] = i
 		}
 	}
@@ -95,10 +91,10 @@ func (x *indexed) attribute(op policy.Op, st audit.Statement) (eval.Decision, bo
 	switch {
 	case x == nil:
 		return d, false
-	case st.Scope == eval.ScopeGlobal:
+	case st.Scope == policy.ScopeGlobal:
 		return d, x.policy.Default == st.Action
-	case st.Scope == eval.ScopeOp:
-		return d, int(op) < policy.NumOps && x.policy.OpDefault[op] == st.Action
+	case st.Scope == policy.ScopeOp:
+		return d, x.policy.OpDefault.Of(op) == st.Action
 	}
 	i, ok := x.rules[st.String()]
 	if ok {
@@ -111,7 +107,7 @@ func (x *indexed) attribute(op policy.Op, st audit.Statement) (eval.Decision, bo
 func reconstruct(st audit.Statement) (*policy.Policy, eval.Decision) {
 	d := eval.Decision{Action: st.Action, Scope: st.Scope, Rule: eval.NoRule}
 	p := &policy.Policy{}
-	if st.Scope == eval.ScopeRule {
+	if st.Scope == policy.ScopeRule {
 		d.Rule = 0
 		p.Rules = []policy.Rule{{Op: st.Op, Properties: st.Properties, Action: st.Action}}
 	}

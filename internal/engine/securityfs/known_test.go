@@ -27,10 +27,10 @@ func TestAttribute(t *testing.T) {
 		{policy.OpExecute, `op=EXECUTE boot_verified=TRUE action=ALLOW`, eval.Decision{Action: policy.Allow, Rule: 0}, true},
 		{policy.OpExecute, `op=EXECUTE dmverity_roothash="sha256":00FF action=ALLOW`, eval.Decision{Action: policy.Allow, Rule: 1}, true},
 		{policy.OpKModule, `op=KMODULE boot_verified=TRUE action=ALLOW`, eval.Decision{Action: policy.Allow, Rule: 3}, true},
-		{policy.OpKModule, `DEFAULT op=KMODULE action=ALLOW`, eval.Decision{Action: policy.Allow, Scope: eval.ScopeOp, Rule: eval.NoRule}, true},
-		{policy.OpUnknown, `DEFAULT action=DENY`, eval.Decision{Action: policy.Deny, Scope: eval.ScopeGlobal, Rule: eval.NoRule}, true},
-		{policy.OpExecute, `DEFAULT action=ALLOW`, eval.Decision{Action: policy.Allow, Scope: eval.ScopeGlobal, Rule: eval.NoRule}, false},
-		{policy.OpFirmware, `DEFAULT op=FIRMWARE action=DENY`, eval.Decision{Action: policy.Deny, Scope: eval.ScopeOp, Rule: eval.NoRule}, false},
+		{policy.OpKModule, `DEFAULT op=KMODULE action=ALLOW`, eval.Decision{Action: policy.Allow, Scope: policy.ScopeOp, Rule: eval.NoRule}, true},
+		{policy.OpUnknown, `DEFAULT action=DENY`, eval.Decision{Action: policy.Deny, Scope: policy.ScopeGlobal, Rule: eval.NoRule}, true},
+		{policy.OpExecute, `DEFAULT action=ALLOW`, eval.Decision{Action: policy.Allow, Scope: policy.ScopeGlobal, Rule: eval.NoRule}, false},
+		{policy.OpFirmware, `DEFAULT op=FIRMWARE action=DENY`, eval.Decision{Action: policy.Deny, Scope: policy.ScopeOp, Rule: eval.NoRule}, false},
 		{policy.OpExecute, `op=EXECUTE boot_verified=FALSE action=ALLOW`, eval.Decision{Action: policy.Allow, Rule: eval.NoRule}, false},
 	}
 	x := index(p)
@@ -46,7 +46,7 @@ func TestAttribute(t *testing.T) {
 			t.Errorf("%s: found in no policy", tt.record)
 		}
 		made, d := reconstruct(st)
-		if own, err := audit.StatementOf(made, tt.op, d); err != nil || own.String() != tt.record {
+		if own, err := eval.StatementOf(made, tt.op, d); err != nil || audit.Statement(own).String() != tt.record {
 			t.Errorf("%s: made %s, %v", tt.record, own, err)
 		}
 	}

@@ -38,6 +38,9 @@ type reader struct {
 	done   chan struct{}
 	ended  atomic.Bool
 
+	// dropped counts the records that found the queue full.
+	dropped atomic.Uint64
+
 	asking sync.Mutex
 	asked  time.Time // when the kernel was last asked what it has lost
 	since  uint64    // what it then had lost since this began
@@ -112,19 +115,17 @@ func (r *reader) run() {
 			continue
 		}
 		for _, m := range messages {
-			if !r.take(audit.Type(m.Header.Type), string(m.Data)) {
-				return
-			}
+			r.take(audit.Type(m.Header.Type), string(m.Data))
 		}
 	}
 }
 
-// take handles one record; false once the engine is closed.
-func (r *reader) take(t audit.Type, text string) bool {
+// take handles one record.
+func (r *reader) take(t audit.Type, text string) {
 	h, rec, err := audit.ParseMessage(t, text)
 	switch rec := rec.(type) {
 	case audit.Access:
-		return r.deliver(r.event(h, rec))
+		r.deliver(r.event(h, rec))
 	case audit.ConfigChange:
 		if rec.New != nil {
 			r.turnTo(rec.New.Digest)
@@ -134,7 +135,6 @@ func (r *reader) take(t audit.Type, text string) bool {
 			r.log.Error("a record could not be read", "error", err, "record", text)
 		}
 	}
-	return true
 }
 
 // turnTo notes that the policy decides from here on.
@@ -172,7 +172,7 @@ func (e *Engine) learn(id [32]byte) {
 func (r *reader) event(h audit.Header, a audit.Access) engine.Event {
 	ev := engine.Event{
 		Time: h.Time, Enforcing: a.Enforcing, PID: a.PID, Comm: a.Comm,
-		Event: eval.Event{Op: a.Op, Hook: a.Hook}, NoEvidence: true,
+		Event: eval.Event{Op: a.Op, Hook: a.Hook}, NoEvidence: true, NoUID: true,
 	}
 	if a.File != nil {
 		ev.Path, ev.Device, ev.Inode = a.File.Path, a.File.Dev, a.File.Ino
@@ -194,9 +194,8 @@ func (r *reader) event(h audit.Header, a audit.Access) engine.Event {
 	return ev
 }
 
-// deliver waits while the queue is full. Meanwhile the socket counts as lost what no
-// longer fits into its buffer.
-func (r *reader) deliver(ev engine.Event) bool {
+// deliver waits for nobody, or the next record of a self-test would wait, too.
+func (r *reader) deliver(ev engine.Event) {
 	r.mu.Lock()
 	for w := range r.watchers {
 		w.note(ev)
@@ -204,9 +203,8 @@ func (r *reader) deliver(ev engine.Event) bool {
 	r.mu.Unlock()
 	select {
 	case r.queue <- ev:
-		return true
-	case <-r.stop:
-		return false
+	default:
+		r.dropped.Add(1)
 	}
 }
 
@@ -232,7 +230,7 @@ func (r *reader) condition() (silent string, lost uint64) {
 	if err != nil {
 		r.log.Error("lost records cannot be counted", "error", err)
 	}
-	return "", lost + r.kernelLost()
+	return "", lost + r.kernelLost() + r.dropped.Load()
 }
 
 // askAgain is how old the kernel's own count of losses may be.

@@ -133,7 +133,7 @@ func (e *Engine) Close() error {
 func (e *Engine) Unavailable() policy.KeySet {
 	var s policy.KeySet
 	for _, f := range e.features {
-		for k := range policy.Key(policy.NumKeys) {
+		for _, k := range policy.AllKeys() {
 			if f.State == kernelabi.No && f.Name == k.String() {
 				s |= policy.Keys(k)
 			}
@@ -152,8 +152,8 @@ func (e *Engine) Capabilities() []engine.Capability {
 }
 
 // Events calls fn for each recorded decision until ctx ends. Of several callers one
-// gets each record. A slow fn makes the socket's buffer overflow: records are lost
-// and counted, verdicts are not affected.
+// gets each record. A slow fn makes the queue overflow: records are lost and counted,
+// verdicts are not affected.
 func (e *Engine) Events(ctx context.Context, fn func(engine.Event)) error {
 	for {
 		select {

@@ -69,7 +69,7 @@ func platformKey(t *testing.T) (*x509.Certificate, crypto.Signer) {
 	return certs[0], key
 }
 
-func TestEngineOnKernels(t *testing.T) {
+func TestVMEngineOnKernels(t *testing.T) {
 	files := policies(t)
 	for _, name := range []string{"6.12", "newest"} {
 		t.Run(name, func(t *testing.T) {
@@ -78,8 +78,8 @@ func TestEngineOnKernels(t *testing.T) {
 	}
 }
 
-// TestSilentKernel boots with auditing off: nothing can be recorded.
-func TestSilentKernel(t *testing.T) {
+// TestVMSilentKernel boots with auditing off: nothing can be recorded.
+func TestVMSilentKernel(t *testing.T) {
 	vmtest.RunPackage(t, testvm.Config{
 		Kernel: vmtest.Kernel(t, "6.12"), UEFI: true, Files: policies(t), Append: []string{"audit=0"},
 	}, "-test.run=^TestSilent")

@@ -46,7 +46,7 @@ func boot(beside bool) error {
 	if err != nil {
 		return err
 	}
-	spec, err := readSpec()
+	spec, err := guestSpec(line)
 	if err == nil && len(spec.Init) > 0 && !beside {
 		err = giveWay(spec.Init) // returns only with an error
 	}
@@ -68,6 +68,18 @@ func boot(beside bool) error {
 		return err
 	}
 	return drain(line)
+}
+
+// guestSpec is the work of this guest; a template becomes one first.
+func guestSpec(line *os.File) (wire.Spec, error) {
+	spec, err := readSpec()
+	if err != nil || !spec.Template {
+		return spec, err
+	}
+	if err := becomeGuest(spec, line); err != nil {
+		return spec, err
+	}
+	return readSpec()
 }
 
 func readSpec() (wire.Spec, error) {

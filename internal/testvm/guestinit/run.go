@@ -7,16 +7,23 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"slices"
 	"strings"
-	"sync"
+	"sync/atomic"
 	"syscall"
 	"time"
+
+	"golang.org/x/sys/unix"
 
 	"github.com/ipe-linux/ipe/internal/testvm/wire"
 )
 
-// drainTime is how long output is awaited from descendants that outlive the command.
-const drainTime = 200 * time.Millisecond
+// drainTime is how long output is awaited from descendants that outlive the command; the
+// time begins when all that was written has been sent. It is looked at in steps.
+const (
+	drainTime = 200 * time.Millisecond
+	drainStep = 10 * time.Millisecond
+)
 
 // startFailed is what shells answer when a command cannot be executed.
 const startFailed = 126
@@ -26,16 +33,16 @@ const startFailed = 126
 // command that cannot be started is not an error of the guest: it may be the very
 // denial that is being tested.
 func run(spec wire.Spec, frames *wire.Writer) (int, error) {
-	var copies sync.WaitGroup
-	outW, err := carry(frames, wire.Stdout, &copies)
+	outW, out, err := carry(frames, wire.Stdout)
 	if err != nil {
 		return 0, err
 	}
-	errW := outW
+	errW, carriers := outW, []*carrier{out}
 	if !spec.Merge {
-		if errW, err = carry(frames, wire.Stderr, &copies); err != nil {
+		if errW, out, err = carry(frames, wire.Stderr); err != nil {
 			return 0, err
 		}
+		carriers = append(carriers, out)
 	}
 	pid, err := start(spec, outW, errW)
 	outW.Close()
@@ -47,20 +54,31 @@ func run(spec wire.Spec, frames *wire.Writer) (int, error) {
 	if err != nil {
 		return 0, err
 	}
-	waitAtMost(&copies, drainTime)
+	awaitQuiet(carriers)
 	return status, nil
 }
 
+// carrier sends what comes through a pipe.
+type carrier struct {
+	pipe *os.File
+	// waits while there is nothing to send.
+	waits, ended atomic.Bool
+}
+
 // carry makes a pipe whose content becomes frames of the kind.
-func carry(frames *wire.Writer, kind wire.Kind, copies *sync.WaitGroup) (*os.File, error) {
+func carry(frames *wire.Writer, kind wire.Kind) (*os.File, *carrier, error) {
 	r, w, err := os.Pipe()
 	if err != nil {
-		return nil, fmt.Errorf("make pipe: %w", err)
+		return nil, nil, fmt.Errorf("make pipe: %w", err)
 	}
-	copies.Go(func() {
+	c := &carrier{pipe: r}
+	go func() {
+		defer c.ended.Store(true)
 		buf := make([]byte, 32<<10)
 		for {
+			c.waits.Store(true)
 			n, err := r.Read(buf)
+			c.waits.Store(false)
 			if n > 0 && frames.Write(kind, buf[:n]) != nil {
 				return
 			}
@@ -68,8 +86,34 @@ func carry(frames *wire.Writer, kind wire.Kind, copies *sync.WaitGroup) (*os.Fil
 				return
 			}
 		}
-	})
-	return w, nil
+	}()
+	return w, c, nil
+}
+
+// quiet reports whether all that was written to the pipe has been sent.
+func (c *carrier) quiet() bool {
+	if c.ended.Load() {
+		return true
+	}
+	conn, err := c.pipe.SyscallConn()
+	if err != nil {
+		return true
+	}
+	left := 0
+	err = conn.Control(func(fd uintptr) { left, _ = unix.IoctlGetInt(int(fd), unix.TIOCINQ) })
+	return err != nil || left == 0 && c.waits.Load()
+}
+
+// awaitQuiet returns when nothing more will come, or nothing has come for a while.
+func awaitQuiet(all []*carrier) {
+	for quiet := time.Duration(0); quiet < drainTime; time.Sleep(drainStep) {
+		if !slices.ContainsFunc(all, func(c *carrier) bool { return !c.ended.Load() }) {
+			return
+		}
+		if quiet += drainStep; slices.ContainsFunc(all, func(c *carrier) bool { return !c.quiet() }) {
+			quiet = 0
+		}
+	}
 }
 
 // start is fork and exec in a new session. It does not use os.Process, which would
@@ -132,18 +176,5 @@ func reap(pid int) (int, error) {
 		case ws.Exited():
 			return ws.ExitStatus(), nil
 		}
-	}
-}
-
-// waitAtMost waits for the group, but no longer than d.
-func waitAtMost(g *sync.WaitGroup, d time.Duration) {
-	done := make(chan struct{})
-	go func() {
-		g.Wait()
-		close(done)
-	}()
-	select {
-	case <-done:
-	case <-time.After(d):
 	}
 }

@@ -4,6 +4,7 @@ package oracle_test
 
 import (
 	"errors"
+	"fmt"
 	"os"
 	"path/filepath"
 	"strings"
@@ -88,7 +89,10 @@ func put(file string, data []byte) string {
 	fd, err := unix.Open(file, unix.O_WRONLY|unix.O_CLOEXEC, 0)
 	if err == nil {
 		defer unix.Close(fd)
-		_, err = unix.Write(fd, data)
+		var n int
+		if n, err = unix.Write(fd, data); err == nil && n != len(data) {
+			return fmt.Sprintf("%d of %d bytes", n, len(data))
+		}
 	}
 	if errno, ok := errors.AsType[unix.Errno](err); ok {
 		return unix.ErrnoName(errno)

@@ -16,10 +16,10 @@ import (
 	"github.com/ipe-linux/ipe/internal/testvm/vmtest"
 )
 
-// TestKernelAnswersAsTheCaseTable signs every case with the key that the guest
+// TestVMKernelAnswersAsTheCaseTable signs every case with the key that the guest
 // trusts. The guest's test of the same package compares the answers. OpenSSL
 // signs, so that a mistake in package sign cannot hide one in the table.
-func TestKernelAnswersAsTheCaseTable(t *testing.T) {
+func TestVMKernelAnswersAsTheCaseTable(t *testing.T) {
 	cert, key, err := testvm.PlatformKey(t.Context(), t.TempDir())
 	if err != nil {
 		t.Fatal(err)

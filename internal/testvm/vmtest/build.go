@@ -123,17 +123,19 @@ func testNames(file string) ([]string, error) {
 	return names, nil
 }
 
-// trackSources looks at every source file of this module that goes into the guest.
+// trackSources looks, once, at every source file of this module that goes into the guest.
 // The go command repeats an old test result as long as the files that the test
 // looked at are unchanged, and it does not see what a compiler below the test reads.
-func trackSources(ctx context.Context) error {
+var trackSources = sync.OnceValue(lookAtSources)
+
+func lookAtSources() error {
 	const list = `{{if and .Module .Module.Main}}{{$d := .Dir}}{{$d}}
 {{range .GoFiles}}{{$d}}/{{.}}
 {{end}}{{range .EmbedFiles}}{{$d}}/{{.}}
 {{end}}{{range .TestGoFiles}}{{$d}}/{{.}}
 {{end}}{{range .XTestGoFiles}}{{$d}}/{{.}}
 {{end}}{{end}}`
-	cmd := exec.CommandContext(ctx, "go", "list", "-deps", "-test", "-tags", tag, "-f", list,
+	cmd := exec.Command("go", "list", "-deps", "-test", "-tags", tag, "-f", list,
 		".", "github.com/ipe-linux/ipe/internal/testvm/guestinit")
 	cmd.Env = append(os.Environ(), "CGO_ENABLED=0", "GOFLAGS=")
 	out, err := cmd.Output()

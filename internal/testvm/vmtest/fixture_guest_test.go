@@ -4,6 +4,8 @@ package vmtest_test
 
 import (
 	"os"
+	"os/exec"
+	"syscall"
 	"testing"
 	"time"
 )
@@ -31,6 +33,24 @@ func TestExit(*testing.T) { os.Exit(3) }
 func TestExitZero(*testing.T) { os.Exit(0) }
 
 func TestHang(*testing.T) { select {} }
+
+// spinning is the variable that makes TestStop its own child.
+const spinning = "VMTEST_SPIN"
+
+// TestStop stops the test's own clock, too. Its child takes the guest's time.
+func TestStop(t *testing.T) {
+	for os.Getenv(spinning) != "" {
+	}
+	spin := exec.Command(os.Args[0], "-test.run=^TestStop$")
+	spin.Env = []string{spinning + "=1"}
+	if err := spin.Start(); err != nil {
+		t.Fatal(err)
+	}
+	if err := syscall.Kill(os.Getpid(), syscall.SIGSTOP); err != nil {
+		t.Fatal(err)
+	}
+	select {} // the signal comes
+}
 
 func TestKernelPanic(t *testing.T) {
 	// What a dying kernel has not sent yet is lost; let the test's name get out.

@@ -6,7 +6,7 @@
 // A package with such tests has them in files with the build constraint "guest",
 // and one test on the host, in a file with "!guest", that runs them:
 //
-//	func TestGuest(t *testing.T) {
+//	func TestVM(t *testing.T) {
 //		for _, k := range vmtest.Kernels(t) {
 //			t.Run(k.Name, func(t *testing.T) {
 //				vmtest.RunPackage(t, testvm.Config{Kernel: k, Modules: []string{"dm-verity"}})
@@ -21,6 +21,7 @@ package vmtest
 
 import (
 	"context"
+	"errors"
 	"os"
 	"strings"
 	"testing"
@@ -67,7 +68,11 @@ func HostBinary(t *testing.T, names ...string) testvm.Files {
 // chooses the tests instead.
 func RunPackage(t *testing.T, cfg testvm.Config, flags ...string) {
 	t.Helper()
+	skipOther(t, cfg.Kernel)
 	outcome, err := Collect(t.Context(), cfg, flags...)
+	if errors.Is(err, errNotChosen) {
+		t.Skip(err) // only for somebody who has chosen others
+	}
 	if err != nil && outcome == nil {
 		t.Fatal(err)
 	}
@@ -90,32 +95,22 @@ func Collect(ctx context.Context, cfg testvm.Config, flags ...string) (*Outcome,
 	if err != nil {
 		return nil, err
 	}
-	want, err := guestTests(dir)
+	declared, err := guestTests(dir)
 	if err != nil {
 		return nil, err
 	}
-	if err := trackSources(ctx); err != nil {
+	flags, want, err := choose(declared, flags, os.Getenv(runVariable))
+	if err != nil {
+		return nil, err
+	}
+	if err := trackSources(); err != nil {
 		return nil, err
 	}
 	files, err := binary(ctx, dir)
 	if err != nil {
 		return nil, err
 	}
-	if chosen(flags) {
-		want = nil
-	} else {
-		flags = append([]string{"-test.run=^(" + strings.Join(want, "|") + ")$"}, flags...)
-	}
 	return runGuest(ctx, cfg, files, want, flags)
-}
-
-func chosen(flags []string) bool {
-	for _, f := range flags {
-		if strings.HasPrefix(f, "-test.run=") {
-			return true
-		}
-	}
-	return false
 }
 
 // guestDir is the working directory of the tests in the guest.
@@ -126,7 +121,7 @@ func runGuest(ctx context.Context, cfg testvm.Config, files testvm.Files, want, 
 		cfg.Timeout = testvm.DefaultTimeout
 	}
 	// The tests' own limit comes first, for it tells where they hang.
-	limit := cfg.Timeout - cfg.Timeout/10
+	limit := testvm.Longest(cfg.Timeout) * 9 / 10
 	files.Add(cfg.Files)
 	cfg.Files, cfg.Dir, cfg.Merge = files, guestDir, true
 	cfg.Command = append([]string{

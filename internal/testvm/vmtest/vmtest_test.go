@@ -15,13 +15,17 @@ import (
 	"github.com/ipe-linux/ipe/internal/testvm/vmtest"
 )
 
-// choice is the variable that makes TestReport report what it is told, instead of
+// choice is the variable that makes TestVMReport report what it is told, instead of
 // looking at such a report: a report of failures can be seen only from outside.
 const choice = "VMTEST_REPORT"
 
-func TestReport(t *testing.T) {
+func TestVMReport(t *testing.T) {
 	if pattern := os.Getenv(choice); pattern != "" {
-		vmtest.RunPackage(t, config(t), "-test.run="+pattern)
+		flags := []string{"-test.run=" + pattern}
+		if pattern == "^TestHang$" {
+			flags = append(flags, "-test.timeout=3s")
+		}
+		vmtest.RunPackage(t, config(t), flags...)
 		return
 	}
 	for name, tt := range map[string]struct {
@@ -31,26 +35,27 @@ func TestReport(t *testing.T) {
 	}{
 		"good tests": {
 			"^TestGood$",
-			[]string{"--- PASS: TestReport/TestGood ", "all is well", "--- PASS: TestReport/TestGood/a/b ", "--- PASS: TestReport/TestGood/with_space/deep "},
+			[]string{"--- PASS: TestVMReport/TestGood ", "all is well", "--- PASS: TestVMReport/TestGood/a/b ", "--- PASS: TestVMReport/TestGood/with_space/deep "},
 			true,
 		},
 		"bad and skipped tests": {
 			"^Test(Good|Bad|Skipped)$",
 			[]string{
-				"--- PASS: TestReport/TestGood ", "--- FAIL: TestReport/TestBad ", "--- PASS: TestReport/TestBad/fine ",
-				"--- FAIL: TestReport/TestBad/broken ", "one is not two", "--- FAIL: TestReport/TestSkipped ", "console ends with",
+				"--- PASS: TestVMReport/TestGood ", "--- FAIL: TestVMReport/TestBad ", "--- PASS: TestVMReport/TestBad/fine ",
+				"--- FAIL: TestVMReport/TestBad/broken ", "one is not two", "--- FAIL: TestVMReport/TestSkipped ", "console ends with",
 			},
 			false,
 		},
-		"panic":        {"^TestPanic$", []string{"--- FAIL: TestReport/TestPanic ", "on purpose"}, false},
-		"exit":         {"^TestExit$", []string{"--- FAIL: TestReport/TestExit ", "the test did not end"}, false},
-		"exit zero":    {"^TestExitZero$", []string{"--- FAIL: TestReport/TestExitZero ", "unexpected call to os.Exit(0)"}, false},
-		"no test":      {"^TestAbsent$", []string{"--- FAIL: TestReport ", "no test ran in the guest"}, false},
-		"hang":         {"^TestHang$", []string{"--- FAIL: TestReport/TestHang ", "guest did not finish in time", "Run /init as init process"}, false},
-		"kernel panic": {"^TestKernelPanic$", []string{"--- FAIL: TestReport/TestKernelPanic ", "guest ended without reporting", "sysrq triggered crash"}, false},
+		"panic":        {"^TestPanic$", []string{"--- FAIL: TestVMReport/TestPanic ", "on purpose"}, false},
+		"exit":         {"^TestExit$", []string{"--- FAIL: TestVMReport/TestExit ", "the test did not end"}, false},
+		"exit zero":    {"^TestExitZero$", []string{"--- FAIL: TestVMReport/TestExitZero ", "unexpected call to os.Exit(0)"}, false},
+		"no test":      {"^TestAbsent$", []string{"--- FAIL: TestVMReport ", "no test ran in the guest"}, false},
+		"hang":         {"^TestHang$", []string{"--- FAIL: TestVMReport/TestHang ", "test timed out after 3s"}, false},
+		"stop":         {"^TestStop$", []string{"--- FAIL: TestVMReport/TestStop ", "guest did not finish in time", "Run /init as init process"}, false},
+		"kernel panic": {"^TestKernelPanic$", []string{"--- FAIL: TestVMReport/TestKernelPanic ", "guest ended without reporting", "sysrq triggered crash"}, false},
 	} {
 		t.Run(name, func(t *testing.T) {
-			cmd := exec.CommandContext(t.Context(), os.Args[0], "-test.run=^TestReport$", "-test.v")
+			cmd := exec.CommandContext(t.Context(), os.Args[0], "-test.run=^TestVMReport$", "-test.v")
 			cmd.Env = append(os.Environ(), choice+"="+tt.pattern)
 			out, err := cmd.CombinedOutput()
 			if (err == nil) != tt.pass {
@@ -67,13 +72,13 @@ func TestReport(t *testing.T) {
 
 func config(t *testing.T) testvm.Config {
 	cfg := testvm.Config{Kernel: vmtest.Kernel(t, "6.1")}
-	if os.Getenv(choice) == "^TestHang$" {
+	if os.Getenv(choice) == "^TestStop$" {
 		cfg.Timeout = 20 * time.Second
 	}
 	return cfg
 }
 
-func TestCollect(t *testing.T) {
+func TestVMCollect(t *testing.T) {
 	outcome, err := vmtest.Collect(t.Context(), config(t), "-test.run=^TestBad$")
 	if err != nil {
 		t.Fatal(err)
@@ -96,13 +101,13 @@ func TestCollect(t *testing.T) {
 	}
 }
 
-func TestEveryDeclaredTestMustReport(t *testing.T) {
+func TestVMEveryDeclaredTestMustReport(t *testing.T) {
 	// Without a choice, the panic of one test keeps those after it from running.
 	outcome, err := vmtest.Collect(t.Context(), config(t))
 	if err != nil {
 		t.Fatal(err)
 	}
-	want := []string{"TestExit", "TestExitZero", "TestHang", "TestKernelPanic"}
+	want := []string{"TestExit", "TestExitZero", "TestHang", "TestStop", "TestKernelPanic"}
 	if diff := cmp.Diff(want, outcome.Missing()); diff != "" {
 		t.Error(diff)
 	}

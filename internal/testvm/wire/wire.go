@@ -43,6 +43,11 @@ type Spec struct {
 	Merge bool `json:"merge,omitempty"`
 	// Init takes over process 1 when the guest is prepared; empty means nobody does.
 	Init []string `json:"init,omitempty"`
+	// Disks is how many of the places for disks, which a template has, are used.
+	Disks int `json:"disks,omitempty"`
+	// Template makes the guest stop before all that, as a state from which many
+	// guests start, each with a Parcel of its own.
+	Template bool `json:"template,omitempty"`
 }
 
 // Module is a kernel module: its file in the guest, and its parameters.
@@ -55,12 +60,14 @@ type Module struct {
 type Kind byte
 
 // The kinds of frames. Exit ends the stream; its payload is four bytes, the
-// status, big endian. Fault is an error of the init program itself, as text.
+// status, big endian. Fault is an error of the init program itself, as text. Ready
+// says that a template may be saved.
 const (
 	Stdout Kind = 1 + iota
 	Stderr
 	Exit
 	Fault
+	Ready
 )
 
 // Writer writes frames. Several goroutines may use it at once.
@@ -148,7 +155,7 @@ func (r *Reader) Next() (Kind, []byte, error) {
 		return 0, nil, cutShort(err)
 	}
 	kind, size := Kind(head[0]), binary.BigEndian.Uint32(head[1:])
-	if kind < Stdout || kind > Fault || size > maxFrame {
+	if kind < Stdout || kind > Ready || size > maxFrame {
 		return 0, nil, fmt.Errorf("read frame of kind %d and %d bytes: %w", kind, size, ErrFrame)
 	}
 	payload := make([]byte, size)

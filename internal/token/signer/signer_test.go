@@ -56,7 +56,7 @@ func TestServeRefuses(t *testing.T) {
 		`{"op":"open","module":"/bin/sh","uri":"pkcs11:"}`:   "not a PKCS#11 library",
 		`{"op":"login","pin":"s3cret","more":1}`:             "not the object",
 		`{"op":"login","pin":"s3cret"`:                       "not the object",
-		strings.Repeat(" ", 2<<20) + `{"op":"login"}`:        "too long",
+		strings.Repeat(" ", 2<<20) + `{"op":"login"}`:        "longer than",
 	} {
 		said := serve(t, line)
 		if len(said) != 1 || !strings.Contains(said[0], want) || strings.Contains(said[0], "s3cret") {

@@ -1,0 +1,194 @@
+package cli
+
+import (
+	"bytes"
+	"crypto/ecdsa"
+	"crypto/elliptic"
+	"crypto/rand"
+	"crypto/sha256"
+	"crypto/x509"
+	"crypto/x509/pkix"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"math/big"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/ipe-linux/ipe/internal/kernelabi"
+	"github.com/ipe-linux/ipe/sign"
+)
+
+// installation is a machine below a directory, on which all is well.
+type installation struct {
+	t    *testing.T
+	road road
+	cert *x509.Certificate
+	key  *ecdsa.PrivateKey
+}
+
+func newInstallation(t *testing.T) *installation {
+	t.Helper()
+	key, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
+	if err != nil {
+		t.Fatal(err)
+	}
+	template := &x509.Certificate{SerialNumber: big.NewInt(1), Subject: pkix.Name{CommonName: "owner"}, NotBefore: time.Unix(0, 0), NotAfter: time.Unix(1<<31, 0)}
+	der, err := x509.CreateCertificate(rand.Reader, template, template, key.Public(), key)
+	if err != nil {
+		t.Fatal(err)
+	}
+	cert, err := x509.ParseCertificate(der)
+	if err != nil {
+		t.Fatal(err)
+	}
+	m := &installation{t: t, road: road{root: t.TempDir(), owned: func(string) error { return nil }}, cert: cert, key: key}
+	m.write("/proc/self/mountinfo", "20 1 8:1 / / rw - ext4 /dev/sda1 rw\n21 20 0:5 / /proc rw - proc proc rw\n")
+	m.ext("verity")
+	m.write(trustDir+"/owner.der", string(der))
+	m.store("policy_name=site policy_version=1.0.0\nDEFAULT action=DENY\n")
+	m.write(stateDir+"/index", "")
+	m.write("/usr/lib/systemd/system/iped.service", "")
+	m.write("/etc/systemd/system/sysinit.target.wants/iped.service", "")
+	m.write("/usr/lib/systemd/system-generators/iped-order", "")
+	m.write("/run/systemd/generator/iped.service.d/10-order.conf", "")
+	return m
+}
+
+func (m *installation) write(path, text string) {
+	m.t.Helper()
+	if err := errors.Join(os.MkdirAll(filepath.Dir(m.road.at(path)), 0o755), os.WriteFile(m.road.at(path), []byte(text), 0o600)); err != nil {
+		m.t.Fatal(err)
+	}
+}
+
+func (m *installation) remove(path string) {
+	m.t.Helper()
+	if err := os.RemoveAll(m.road.at(path)); err != nil {
+		m.t.Fatal(err)
+	}
+}
+
+// ext makes the root's file system, as mke2fs does.
+func (m *installation) ext(feature string) {
+	m.t.Helper()
+	m.write("/dev/block/8:1", "")
+	device := m.road.at("/dev/block/8:1")
+	mke2fs, err := exec.LookPath("mke2fs")
+	if err != nil {
+		mke2fs = "/usr/sbin/mke2fs"
+	}
+	if out, err := exec.Command(mke2fs, "-q", "-F", "-t", "ext4", "-O", feature, device, "1024k").CombinedOutput(); err != nil {
+		m.t.Fatalf("mke2fs: %v\n%s", err, out)
+	}
+}
+
+func (m *installation) store(text string) {
+	m.t.Helper()
+	message, err := sign.Content([]byte(text), m.cert, m.key, sign.Options{})
+	if err != nil {
+		m.t.Fatal(err)
+	}
+	m.write(fmt.Sprintf("%s/policies/%x.p7b", stateDir, sha256.Sum256(message)), string(message))
+}
+
+// TestRoadAhead: each thing that is not there is told, with what to do, and nothing else.
+func TestRoadAhead(t *testing.T) {
+	for what, tt := range map[string]struct {
+		spoil        func(*installation)
+		wrong        string
+		state        kernelabi.State
+		detail, hint string
+	}{
+		"all is well":             {func(*installation) {}, "", "", "", ""},
+		"no feature":              {func(m *installation) { m.ext("^verity") }, "fs-verity on the root", "no", "without the feature", "tune2fs -O verity /dev/sda1"},
+		"no ext4 there":           {func(m *installation) { m.write("/dev/block/8:1", strings.Repeat("x", 4096)) }, "fs-verity on the root", "unknown", "no superblock", "tune2fs -l"},
+		"another file system":     {func(m *installation) { m.write("/proc/self/mountinfo", "20 1 8:1 / / rw - xfs /dev/sda1 rw\n") }, "fs-verity on the root", "no", "xfs", "ext4, f2fs or btrfs"},
+		"f2fs without":            {f2fs("encryption, extra_attr\n"), "fs-verity on the root", "no", "without the feature", "fsck.f2fs -O verity"},
+		"f2fs with":               {f2fs("encryption, verity, extra_attr\n"), "", "", "", ""},
+		"no certificates":         {func(m *installation) { m.remove(trustDir + "/owner.der"); m.remove(stateDir + "/policies") }, "trusted certificates", "no", "none", "systemctl reload iped"},
+		"a stray":                 {func(m *installation) { m.write(trustDir+"/x.pem", "none") }, "trusted certificates", "no", "x.pem", "mend or remove"},
+		"others may write":        {func(m *installation) { m.road.owned = deniesOwner(trustDir) }, "trusted certificates", "no", "others", "chmod go-w"},
+		"others may choose":       {func(m *installation) { m.road.owned = deniesOwner(stateDir) }, "stored policies", "no", "others", "chmod go-w"},
+		"a damaged policy":        {func(m *installation) { m.write(stateDir+"/policies/00.p7b", "x") }, "stored policies", "no", "is damaged", "deploy the policy anew"},
+		"no index":                {func(m *installation) { m.remove(stateDir + "/index") }, "stored policies", "no", "which is active", "ipe policy activate"},
+		"never deployed":          {func(m *installation) { m.remove(stateDir + "/policies") }, "stored policies", "no", "none in", "ipe policy load"},
+		"not installed":           {func(m *installation) { m.remove("/usr/lib/systemd/system/iped.service") }, "service at boot", "no", "no unit", "make install"},
+		"not enabled":             {func(m *installation) { m.remove("/etc/systemd/system/sysinit.target.wants") }, "service at boot", "no", "not enabled", "systemctl enable iped"},
+		"no generator":            {func(m *installation) { m.remove("/usr/lib/systemd/system-generators") }, "early start", "no", "generator", "make install"},
+		"deployed since, or late": {func(m *installation) { m.remove("/run/systemd/generator") }, "early start", "no", "after udev", "reboot"},
+	} {
+		t.Run(what, func(t *testing.T) {
+			m := newInstallation(t)
+			tt.spoil(m)
+			found := false
+			for _, s := range m.road.ahead() {
+				switch {
+				case s.Name == tt.wrong:
+					found = true
+					if s.State != tt.state || !strings.Contains(s.Detail, tt.detail) || !strings.Contains(s.Fix, tt.hint) {
+						t.Errorf("%+v, want %s with %q and %q", s, tt.state, tt.detail, tt.hint)
+					}
+				case s.State != kernelabi.Yes && (tt.wrong != "trusted certificates" || s.Name != "stored policies"): // nobody vouches for them then
+					t.Errorf("%+v, want nothing against it", s)
+				case s.State == kernelabi.Yes && s.Fix != "":
+					t.Errorf("%+v has something to do", s)
+				}
+			}
+			if tt.wrong != "" && !found {
+				t.Errorf("nothing is said of %s", tt.wrong)
+			}
+		})
+	}
+}
+
+func f2fs(features string) func(*installation) {
+	return func(m *installation) {
+		m.write("/proc/self/mountinfo", "20 1 8:1 / / rw - f2fs /dev/sda1 rw\n")
+		m.write("/sys/fs/f2fs/sda1/features", features)
+	}
+}
+
+func deniesOwner(what string) func(string) error {
+	return func(path string) error {
+		if strings.HasSuffix(path, what) {
+			return fmt.Errorf("%s: others can change it", path)
+		}
+		return nil
+	}
+}
+
+// TestUntrustedPolicy: what the next start would not take is told.
+func TestUntrustedPolicy(t *testing.T) {
+	m, other := newInstallation(t), newInstallation(t)
+	m.cert, m.key = other.cert, other.key
+	m.store("policy_name=other policy_version=1.0.0\nDEFAULT action=DENY\n")
+	anchors, _ := m.road.certificates()
+	if s := m.road.policies(anchors); s.State != kernelabi.No || !strings.Contains(s.Detail, "verify envelope") {
+		t.Errorf("%+v", s)
+	}
+}
+
+// TestDoctorTellsTheRoad: in JSON and in words.
+func TestDoctorTellsTheRoad(t *testing.T) {
+	steps := []step{lacking("service at boot", "not enabled", "systemctl enable iped")}
+	var out bytes.Buffer
+	a := &app{stdout: &out, stderr: &out, getenv: func(string) string { return "" }, json: true}
+	_ = a.runDoctor(kernelabi.Report{}, kernelabi.Choice{}, steps, false) // what it thinks of this kernel is not asked
+	var got struct {
+		Ahead []step `json:"ahead"`
+	}
+	if err := json.Unmarshal(out.Bytes(), &got); err != nil || len(got.Ahead) != 1 || got.Ahead[0] != steps[0] {
+		t.Errorf("%v, %+v", err, got)
+	}
+	out.Reset()
+	a.json = false
+	_ = a.runDoctor(kernelabi.Report{}, kernelabi.Choice{}, steps, false)
+	if !strings.Contains(out.String(), "the road ahead\n  no       service at boot") || !strings.Contains(out.String(), "fix: systemctl enable iped\n") {
+		t.Error(out.String())
+	}
+}

@@ -1,0 +1,106 @@
+package cli
+
+import (
+	"encoding/binary"
+	"errors"
+	"fmt"
+	"os"
+	"path/filepath"
+	"strings"
+
+	"golang.org/x/sys/unix"
+
+	"github.com/ipe-linux/ipe/internal/kernelabi"
+)
+
+// The superblock of ext4, by its kernel documentation: it begins at 1024 bytes.
+const (
+	extSuperblock = 1024
+	extMagicAt    = 0x38
+	extMagic      = 0xEF53
+	extROCompatAt = 0x64
+	extVerity     = 0x8000 // EXT4_FEATURE_RO_COMPAT_VERITY
+)
+
+var errNoExt = errors.New("no superblock of ext4")
+
+// rootVerity looks whether files of the root file system can have fs-verity digests.
+func (r road) rootVerity() step {
+	const name = "fs-verity on the root"
+	kind, device, number, err := r.rootMount()
+	if err != nil {
+		return unseen(name, err, "mount /proc")
+	}
+	const elsewhere = "keep what is to be sealed on ext4, f2fs or btrfs, or on a dm-verity volume"
+	switch kind {
+	case "btrfs":
+		return done(name, "btrfs has it always")
+	case "ext4":
+		return r.extVerity(name, device, number)
+	case "f2fs":
+		return r.f2fsVerity(name, device)
+	}
+	return lacking(name, kind+" has no fs-verity", elsewhere)
+}
+
+// rootMount reads from mountinfo what is mounted at /: the last one counts.
+func (r road) rootMount() (kind, device, number string, err error) {
+	text, err := os.ReadFile(r.at("/proc/self/mountinfo"))
+	if err != nil {
+		return "", "", "", err
+	}
+	for line := range strings.Lines(string(text)) {
+		head, tail, _ := strings.Cut(line, " - ")
+		h, t := strings.Fields(head), strings.Fields(tail)
+		if len(h) > 4 && len(t) > 1 && h[4] == "/" {
+			kind, device, number = t[0], t[1], h[2]
+		}
+	}
+	if kind == "" {
+		return "", "", "", errors.New("/proc/self/mountinfo does not tell what is mounted at /")
+	}
+	return kind, device, number, nil
+}
+
+func (r road) extVerity(name, device, number string) step {
+	on, err := extHasVerity(r.at("/dev/block/" + number))
+	switch fix := fmt.Sprintf("tune2fs -O verity %s turns it on", device); {
+	case errors.Is(err, os.ErrNotExist):
+		return unseen(name, err, "run this where /dev/block is: udev makes it")
+	case err != nil:
+		return unseen(name, err, "tune2fs -l "+device+" lists verity among the features if it is on")
+	case !on:
+		return lacking(name, "ext4 on "+device+" is without the feature verity", fix)
+	}
+	return done(name, "ext4 on %s has the feature verity", device)
+}
+
+// extHasVerity reads the superblock from the device.
+func extHasVerity(device string) (bool, error) {
+	f, err := os.OpenFile(device, os.O_RDONLY|unix.O_NONBLOCK, 0)
+	if err != nil {
+		return false, err
+	}
+	defer f.Close()
+	sb := make([]byte, 1024)
+	if _, err := f.ReadAt(sb, extSuperblock); err != nil {
+		return false, fmt.Errorf("%s: %w", device, err)
+	}
+	if binary.LittleEndian.Uint16(sb[extMagicAt:]) != extMagic {
+		return false, fmt.Errorf("%s: %w", device, errNoExt)
+	}
+	return binary.LittleEndian.Uint32(sb[extROCompatAt:])&extVerity != 0, nil
+}
+
+// f2fsVerity asks the kernel, which lists the features of what is mounted.
+func (r road) f2fsVerity(name, device string) step {
+	text, err := os.ReadFile(r.at(filepath.Join("/sys/fs/f2fs", filepath.Base(device), "features")))
+	switch {
+	case err != nil:
+		return unseen(name, err, "dump.f2fs "+device+" lists verity among the features if it is on")
+	case !strings.Contains(" "+strings.ReplaceAll(strings.TrimSpace(string(text)), ",", " ")+" ", " verity "):
+		return step{Name: name, State: kernelabi.No, Detail: "f2fs on " + device + " is without the feature verity",
+			Fix: "fsck.f2fs -O verity " + device + " turns it on, while it is not mounted"}
+	}
+	return done(name, "f2fs on %s has the feature verity", device)
+}

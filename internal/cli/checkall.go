@@ -1,0 +1,51 @@
+package cli
+
+import (
+	"errors"
+	"fmt"
+
+	"github.com/ipe-linux/ipe/internal/controlrpc"
+	"github.com/ipe-linux/ipe/policy"
+)
+
+// maxMistakes bounds how many mistakes of a text are printed: a text with more is no policy
+// that somebody is about to mend line by line. JSON has all.
+const maxMistakes = 20
+
+// mistakes are all that is wrong with a text that was refused with err; none if that is
+// about something else. Of what is no text at all, only the first says something.
+func mistakes(text []byte, err error) []*policy.SyntaxError {
+	first := new(policy.SyntaxError)
+	switch {
+	case !errors.As(err, &first):
+		return nil
+	case looksSigned(text):
+		return []*policy.SyntaxError{first}
+	}
+	return policy.Diagnose(text)
+}
+
+// diagnoseAll is diagnose for all mistakes of a text.
+func (a *app) diagnoseAll(file string, text []byte, err error) {
+	all := mistakes(text, err)
+	if len(all) == 0 {
+		a.diagnose(file, text, err)
+		return
+	}
+	for _, e := range all[:min(len(all), maxMistakes)] {
+		a.diagnose(file, text, e)
+	}
+	if more := len(all) - maxMistakes; more > 0 {
+		a.hint(fmt.Sprintf("%s has %s: --json shows all", printable(file), count(more, "further mistake")))
+	}
+}
+
+func checkErrors(text []byte, err error) []checkError {
+	list := []checkError{}
+	for _, e := range mistakes(text, err) {
+		list = append(list, checkError{
+			Line: e.Line, Column: e.Col, Length: len(e.Token), Errno: controlrpc.Symbol(e), Code: string(e.Code), Message: bare(e), Fix: e.Fix,
+		})
+	}
+	return list
+}

@@ -1,0 +1,53 @@
+package cli_test
+
+import (
+	"context"
+	"log/slog"
+	"testing"
+
+	"github.com/ipe-linux/ipe/internal/control"
+	"github.com/ipe-linux/ipe/internal/control/controltest"
+	"github.com/ipe-linux/ipe/internal/controlrpc"
+	"github.com/ipe-linux/ipe/internal/store"
+)
+
+// serve serves policies on the socket "s" of the working directory, until stop is called
+// or the test ends.
+func serve(t *testing.T, eng *controltest.Engine, texts ...string) (c *control.Control, stop func()) {
+	t.Helper()
+	st, err := store.Open("state")
+	if err != nil {
+		t.Fatal(err)
+	}
+	signer := controltest.NewSigner(t, "signer\x1b[2J")
+	c = control.New(control.Config{Store: st, Verifier: control.Certificates(signer.Keyring()), Engine: eng, Preflight: &controltest.Preflight{}})
+	if err := c.Start(); err != nil {
+		t.Fatal(err)
+	}
+	for _, text := range texts {
+		if _, err := c.Load(signer.Sign(t, text)); err != nil {
+			t.Fatalf("load %q: %v", text, err)
+		}
+	}
+	l, err := controlrpc.Listen("s")
+	if err != nil {
+		t.Fatal(err)
+	}
+	ctx, cancel := context.WithCancel(t.Context())
+	done := make(chan struct{})
+	go func() {
+		defer close(done)
+		if err := controlrpc.Serve(ctx, l, c, slog.New(slog.DiscardHandler)); err != nil {
+			t.Error(err)
+		}
+	}()
+	stop = func() {
+		cancel()
+		<-done
+	}
+	t.Cleanup(func() {
+		stop()
+		st.Close()
+	})
+	return c, stop
+}

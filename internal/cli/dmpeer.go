@@ -1,0 +1,77 @@
+package cli
+
+import (
+	"errors"
+	"strings"
+
+	"github.com/spf13/cobra"
+	"github.com/spf13/pflag"
+
+	"github.com/ipe-linux/ipe/internal/controlrpc"
+)
+
+// Short flags of veritysetup(8) that would mean something else here by default.
+const (
+	shortHelp    = "?"
+	shortVersion = "V"
+)
+
+// likePeer gives a group the help of its peer: -h is help nowhere in it. fsverity(1) has no
+// short flags, and veritysetup(8) has -h for --hash: a script would be told that all is
+// done, and nothing was.
+func likePeer(cmd *cobra.Command, short string) {
+	cmd.PersistentFlags().BoolP("help", short, false, "show this help")
+}
+
+// flagError is what is said of flags that make no sense. The package of flags takes an -h
+// that nobody has for help.
+func flagError(cmd *cobra.Command, err error) error {
+	if errors.Is(err, pflag.ErrHelp) {
+		return usage(cmd, "%s has no -h; help is --help", cmd.CommandPath())
+	}
+	return usage(cmd, "%w", err)
+}
+
+// peerFlags are what veritysetup(8) takes with every command.
+func (a *app) peerFlags(cmd *cobra.Command) {
+	likePeer(cmd, shortHelp)
+	fl := cmd.PersistentFlags()
+	fl.BoolP("version", shortVersion, false, "print the version of this program")
+	fl.BoolFunc("usage", "as --help", func(string) error { return fl.Set("help", "true") })
+	fl.BoolVarP(&a.verbose, "verbose", "v", false, "say that a command was successful")
+	fl.BoolVar(&a.debug, "debug", false, "say what is done, in lines that begin with #")
+	fl.BoolP("batch-mode", "q", false, "ask nothing, which is always so")
+	cmd.PersistentPreRun = func(cmd *cobra.Command, args []string) {
+		a.trace("ipe %s: %s %s", controlrpc.BuildVersion(), cmd.CommandPath(), strings.Join(args, " "))
+	}
+	cmd.PersistentPostRun = func(*cobra.Command, []string) {
+		if a.verbose || a.debug {
+			a.say("done", "Command successful.")
+		}
+	}
+	for _, c := range append(cmd.Commands(), cmd) {
+		c.Version = controlrpc.BuildVersion()
+	}
+	flagsBefore(cmd)
+}
+
+// flagsBefore lets the flags of the commands of a group stand before the command, as
+// veritysetup(8) has it: the group must know which of them have values.
+func flagsBefore(group *cobra.Command) {
+	for _, c := range group.Commands() {
+		c.Flags().VisitAll(func(f *pflag.Flag) {
+			if group.Flags().Lookup(f.Name) == nil && group.PersistentFlags().Lookup(f.Name) == nil {
+				hidden := *f
+				hidden.Hidden = true
+				group.Flags().AddFlag(&hidden)
+			}
+		})
+	}
+}
+
+// trace says what is done, with --debug.
+func (a *app) trace(format string, args ...any) {
+	if a.debug {
+		a.say("trace", format, args...)
+	}
+}

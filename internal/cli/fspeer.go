@@ -1,0 +1,88 @@
+package cli
+
+import (
+	"fmt"
+	"net/url"
+	"strings"
+
+	"github.com/spf13/cobra"
+	"github.com/spf13/pflag"
+
+	"github.com/ipe-linux/ipe/internal/pkcs11uri"
+)
+
+// peerFlags are the long options of fsverity(1), by command. The commands that it does not
+// have are given those that say how files are measured, lest a word mean one thing here
+// and another there.
+var peerFlags = map[string][]string{
+	"digest": {"block-size", "compact", "for-builtin-sig", "hash-alg", "out-descriptor", "out-merkle-tree", "salt"},
+	"enable": {"block-size", "hash-alg", "salt", "signature"},
+	"sign": {"block-size", "cert", "hash-alg", "key", "out-descriptor", "out-merkle-tree",
+		"pkcs11-engine", "pkcs11-keyid", "pkcs11-module", "salt"},
+	"": {"block-size", "hash-alg", "salt"},
+}
+
+// abbreviations makes the command take what fsverity(1) takes for its options: any
+// beginning that only one of them has (getopt_long(3)). All flags must be there already.
+func abbreviations(cmd *cobra.Command) {
+	peer := peerFlags[cmd.Name()]
+	if peer == nil {
+		peer = peerFlags[""]
+	}
+	whole := map[string]bool{}
+	cmd.Flags().VisitAll(func(f *pflag.Flag) { whole[f.Name] = true })
+	cmd.Flags().SetNormalizeFunc(func(_ *pflag.FlagSet, name string) pflag.NormalizedName {
+		if whole[name] || name == "" {
+			return pflag.NormalizedName(name)
+		}
+		meant, n := name, 0
+		for _, long := range peer {
+			if strings.HasPrefix(long, name) {
+				meant = long
+				n++
+			}
+		}
+		if n > 1 {
+			meant = name
+		}
+		return pflag.NormalizedName(meant)
+	})
+}
+
+// peerToken are the options by which fsverity(1) names a key on a token.
+type peerToken struct{ engine, module, keyID string }
+
+func (p *peerToken) flags(cmd *cobra.Command) {
+	fl := cmd.Flags()
+	fl.StringVar(&p.engine, "pkcs11-engine", "", "taken for the sake of fsverity(1): no engine is needed")
+	fl.StringVar(&p.module, "pkcs11-module", "", "`library` of the token, as module-path in the URI of --key")
+	fl.StringVar(&p.keyID, "pkcs11-keyid", "", "`URI` of the key on the token, as --key")
+}
+
+// uri returns what --key would be, "" if the options are not given.
+func (p *peerToken) uri(cmd *cobra.Command, key string) (string, error) {
+	switch {
+	case p.engine == "" && p.module == "" && p.keyID == "":
+		return key, nil
+	case key != "":
+		return "", usage(cmd, "--key and --pkcs11-module are two ways to name a key")
+	case p.module == "":
+		return "", usage(cmd, "--pkcs11-module is needed: the library of the token's vendor")
+	}
+	uri := p.keyID
+	if uri == "" {
+		uri = "pkcs11:"
+	}
+	u, err := pkcs11uri.Parse(uri)
+	if err != nil {
+		return "", usage(cmd, "--pkcs11-keyid: %w", err)
+	}
+	if _, ok := u.Get(pkcs11uri.ModulePath); ok {
+		return "", usage(cmd, "--pkcs11-keyid names a module-path, and --pkcs11-module another")
+	}
+	join := "?"
+	if strings.Contains(uri, "?") {
+		join = "&"
+	}
+	return fmt.Sprintf("%s%smodule-path=%s", uri, join, url.PathEscape(p.module)), nil
+}

@@ -1,0 +1,204 @@
+package cli
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"os"
+	"path"
+	"path/filepath"
+	"strings"
+	"sync"
+
+	"golang.org/x/sys/unix"
+
+	"github.com/ipe-linux/ipe/digest"
+	"github.com/ipe-linux/ipe/internal/atomicfile"
+	"github.com/ipe-linux/ipe/internal/plain"
+	"github.com/ipe-linux/ipe/sign"
+	"github.com/ipe-linux/ipe/verity/fsverity"
+)
+
+// treeSigner signs many files: several are measured and signed at a time, and one
+// signature is written after the other, in the order of the files.
+type treeSigner struct {
+	tree
+	a          *app
+	signer     *signer
+	params     fsverity.Params
+	opts       sign.Options
+	signatures string // directory of the signatures, "" for beside the files
+	bar        *progress
+
+	// oneAtATime is held while a token signs.
+	oneAtATime sync.Mutex
+	below      *os.Root // signatures, opened
+	// from says whose signature is in an output.
+	from map[string]string
+}
+
+// madeSignature is a signature that is not written yet.
+type madeSignature struct {
+	file    treeFile
+	digest  digest.Digest
+	message []byte
+	err     error
+}
+
+// unsignedFile is a file that was not signed, as JSON.
+type unsignedFile struct {
+	File  string `json:"file"`
+	Error string `json:"error"`
+	Hint  string `json:"hint,omitempty"`
+}
+
+func (s *treeSigner) run(ctx context.Context) (err error) {
+	defer s.a.buffer()(&err)
+	defer s.close()
+	defer s.bar.end()
+	if s.signatures != "" {
+		if s.below, err = os.OpenRoot(s.signatures); err != nil {
+			return fmt.Errorf("--signatures: %w", err)
+		}
+		defer s.below.Close()
+	}
+	s.from = map[string]string{}
+	failures, done := complaints{a: s.a, bar: s.bar}, 0
+	worker := func() func(treeFile) *madeSignature {
+		m := &measurer{params: s.params, kernel: askSame, bar: s.bar}
+		return func(t treeFile) *madeSignature { return s.make(ctx, m, t) }
+	}
+	err = inOrder(ctx, s.walk, worker, func(m *madeSignature) error {
+		if m == nil {
+			return nil
+		}
+		out, err := s.write(m)
+		if err != nil {
+			return s.complain(&failures, m.file.path, err)
+		}
+		done++
+		s.bar.aside(s.a.stdout)
+		by := s.signer.cert.Subject.String()
+		return s.a.result(signedFile{m.file.path, m.digest.String(), out, by}, "%s: signed %v by %s\n", printable(out), m.digest, plain.Text(by))
+	})
+	if err != nil {
+		return err
+	}
+	s.bar.end()
+	return s.summary(done, failures.n)
+}
+
+// complain tells of a file that was not signed; the others go on.
+func (s *treeSigner) complain(failures *complaints, file string, err error) error {
+	failures.add(err)
+	if !s.a.json {
+		return nil
+	}
+	return s.a.printJSON(unsignedFile{file, plain.Error(err), hintOf(err)})
+}
+
+func (s *treeSigner) summary(done, failed int) error {
+	switch {
+	case done+failed == 0 && len(s.args) == 0:
+		return errors.New("no file is asked for, only signatures")
+	case done+failed == 0:
+		return s.nothing()
+	case failed > 0:
+		return fmt.Errorf("%d of %d files are not signed", failed, done+failed)
+	case s.a.json:
+		return nil
+	}
+	if _, err := fmt.Fprintf(s.a.stdout, "%d files signed\n", done); err != nil {
+		return fmt.Errorf("write result: %w", err)
+	}
+	return nil
+}
+
+// make signs one file. It returns nil for one that is not asked for.
+func (s *treeSigner) make(ctx context.Context, m *measurer, file treeFile) *madeSignature {
+	made := &madeSignature{file: file}
+	f, st, err := s.open(file)
+	if err == nil && f == nil {
+		return nil
+	}
+	if err == nil {
+		defer f.Close()
+		if made.digest, err = m.open(ctx, handle{int(f.Fd()), f}, st.Size()); err == nil {
+			made.message, err = s.sign(made.digest)
+		}
+		if err != nil {
+			err = fmt.Errorf("%s: %w", printable(file.path), err)
+		}
+	}
+	made.err = err
+	return made
+}
+
+func (s *treeSigner) sign(d digest.Digest) ([]byte, error) {
+	content, err := fsverity.FormattedDigest(d)
+	if err != nil {
+		return nil, err
+	}
+	if s.signer.onToken {
+		s.oneAtATime.Lock()
+		defer s.oneAtATime.Unlock()
+	}
+	message, err := sign.Content(content, s.signer.cert, s.signer.key, s.opts)
+	if err != nil {
+		return nil, signHint(err)
+	}
+	return message, nil
+}
+
+// write writes a signature and returns where it is.
+func (s *treeSigner) write(m *madeSignature) (out string, err error) {
+	if m.err != nil {
+		return "", m.err
+	}
+	out = m.file.path + signatureSuffix
+	if s.below != nil {
+		out = filepath.Join(s.signatures, m.file.rel+signatureSuffix)
+	}
+	if other, taken := s.from[out]; taken && other != m.file.path {
+		return "", hinted(fmt.Errorf("%s: its signature would be in %s, where that of %s is", printable(m.file.path), printable(out), printable(other)),
+			"sign one directory after the other, each with a directory of signatures of its own")
+	}
+	s.from[out] = m.file.path
+	switch {
+	case s.below != nil:
+		err = writeBelow(s.below, m.file.rel+signatureSuffix, m.message)
+	case m.file.root != nil:
+		err = writeBelow(m.file.root, m.file.rel+signatureSuffix, m.message)
+	default:
+		err = create(out, m.message)
+	}
+	var errno unix.Errno // without the name of the file that is written aside
+	if errors.As(err, &errno) {
+		err = fmt.Errorf("write %s: %w", printable(out), errno)
+	}
+	return out, err
+}
+
+// writeBelow writes a file in a directory, whole or not at all, and makes the directories
+// that lead to it. A symbolic link in the file's place is replaced, and none leads out.
+func writeBelow(root *os.Root, name string, data []byte) error {
+	if dir := path.Dir(name); dir != "." {
+		if err := root.MkdirAll(dir, 0o755); err != nil {
+			return err
+		}
+	}
+	return atomicfile.Write(atomicfile.Below{Root: root}, name, data, 0o644)
+}
+
+// withoutSignatures leaves signatures out of the arguments: FILE* matches them, too.
+func (a *app) withoutSignatures(args []string) []string {
+	var files []string
+	for _, arg := range args {
+		if strings.HasSuffix(arg, signatureSuffix) && !isDir(arg) {
+			a.warnOf(arg, "left out, for its name is that of a signature")
+			continue
+		}
+		files = append(files, arg)
+	}
+	return files
+}

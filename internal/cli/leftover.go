@@ -1,0 +1,102 @@
+package cli
+
+import (
+	"crypto/rand"
+	"errors"
+	"io/fs"
+	"os"
+	"path/filepath"
+)
+
+// output is a file or a device that is written in place, piece by piece. A command that
+// fails leaves nothing of it behind: no file that it made, and no file longer than before.
+type output struct {
+	*os.File
+	made bool
+	size int64
+}
+
+// openOutput opens it for reading and writing, and makes a file if there is none.
+func openOutput(name string) (*output, error) {
+	f, err := os.OpenFile(name, os.O_RDWR|os.O_CREATE|os.O_EXCL, 0o600)
+	if err == nil {
+		return &output{File: f, made: true}, nil
+	}
+	if !errors.Is(err, fs.ErrExist) {
+		return nil, err
+	}
+	if f, err = os.OpenFile(name, os.O_RDWR|os.O_CREATE, 0o600); err != nil {
+		return nil, err
+	}
+	st, err := f.Stat()
+	if err != nil {
+		return nil, errors.Join(err, f.Close())
+	}
+	return &output{File: f, size: st.Size()}, nil
+}
+
+// end closes o, after a command that ended with err.
+func (o *output) end(err error) error {
+	if err != nil {
+		err = errors.Join(err, o.undo())
+	}
+	return closing(err, o.File)
+}
+
+func (o *output) undo() error {
+	st, err := o.Stat()
+	switch {
+	case err != nil || !st.Mode().IsRegular():
+		return err
+	case o.made:
+		return removeIf(o.Name(), st)
+	case st.Size() > o.size:
+		return o.Truncate(o.size)
+	}
+	return nil
+}
+
+// removeIf removes a name if it is still that of this file.
+func removeIf(name string, file os.FileInfo) error {
+	if st, err := os.Lstat(name); err != nil || !os.SameFile(st, file) {
+		return nil
+	}
+	return os.Remove(name)
+}
+
+// whole writes a file that is too large to be in memory: to a new file, or in the place of
+// a regular one, whole or not at all. A device or a pipe is written to and stays what it
+// is.
+func whole(name string, write func(*os.File) error) error {
+	target, perm := name, fs.FileMode(0o644)
+	if st, err := os.Stat(name); err == nil {
+		if !st.Mode().IsRegular() {
+			return into(name, os.O_RDWR, 0, write)
+		}
+		if target, err = filepath.EvalSymlinks(name); err != nil {
+			return err
+		}
+		perm = st.Mode().Perm()
+	} else if !errors.Is(err, fs.ErrNotExist) {
+		return err
+	}
+	temp := target + "." + rand.Text()[:8] + ".tmp"
+	err := into(temp, os.O_RDWR|os.O_CREATE|os.O_EXCL, perm, func(f *os.File) error {
+		return errors.Join(write(f), f.Sync())
+	})
+	if err == nil {
+		err = os.Rename(temp, target)
+	}
+	if err != nil {
+		_ = os.Remove(temp) // there is none if it could not be made
+	}
+	return err
+}
+
+func into(name string, flags int, perm fs.FileMode, write func(*os.File) error) error {
+	f, err := os.OpenFile(name, flags, perm)
+	if err != nil {
+		return err
+	}
+	return closing(write(f), f)
+}

@@ -1,0 +1,64 @@
+package cli_test
+
+import (
+	"encoding/json"
+	"strings"
+	"testing"
+
+	"github.com/ipe-linux/ipe/internal/cli"
+	"github.com/ipe-linux/ipe/internal/control"
+	"github.com/ipe-linux/ipe/internal/control/controltest"
+	"github.com/ipe-linux/ipe/internal/engine"
+)
+
+// TestStatusCheck: each state has its exit code, and says in JSON what it is and why.
+func TestStatusCheck(t *testing.T) {
+	t.Chdir(t.TempDir())
+	t.Setenv("IPE_SOCKET", "s")
+	eng := controltest.NewEngine()
+	c, stop := serve(t, eng, "policy_name=deny policy_version=1.0.0\nDEFAULT action=DENY\n", "policy_name=allow policy_version=1.0.0\nDEFAULT action=ALLOW\n")
+	must := func(err error) {
+		t.Helper()
+		if err != nil {
+			t.Fatal(err)
+		}
+	}
+	must(c.SetMode(engine.Mode{Enforce: true}))
+	wantCheck(t, cli.ExitRefused, control.StateNoPolicy, "no policy: everything is allowed\n")
+	must(c.Activate("allow"))
+	wantCheck(t, cli.ExitUnproven, control.StateUnproven, "active, not proven: the policy denied nothing that the self-test tried\n")
+	must(c.Activate("deny"))
+	wantCheck(t, cli.ExitOK, control.StateEnforcing, "enforcing\n")
+	must(c.SetMode(engine.Mode{}))
+	wantCheck(t, cli.ExitRefused, control.StatePermissive, "permissive\n")
+	must(c.SetMode(engine.Mode{Enforce: true}))
+	eng.Lies = true
+	must(c.Activate("allow"))
+	must(c.Activate("deny"))
+	wantCheck(t, cli.ExitRefused, control.StateNot, "NOT ENFORCING: self-test exec-memfd: the policy demands EACCES, the kernel answered ok\n")
+	if code, _, _ := ipe(nil, "status"); code != cli.ExitOK {
+		t.Errorf("without --check: exit code %d", code)
+	}
+	if code, _, _ := ipe(nil, "status", "--check", "x"); code != cli.ExitUsage {
+		t.Errorf("wrong usage: exit code %d", code)
+	}
+	stop()
+	if code, stdout, stderr := ipe(nil, "status", "--check"); code != cli.ExitUnreachable || stdout != "" || !strings.Contains(stderr, "iped does not answer") {
+		t.Errorf("without iped: exit code %d, %s%s", code, stdout, stderr)
+	}
+}
+
+func wantCheck(t *testing.T, code int, state, text string) {
+	t.Helper()
+	if got, stdout, stderr := ipe(nil, "status", "--check"); got != code || stdout != text || stderr != "" {
+		t.Errorf("exit code %d, %q, %q; want %d, %q", got, stdout, stderr, code, text)
+	}
+	got, stdout, stderr := ipe(nil, "status", "--check", "--json")
+	var s control.Status
+	if err := json.Unmarshal([]byte(stdout), &s); err != nil || got != code || stderr != "" {
+		t.Fatalf("exit code %d, %v: %q, %q", got, err, stdout, stderr)
+	}
+	if s.State != state || (len(s.Reasons) == 0) != (code == cli.ExitOK) {
+		t.Errorf("state %q, reasons %q; want %q", s.State, s.Reasons, state)
+	}
+}

@@ -1,0 +1,98 @@
+package cli_test
+
+import (
+	"crypto/ed25519"
+	"crypto/rand"
+	"crypto/x509"
+	"crypto/x509/pkix"
+	"encoding/pem"
+	"math/big"
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/ipe-linux/ipe/internal/cli"
+)
+
+// TestWordsOfKeys: what is given in the wrong place, or of a kind that no kernel takes, is
+// named.
+func TestWordsOfKeys(t *testing.T) {
+	dir, key, cert := signer(t, -1, 1)
+	text := filepath.Join(dir, "p")
+	if err := os.WriteFile(text, []byte(cleanPolicy), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	edKey, edCert := ed25519Signer(t)
+	for _, tt := range []struct{ name, key, cert, want string }{
+		{"certificate as key", cert, cert, "no private key found (PEM is expected: PKCS#8, PKCS#1 or SEC 1): this is a certificate"},
+		{"key as certificate", key, key, "certificate"},
+		{"Ed25519", edKey, edCert, "Ed25519 key (kernels take RSA and ECDSA): unsupported algorithm"},
+	} {
+		code, _, stderr := ipe(nil, "policy", "sign", "--key", tt.key, "--cert", tt.cert, text)
+		if code != cli.ExitRefused || !strings.Contains(stderr, tt.want) {
+			t.Errorf("%s: exit code %d, %s", tt.name, code, stderr)
+		}
+	}
+	if _, _, stderr := ipe(nil, "policy", "sign", "--key", cert, "--cert", cert, text); !strings.Contains(stderr, "hint: --key wants the private key") {
+		t.Error(stderr)
+	}
+}
+
+func ed25519Signer(t *testing.T) (key, cert string) {
+	t.Helper()
+	pub, priv, err := ed25519.GenerateKey(rand.Reader)
+	if err != nil {
+		t.Fatal(err)
+	}
+	template := &x509.Certificate{SerialNumber: big.NewInt(1), Subject: pkix.Name{CommonName: "ed"}, NotBefore: time.Unix(0, 0), NotAfter: time.Unix(1<<32, 0)}
+	der, err := x509.CreateCertificate(rand.Reader, template, template, pub, priv)
+	if err != nil {
+		t.Fatal(err)
+	}
+	pkcs8, err := x509.MarshalPKCS8PrivateKey(priv)
+	if err != nil {
+		t.Fatal(err)
+	}
+	dir := t.TempDir()
+	key, cert = filepath.Join(dir, "key"), filepath.Join(dir, "cert")
+	for name, block := range map[string]*pem.Block{key: {Type: "PRIVATE KEY", Bytes: pkcs8}, cert: {Type: "CERTIFICATE", Bytes: der}} {
+		if err := os.WriteFile(name, pem.EncodeToMemory(block), 0o600); err != nil {
+			t.Fatal(err)
+		}
+	}
+	return key, cert
+}
+
+// TestLongLine: a manifest that is none is said to be that, in no library's words.
+func TestLongLine(t *testing.T) {
+	code, _, stderr := ipe([]byte(strings.Repeat("x", 1<<20)), "fsverity", "rules", "--manifest", "-")
+	if code != cli.ExitRefused || !strings.Contains(stderr, "line 1: longer than 65536 bytes: not a line of a manifest") {
+		t.Errorf("exit code %d, %s", code, stderr)
+	}
+}
+
+// TestOnePlaceForMessages: whatever writes to standard error by itself forgets names that
+// command terminals, or JSON. A line of progress, which is none with --json, and the
+// source below an error of a text are all else.
+func TestOnePlaceForMessages(t *testing.T) {
+	files, err := filepath.Glob("*.go")
+	if err != nil || len(files) == 0 {
+		t.Fatal(files, err)
+	}
+	for _, file := range files {
+		if strings.HasSuffix(file, "_test.go") || file == "messages.go" || file == "progress.go" || file == "check.go" {
+			continue
+		}
+		text, err := os.ReadFile(file)
+		if err != nil {
+			t.Fatal(err)
+		}
+		for i, line := range strings.Split(string(text), "\n") {
+			if strings.Contains(line, "Fprint") && strings.Contains(line, "stderr,") {
+				t.Errorf("%s:%d writes to standard error by itself: %s", file, i+1, strings.TrimSpace(line))
+			}
+		}
+	}
+}

@@ -1,0 +1,35 @@
+package controltest
+
+import (
+	"sync/atomic"
+
+	"github.com/ipe-linux/ipe/eval"
+	"github.com/ipe-linux/ipe/internal/control"
+	"github.com/ipe-linux/ipe/policy"
+)
+
+// Preflight is a control.Preflight of a machine on which one plain file runs: the shell.
+type Preflight struct {
+	// Err is what looking fails with.
+	Err error
+	// Looks counts the questions.
+	Looks atomic.Int32
+}
+
+// Shell is the path of the file.
+const Shell = "/bin/sh"
+
+// Judge implements control.Preflight.
+func (p *Preflight) Judge(now, next *policy.Policy) (control.Forecast, error) {
+	p.Looks.Add(1)
+	f := control.Forecast{Files: 1, Processes: 2}
+	event := eval.Event{Op: policy.OpExecute}
+	if d := eval.Decide(next, event); d.Action == policy.Deny && eval.Decide(now, event).Action != policy.Deny {
+		f.Findings = []control.Finding{{
+			Path: Shell, Device: "8:1", Inode: 7, Roles: []string{"shell"}, Users: 5,
+			Processes: []control.Process{{PID: 8, Comm: "sh"}, {PID: 9, Comm: "sh"}, {PID: 10, Comm: "login"}, {PID: 11, Comm: "sh"}},
+			Rule:      control.RuleText(next, policy.OpExecute, d),
+		}}
+	}
+	return f, p.Err
+}

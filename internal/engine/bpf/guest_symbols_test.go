@@ -1,0 +1,34 @@
+//go:build guest
+
+package bpf
+
+import (
+	"slices"
+	"testing"
+
+	"github.com/ipe-linux/ipe/internal/kernelabi"
+)
+
+// TestEngineAsksForSymbols: a program is given the addresses that the kernel's list has.
+func TestEngineAsksForSymbols(t *testing.T) {
+	// One name fills whole words with its NUL, one does not; both are in every kernel.
+	names := []string{kernelabi.VerityTableHash, "_printk", "jiffies_64"}
+	want, err := kernelabi.Symbols(names...)
+	if err != nil {
+		t.Fatal(err)
+	}
+	for i, name := range names {
+		if got, err := askSymbol(name); err != nil || got != want[i] {
+			t.Errorf("%s is at %#x, %v, want %#x", name, got, err, want[i])
+		}
+	}
+	if got, err := symbols(names...); err != nil || !slices.Equal(got, want) {
+		t.Errorf("all: %#x, %v, want %#x", got, err, want)
+	}
+	if at, err := askSymbol("no_such_symbol"); err == nil {
+		t.Errorf("a symbol that is not there is at %#x", at)
+	}
+	if _, err := symbols(names[0], "no_such_symbol"); err == nil {
+		t.Error("a symbol that is not there was found")
+	}
+}
