@@ -1,6 +1,10 @@
 package policy
 
-import "bytes"
+import (
+	"bytes"
+
+	"github.com/ipe-linux/ipe/policy/internal/lex"
+)
 
 // Diagnose returns all that is wrong with a text, in its order: nothing if Parse takes
 // it, and otherwise the error of Parse first. A word that only follows from a mistake
@@ -22,11 +26,11 @@ type diagnosis struct {
 
 func (d *diagnosis) run() {
 	for {
-		raw, ok := d.lex.next()
+		raw, ok := d.lines.Next()
 		if !ok {
 			break
 		}
-		stmt, _ := split(raw)
+		stmt, _ := lex.Split(raw)
 		switch {
 		case len(stmt) == 0:
 		case d.at == 0:
@@ -34,7 +38,7 @@ func (d *diagnosis) run() {
 				return
 			}
 		default:
-			d.line(tokens{stmt: stmt})
+			d.line(lex.Of(stmt))
 		}
 	}
 	if err := d.whole(); err != nil && (d.at == 0 || !d.lost) {
@@ -50,7 +54,7 @@ func (d *diagnosis) add(err error) {
 
 // top looks at the first statement. It returns false if nothing can be said of the rest.
 func (d *diagnosis) top(stmt []byte) bool {
-	err := d.header(tokens{stmt: stmt})
+	err := d.header(lex.Of(stmt))
 	if err == nil {
 		return true
 	}
@@ -58,47 +62,47 @@ func (d *diagnosis) top(stmt []byte) bool {
 	if d.found[0].Code == CodeEncoding {
 		return false
 	}
-	d.at, d.head = d.lex.line, d.lex.line
-	if bytes.HasPrefix(stmt, []byte(keyOp+"=")) || bytes.HasPrefix(stmt, []byte(wordDefault)) {
-		d.line(tokens{stmt: stmt}) // the header was forgotten
+	d.at, d.head = d.lines.Number, d.lines.Number
+	if bytes.HasPrefix(stmt, []byte(lex.KeyOp+"=")) || bytes.HasPrefix(stmt, []byte(lex.Default)) {
+		d.line(lex.Of(stmt)) // the header was forgotten
 	}
 	return true
 }
 
 // line looks at a line behind the header. While it has no mistake, it does what statement
 // does.
-func (d *diagnosis) line(t tokens) {
+func (d *diagnosis) line(t lex.Tokens) {
 	var isDefault, named, bad bool
 	op := OpUnknown
 	d.props = d.props[:0]
 	for first := true; ; first = false {
-		tok, _ := t.next()
+		tok, _ := t.Next()
 		switch {
-		case tok.last:
+		case tok.Last:
 			d.last(tok, isDefault, op, bad)
 			return
-		case first && string(tok.text) == wordDefault:
+		case first && string(tok.Text) == lex.Default:
 			isDefault = true
 		case !named:
-			if op = operation(tok.text); op != OpUnknown {
+			if op = operation(tok.Text); op != OpUnknown {
 				named = true
 				continue
 			}
-			err := explainOperation(tok.text)
+			err := explainOperation(tok.Text)
 			d.add(d.fail(tok, err))
-			isDefault = isDefault || err.Fix == wordDefault
-			bad, named = true, err.Fix != wordDefault
+			isDefault = isDefault || err.Fix == lex.Default
+			bad, named = true, err.Fix != lex.Default
 			if err.Code != CodeOperation {
 				d.lost = d.lost || isDefault
 				return // no rule at all: what follows is nothing of the language
 			}
 		default:
-			prop, err := d.property(tok.text)
+			prop, err := d.property(tok.Text)
 			if err == nil {
 				d.props = append(d.props, prop)
 				continue
 			}
-			if !bad || ownMistake(tok.text) {
+			if !bad || ownMistake(tok.Text) {
 				d.add(d.fail(tok, err))
 			}
 			bad = true
@@ -107,7 +111,7 @@ func (d *diagnosis) line(t tokens) {
 }
 
 // last looks at the last word of a line, bad if there was a mistake before.
-func (d *diagnosis) last(tok token, isDefault bool, op Op, bad bool) {
+func (d *diagnosis) last(tok lex.Token, isDefault bool, op Op, bad bool) {
 	if !bad {
 		err := d.finish(tok, isDefault, op)
 		d.add(err)
@@ -115,8 +119,8 @@ func (d *diagnosis) last(tok token, isDefault bool, op Op, bad bool) {
 		return
 	}
 	d.lost = d.lost || isDefault
-	if action(tok.text) == NoAction && ownMistake(tok.text) {
-		d.add(d.fail(tok, explainAction(tok.text)))
+	if action(tok.Text) == NoAction && ownMistake(tok.Text) {
+		d.add(d.fail(tok, explainAction(tok.Text)))
 	}
 }
 

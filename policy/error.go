@@ -3,7 +3,8 @@ package policy
 import (
 	"errors"
 	"fmt"
-	"strconv"
+
+	"github.com/ipe-linux/ipe/policy/internal/lex"
 )
 
 // The classes of failure. A kernel tells them apart by errno, and so must
@@ -39,7 +40,7 @@ type SyntaxError struct {
 func (e *SyntaxError) Error() string {
 	text := e.Msg
 	if e.Token != "" {
-		text = quote(e.Token) + ": " + text
+		text = lex.Quote(e.Token) + ": " + text
 	}
 	if e.Line == 0 {
 		return text
@@ -49,17 +50,6 @@ func (e *SyntaxError) Error() string {
 
 // Unwrap returns the class of the failure.
 func (e *SyntaxError) Unwrap() error { return e.Err }
-
-// maxQuoted bounds what a message shows of a token, in bytes.
-const maxQuoted = 80
-
-// quote returns s in printable form, the middle of a long one left out.
-func quote(s string) string {
-	if len(s) <= maxQuoted {
-		return strconv.Quote(s)
-	}
-	return fmt.Sprintf("%q...%q (%d bytes)", s[:maxQuoted/2], s[len(s)-8:], len(s))
-}
 
 // refuse returns an error that has no position yet.
 func refuse(class error, code Code, format string, args ...any) *SyntaxError {

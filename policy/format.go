@@ -1,6 +1,10 @@
 package policy
 
-import "bytes"
+import (
+	"bytes"
+
+	"github.com/ipe-linux/ipe/policy/internal/lex"
+)
 
 // Format returns src in the house style and with the same meaning: one space
 // between tokens, none around lines, lower-case hex digits in digests, LF ends,
@@ -17,8 +21,8 @@ func Format(src []byte) ([]byte, error) {
 		return nil, nulError(src[:i])
 	}
 	f := formatter{out: make([]byte, 0, len(src)+1)}
-	for lex := (lexer{rest: src}); ; {
-		raw, ok := lex.next()
+	for lines := lex.Over(src); ; {
+		raw, ok := lines.Next()
 		if !ok {
 			return f.out, nil
 		}
@@ -29,9 +33,9 @@ func Format(src []byte) ([]byte, error) {
 // nulError refuses the NUL byte that follows text.
 func nulError(text []byte) error {
 	err := refuse(ErrSyntax, CodeNUL, "a NUL byte ends the policy here, what follows it would be lost")
-	lex := lexer{rest: append(bytes.Clone(text), 0)}
-	for raw, ok := lex.next(); ok; raw, ok = lex.next() {
-		err.Line, err.Col, err.Token = lex.line, len(raw), "\x00"
+	lines := lex.Over(append(bytes.Clone(text), 0))
+	for raw, ok := lines.Next(); ok; raw, ok = lines.Next() {
+		err.Line, err.Col, err.Token = lines.Number, len(raw), "\x00"
 	}
 	return err
 }
@@ -45,7 +49,7 @@ type formatter struct {
 
 // line writes one line; an empty one only once another follows it.
 func (f *formatter) line(raw []byte) {
-	stmt, comment := split(raw)
+	stmt, comment := lex.Split(raw)
 	if len(stmt) == 0 && comment == nil {
 		f.blank = len(f.out) > 0
 		return
@@ -67,16 +71,16 @@ func (f *formatter) line(raw []byte) {
 
 // statement writes the tokens of a line.
 func (f *formatter) statement(stmt []byte) {
-	t := tokens{stmt: stmt}
+	t := lex.Of(stmt)
 	for first := true; ; first = false {
-		tok, ok := t.next()
+		tok, ok := t.Next()
 		if !ok {
 			break
 		}
 		if !first {
 			f.out = append(f.out, ' ')
 		}
-		f.token(tok.text)
+		f.token(tok.Text)
 	}
 	f.header = true
 }

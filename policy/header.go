@@ -6,49 +6,50 @@ import (
 	"fmt"
 	"strconv"
 	"strings"
+
+	"github.com/ipe-linux/ipe/policy/internal/lex"
 )
 
-// The words that begin header tokens and defaults.
+// What the tokens of a header begin with.
 const (
-	wordName    = "policy_name="
-	wordVersion = "policy_version="
-	wordDefault = "DEFAULT"
+	wordName    = lex.KeyName + "="
+	wordVersion = lex.KeyVersion + "="
 )
 
 // header parses the first statement: a name, a version, nothing else. A bad
 // version is met before a third token.
-func (p *parser) header(t tokens) error {
-	name, _ := t.next()
+func (p *parser) header(t lex.Tokens) error {
+	name, _ := t.Next()
 	text, ok := headerValue(name, wordName)
 	if !ok {
-		return p.fail(name, explainHeader(name.text, wordName))
+		return p.fail(name, explainHeader(name.Text, wordName))
 	}
 	p.pol.Name = string(text)
-	ver, ok := t.next()
+	ver, ok := t.Next()
 	if !ok {
 		return p.fail(name, refuse(ErrSyntax, CodeVersion, "no version on the same line: write %s1.0.0 behind the name", wordVersion))
 	}
 	if text, ok = headerValue(ver, wordVersion); !ok {
-		return p.fail(ver, explainHeader(ver.text, wordVersion))
+		return p.fail(ver, explainHeader(ver.Text, wordVersion))
 	}
 	v, err := version(string(text))
 	if err != nil {
 		return p.fail(ver, err)
 	}
-	if more, ok := t.next(); ok {
+	if more, ok := t.Next(); ok {
 		return p.fail(more, refuse(ErrSyntax, CodeHeader, "a header has a name and a version and nothing else"))
 	}
 	p.pol.Version = v
-	p.at, p.head = p.lex.line, p.lex.line
+	p.at, p.head = p.lines.Number, p.lines.Number
 	return nil
 }
 
 // headerValue returns what follows word, which must be at least one byte.
-func headerValue(tok token, word string) ([]byte, bool) {
-	if len(tok.text) <= len(word) || string(tok.text[:len(word)]) != word {
+func headerValue(tok lex.Token, word string) ([]byte, bool) {
+	if len(tok.Text) <= len(word) || string(tok.Text[:len(word)]) != word {
 		return nil, false
 	}
-	return tok.text[len(word):], true
+	return tok.Text[len(word):], true
 }
 
 // ParseVersion reads MAJOR.MINOR.REV as a policy's header has it: decimal
@@ -100,11 +101,11 @@ func number(piece string) (uint16, *SyntaxError) {
 	v, err := strconv.ParseUint(digits[:n], 10, 64)
 	switch {
 	case errors.Is(err, strconv.ErrRange), err == nil && !junk && v > 65535:
-		return 0, refuse(ErrRange, CodeVersion, "%s is over 65535", quote(piece))
+		return 0, refuse(ErrRange, CodeVersion, "%s is over 65535", lex.Quote(piece))
 	case piece == "":
 		return 0, refuse(ErrValue, CodeVersion, "a number of the version is empty")
 	case err != nil || junk:
-		return 0, refuse(ErrValue, CodeVersion, "%s is not a decimal number", quote(piece))
+		return 0, refuse(ErrValue, CodeVersion, "%s is not a decimal number", lex.Quote(piece))
 	}
 	return uint16(v), nil
 }

@@ -4,6 +4,8 @@ import (
 	"bytes"
 	"slices"
 	"strings"
+
+	"github.com/ipe-linux/ipe/policy/internal/lex"
 )
 
 // otherNames maps names that people use, some of them from older versions of
@@ -19,13 +21,13 @@ func explainOperation(tok []byte) *SyntaxError {
 	s := string(tok)
 	key, value, hasValue := strings.Cut(s, "=")
 	switch _, isKey := lookupKey([]byte(key)); {
-	case s == wordDefault:
+	case s == lex.Default:
 		return refuse(ErrSyntax, CodeDefaultPlace, "DEFAULT may stand once, as the first word")
 	case isKey:
 		return refuse(ErrSyntax, CodeOperationPlace, "the operation must come before its properties: begin with op=")
-	case key == keyAction:
+	case key == lex.KeyAction:
 		return refuse(ErrSyntax, CodeActionPlace, "the action must be the last word: begin with op= or DEFAULT")
-	case s == keyOp || s == "op=":
+	case s == lex.KeyOp || s == "op=":
 		return refuse(ErrSyntax, CodeOperation, "no operation (op=EXECUTE is one word, without blanks around =)")
 	case key+"=" == wordName || key+"=" == wordVersion:
 		return refuse(ErrSyntax, CodeSecondHeader, "a second header: the header is the first line, and one line")
@@ -34,9 +36,9 @@ func explainOperation(tok []byte) *SyntaxError {
 		return mended(hint, CodeOperation, "unknown operation: write %s", hint)
 	}
 	if name, ok := otherNames[strings.ToUpper(value)]; ok {
-		return mended(keyOp+"="+name, CodeOperation, "unknown operation: its name is op=%s", name)
+		return mended(lex.KeyOp+"="+name, CodeOperation, "unknown operation: its name is op=%s", name)
 	}
-	if key == keyOp && hasValue {
+	if key == lex.KeyOp && hasValue {
 		return refuse(ErrSyntax, CodeOperation, "unknown operation: there are %s", strings.Join(opNames[:numOps], ", "))
 	}
 	return refuse(ErrSyntax, CodeStatement, "unknown statement: a line begins with op= or DEFAULT")
@@ -47,13 +49,13 @@ func explainProperty(tok []byte) *SyntaxError {
 	s := string(tok)
 	key, _, hasValue := strings.Cut(s, "=")
 	switch _, isKey := lookupKey([]byte(key)); {
-	case key == keyOp && hasValue:
+	case key == lex.KeyOp && hasValue:
 		return refuse(ErrSyntax, CodeOperationPlace, "a second operation: write one line for each")
-	case key == keyAction && strings.HasSuffix(s, ";"):
+	case key == lex.KeyAction && strings.HasSuffix(s, ";"):
 		return refuse(ErrSyntax, CodeSeparator, "nothing separates statements on one line: write each on its own, without ;")
-	case key == keyAction && hasValue:
+	case key == lex.KeyAction && hasValue:
 		return refuse(ErrSyntax, CodeActionPlace, "the action must be the last word of its line")
-	case s == wordDefault:
+	case s == lex.Default:
 		return refuse(ErrSyntax, CodeDefaultPlace, "DEFAULT must be the first word of its line")
 	case s == "=":
 		return refuse(ErrSyntax, CodeBlank, "no blanks may stand around =")
@@ -76,13 +78,13 @@ func explainProperty(tok []byte) *SyntaxError {
 
 // explainAction says why the last token of a line is no action.
 func explainAction(tok []byte) *SyntaxError {
-	if hint, ok := closest(string(tok)); ok && strings.HasPrefix(hint, keyAction) {
+	if hint, ok := closest(string(tok)); ok && strings.HasPrefix(hint, lex.KeyAction) {
 		return mended(hint, CodeAction, "unknown action: write %s", hint)
 	}
 	if string(tok) == `\` {
 		return refuse(ErrSyntax, CodeSeparator, "a line cannot be continued: write the rule on one line")
 	}
-	if bytes.HasPrefix(tok, []byte(keyAction)) {
+	if bytes.HasPrefix(tok, []byte(lex.KeyAction)) {
 		return refuse(ErrSyntax, CodeAction, "unknown action: there are action=ALLOW and action=DENY")
 	}
 	return refuse(ErrSyntax, CodeNoAction, "a line must end with action=ALLOW or action=DENY")
@@ -123,13 +125,13 @@ func closest(s string) (string, bool) {
 
 // vocabulary lists all tokens that have but one spelling.
 func vocabulary() []string {
-	words := []string{wordDefault, keyAction + "=" + Allow.String(), keyAction + "=" + Deny.String()}
+	words := []string{lex.Default, lex.KeyAction + "=" + Allow.String(), lex.KeyAction + "=" + Deny.String()}
 	for _, name := range opNames[:numOps] {
-		words = append(words, keyOp+"="+name)
+		words = append(words, lex.KeyOp+"="+name)
 	}
 	for _, k := range AllKeys() {
 		if !k.IsDigest() {
-			words = append(words, k.String()+"="+wordTrue, k.String()+"="+wordFalse)
+			words = append(words, k.String()+"="+lex.True, k.String()+"="+lex.False)
 		}
 	}
 	return words

@@ -7,6 +7,7 @@ import (
 	"strings"
 
 	"github.com/ipe-linux/ipe/digest"
+	"github.com/ipe-linux/ipe/policy/internal/lex"
 )
 
 // Warning is something in a valid policy that is likely not meant.
@@ -53,9 +54,9 @@ const maxName = 255
 func (l *linter) policy(p *Policy) {
 	switch {
 	case strings.ContainsAny(p.Name, `"'`):
-		l.warn(0, "the quotes in the name %s are part of it", quote(p.Name))
+		l.warn(0, "the quotes in the name %s are part of it", lex.Quote(p.Name))
 	case strings.Contains(p.Name, "/") || p.Name == "." || p.Name == "..":
-		l.warn(0, "the name %s cannot be that of a directory: a kernel refuses to load it", quote(p.Name))
+		l.warn(0, "the name %s cannot be that of a directory: a kernel refuses to load it", lex.Quote(p.Name))
 	case len(p.Name) > maxName:
 		l.warn(0, "the name has %d bytes: a kernel loads %d at most", len(p.Name), maxName)
 	}
@@ -162,9 +163,9 @@ func neverMatches(p Property) string {
 	_, lower := digest.AlgorithmSize(strings.ToLower(alg))
 	switch {
 	case !known && lower:
-		return fmt.Sprintf("the algorithm %s is written %s", quote(alg), strings.ToLower(alg))
+		return fmt.Sprintf("the algorithm %s is written %s", lex.Quote(alg), strings.ToLower(alg))
 	case !known:
-		return fmt.Sprintf("no kernel names an algorithm %s", quote(alg))
+		return fmt.Sprintf("no kernel names an algorithm %s", lex.Quote(alg))
 	case p.Key == FSVerityDigest && alg != "sha256" && alg != "sha512":
 		return "fs-verity has only sha256 and sha512"
 	case p.Digest.Size() != size:

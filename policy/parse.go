@@ -1,6 +1,10 @@
 package policy
 
-import "bytes"
+import (
+	"bytes"
+
+	"github.com/ipe-linux/ipe/policy/internal/lex"
+)
 
 // minRule is the length of the shortest rule, "op=POLICY action=DENY\n". It
 // bounds how many rules are made room for.
@@ -20,11 +24,11 @@ func Parse(text []byte) (*Policy, error) {
 
 // parser holds a policy in the making.
 type parser struct {
-	lex  lexer
-	cut  bool // a NUL byte ends the text before its end
-	pol  *Policy
-	at   int // the line of the last statement; 0 before the header
-	head int // the line of the header
+	lines lex.Lines
+	cut   bool // a NUL byte ends the text before its end
+	pol   *Policy
+	at    int // the line of the last statement; 0 before the header
+	head  int // the line of the header
 
 	props []Property // of the present rule
 	slab  []Property // where finished rules keep theirs
@@ -32,12 +36,11 @@ type parser struct {
 	alg   string     // algorithm of the last digest
 }
 
+var lf = []byte{'\n'}
+
 func newParser(text []byte) *parser {
-	p := &parser{pol: &Policy{}}
-	if i := bytes.IndexByte(text, 0); i >= 0 {
-		text, p.cut = text[:i], true
-	}
-	p.lex.rest = text
+	text, ignored := lex.Cut(text)
+	p := &parser{lines: lex.Over(text), cut: len(ignored) > 0, pol: &Policy{}}
 	p.pol.Rules = make([]Rule, 0, min(bytes.Count(text, lf), len(text)/minRule))
 	return p
 }
@@ -46,11 +49,11 @@ func newParser(text []byte) *parser {
 // is checked last, since an error in a line comes before it.
 func (p *parser) run() error {
 	for {
-		raw, ok := p.lex.next()
+		raw, ok := p.lines.Next()
 		if !ok {
 			break
 		}
-		stmt, _ := split(raw)
+		stmt, _ := lex.Split(raw)
 		if len(stmt) == 0 {
 			continue
 		}
@@ -58,7 +61,7 @@ func (p *parser) run() error {
 		if p.at == 0 {
 			parse = p.header
 		}
-		if err := parse(tokens{stmt: stmt}); err != nil {
+		if err := parse(lex.Of(stmt)); err != nil {
 			return err
 		}
 	}
@@ -92,23 +95,23 @@ func (p *Policy) withoutDefault() []Op {
 }
 
 // statement parses a line behind the header: a default or a rule.
-func (p *parser) statement(t tokens) error {
+func (p *parser) statement(t lex.Tokens) error {
 	var isDefault bool
 	op := OpUnknown
 	p.props = p.props[:0]
 	for first := true; ; first = false {
-		tok, _ := t.next()
+		tok, _ := t.Next()
 		switch {
-		case tok.last:
+		case tok.Last:
 			return p.finish(tok, isDefault, op)
-		case first && string(tok.text) == wordDefault:
+		case first && string(tok.Text) == lex.Default:
 			isDefault = true
 		case op == OpUnknown:
-			if op = operation(tok.text); op == OpUnknown {
-				return p.fail(tok, explainOperation(tok.text))
+			if op = operation(tok.Text); op == OpUnknown {
+				return p.fail(tok, explainOperation(tok.Text))
 			}
 		default:
-			prop, err := p.property(tok.text)
+			prop, err := p.property(tok.Text)
 			if err != nil {
 				return p.fail(tok, err)
 			}
@@ -119,22 +122,22 @@ func (p *parser) statement(t tokens) error {
 
 // finish takes the last token, which can only be an action, and stores what the
 // line says.
-func (p *parser) finish(tok token, isDefault bool, op Op) error {
-	p.at = p.lex.line
-	act := action(tok.text)
+func (p *parser) finish(tok lex.Token, isDefault bool, op Op) error {
+	p.at = p.lines.Number
+	act := action(tok.Text)
 	switch {
 	case act == NoAction:
-		return p.fail(tok, explainAction(tok.text))
+		return p.fail(tok, explainAction(tok.Text))
 	case isDefault:
 		return p.setDefault(tok, op, act)
 	case op == OpUnknown:
-		return p.fail(tok, refuse(ErrSyntax, CodeNoOperation, "no operation before the action: write op=EXECUTE %s", tok.text))
+		return p.fail(tok, refuse(ErrSyntax, CodeNoOperation, "no operation before the action: write op=EXECUTE %s", tok.Text))
 	}
-	p.pol.Rules = append(p.pol.Rules, Rule{Op: op, Properties: p.keep(), Action: act, Line: p.lex.line})
+	p.pol.Rules = append(p.pol.Rules, Rule{Op: op, Properties: p.keep(), Action: act, Line: p.lines.Number})
 	return nil
 }
 
-func (p *parser) setDefault(tok token, op Op, act Action) error {
+func (p *parser) setDefault(tok lex.Token, op Op, act Action) error {
 	if len(p.props) > 0 {
 		return p.fail(tok, refuse(ErrSyntax, CodeDefaultProperty, "a default takes no property: leave out %s, or DEFAULT", p.props[0].Key))
 	}
@@ -165,9 +168,9 @@ func (p *parser) keep() []Property {
 }
 
 // fail gives err the position of tok in the present line.
-func (p *parser) fail(tok token, err *SyntaxError) error {
-	err.Line, err.Col, err.Token = p.lex.line, tok.col, string(tok.text)
-	if p.lex.atEnd() {
+func (p *parser) fail(tok lex.Token, err *SyntaxError) error {
+	err.Line, err.Col, err.Token = p.lines.Number, tok.Col, string(tok.Text)
+	if p.lines.AtEnd() {
 		err.Msg += p.nulNote()
 	}
 	return err

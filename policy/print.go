@@ -3,6 +3,8 @@ package policy
 import (
 	"slices"
 	"strconv"
+
+	"github.com/ipe-linux/ipe/policy/internal/lex"
 )
 
 // Text returns the policy in its one canonical form: the header, the global
@@ -37,9 +39,9 @@ func (p *Property) append(b []byte) []byte {
 		return append(b, p.Digest.String()...)
 	}
 	if p.Value {
-		return append(b, wordTrue...)
+		return append(b, lex.True...)
 	}
-	return append(b, wordFalse...)
+	return append(b, lex.False...)
 }
 
 // Equal reports whether both policies say the same, word for word; only the

@@ -5,14 +5,7 @@ import (
 	"encoding/hex"
 
 	"github.com/ipe-linux/ipe/digest"
-)
-
-// The keys and values around the words of the language's tables.
-const (
-	keyOp     = "op"
-	keyAction = "action"
-	wordTrue  = "TRUE"
-	wordFalse = "FALSE"
+	"github.com/ipe-linux/ipe/policy/internal/lex"
 )
 
 var (
@@ -22,7 +15,7 @@ var (
 
 // operation returns the operation that tok names in full, or OpUnknown.
 func operation(tok []byte) Op {
-	if key, value, _ := bytes.Cut(tok, equals); string(key) == keyOp {
+	if key, value, _ := bytes.Cut(tok, equals); string(key) == lex.KeyOp {
 		for op, name := range opNames[:numOps] {
 			if string(value) == name {
 				return Op(op)
@@ -34,7 +27,7 @@ func operation(tok []byte) Op {
 
 // action returns the action that tok names in full, or NoAction.
 func action(tok []byte) Action {
-	if key, value, ok := bytes.Cut(tok, equals); ok && string(key) == keyAction {
+	if key, value, ok := bytes.Cut(tok, equals); ok && string(key) == lex.KeyAction {
 		for _, a := range [...]Action{Allow, Deny} {
 			if string(value) == actionNames[a] {
 				return a
@@ -66,9 +59,9 @@ func (p *parser) property(tok []byte) (Property, *SyntaxError) {
 		return Property{Key: key, Digest: d}, err
 	}
 	switch string(value) {
-	case wordTrue:
+	case lex.True:
 		return Property{Key: key, Value: true}, nil
-	case wordFalse:
+	case lex.False:
 		return Property{Key: key}, nil
 	}
 	return Property{}, explainProperty(tok)

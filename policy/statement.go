@@ -1,6 +1,10 @@
 package policy
 
-import "iter"
+import (
+	"iter"
+
+	"github.com/ipe-linux/ipe/policy/internal/lex"
+)
 
 // Scope says which kind of statement decides.
 type Scope uint8
@@ -67,13 +71,13 @@ func (s Statement) String() string { return string(s.append(nil)) }
 
 func (s *Statement) append(b []byte) []byte {
 	if s.Scope != ScopeRule {
-		b = append(b, wordDefault+" "...)
+		b = append(b, lex.Default+" "...)
 	}
 	if s.Scope != ScopeGlobal {
-		b = append(append(append(b, keyOp+"="...), s.Op.String()...), ' ')
+		b = append(append(append(b, lex.KeyOp+"="...), s.Op.String()...), ' ')
 	}
 	for i := range s.Properties {
 		b = append(s.Properties[i].append(b), ' ')
 	}
-	return append(append(b, keyAction+"="...), s.Action.String()...)
+	return append(append(b, lex.KeyAction+"="...), s.Action.String()...)
 }

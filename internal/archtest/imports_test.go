@@ -33,11 +33,12 @@ var table = map[string]row{
 	"internal/journal":                {0, "", "priorities and fields; what happened is for others"},
 	"internal/fairqueue":              {0, "", "it keeps values, whatever they are"},
 	"internal/plain":                  {0, "", "it knows text, not what is said"},
+	"policy/internal/lex":             {0, "", "it knows bytes, not what a word means"},
 	"verity/merkle/internal/sha256x2": {0, "", "it knows bytes, not blocks"},
 	"internal/pkcs11uri":              {0, "", "it reads a line of text; what it names is for others"},
 	"internal/testvm/wire":            {0, "", "the guest's init is small: it shares nothing but this with the host"},
 
-	"policy":            {1, "digest", ""},
+	"policy":            {1, "digest policy/internal/lex", ""},
 	"internal/trust":    {1, "sign internal/ownership", ""},
 	"internal/token":    {1, "internal/pkcs11uri", "what is signed is not its business"},
 	"internal/roothash": {1, "digest internal/ownership", "who may sign is for the caller to say"},
