@@ -63,10 +63,3 @@ func BenchmarkText(b *testing.B) {
 		b.SetBytes(int64(len(p.Text())))
 	}
 }
-
-func BenchmarkLint(b *testing.B) {
-	p := parse(b, string(manyRules(10000)))
-	for b.Loop() {
-		policy.Lint(p)
-	}
-}

@@ -49,24 +49,6 @@ func ExampleFormat() {
 	// DEFAULT action=DENY # closed
 }
 
-func ExampleLint() {
-	p, err := policy.Parse([]byte(`policy_name=p policy_version=1.0.0
-DEFAULT action=DENY
-op=EXECUTE dmverity_signature=FALSE action=ALLOW
-op=EXECUTE dmverity_roothash=sha256:cd2c action=ALLOW
-`))
-	if err != nil {
-		fmt.Println(err)
-		return
-	}
-	for _, w := range policy.Lint(p) {
-		fmt.Println(w)
-	}
-	// Output:
-	// line 3: the rule also allows executable memory that belongs to no file
-	// line 4: dmverity_roothash never matches: sha256 has 32 bytes, the digest has 2
-}
-
 func ExampleParseVersion() {
 	running, _ := policy.ParseVersion("1.9.0")
 	next, err := policy.ParseVersion("1.10.0")

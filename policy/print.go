@@ -2,7 +2,6 @@ package policy
 
 import (
 	"slices"
-	"strconv"
 
 	"github.com/ipe-linux/ipe/policy/internal/lex"
 )
@@ -57,6 +56,3 @@ func (p *Policy) Equal(q *Policy) bool {
 func sameRule(a, b Rule) bool {
 	return a.Op == b.Op && a.Action == b.Action && slices.Equal(a.Properties, b.Properties)
 }
-
-// place names a rule in a message by its line.
-func (r *Rule) place() string { return "line " + strconv.Itoa(r.Line) }

@@ -12,6 +12,7 @@ import (
 	"github.com/ipe-linux/ipe/internal/controlrpc"
 	"github.com/ipe-linux/ipe/internal/plain"
 	"github.com/ipe-linux/ipe/policy"
+	"github.com/ipe-linux/ipe/policy/lint"
 )
 
 // checkResult is one line of check --json. Keys and their presence are an interface.
@@ -235,7 +236,7 @@ func warnings(text []byte, p *policy.Policy, x extent) []checkWarning {
 		all = append(all, checkWarning{len(lines(text[:n])),
 			fmt.Sprintf("a NUL byte ends the policy here; %s behind it counted for nothing", count(len(text)-n-1, "byte"))})
 	}
-	for _, w := range policy.Lint(p) {
+	for _, w := range lint.Check(p) {
 		all = append(all, checkWarning{w.Line, w.Msg})
 	}
 	if w := x.warning(); w != "" {

@@ -1,4 +1,4 @@
-package policy_test
+package lint_test
 
 import (
 	"slices"
@@ -6,6 +6,12 @@ import (
 	"testing"
 
 	"github.com/ipe-linux/ipe/policy"
+	"github.com/ipe-linux/ipe/policy/lint"
+)
+
+const (
+	header = "policy_name=p policy_version=0.0.0\n"
+	deny   = "DEFAULT action=DENY\n"
 )
 
 var (
@@ -13,7 +19,7 @@ var (
 	other = "sha256:" + strings.Repeat("cd", 32)
 )
 
-func TestLint(t *testing.T) {
+func TestCheck(t *testing.T) {
 	const dead = "the rule is never reached: line 3 decides first"
 	tests := []struct {
 		name, rules string
@@ -39,14 +45,14 @@ func TestLint(t *testing.T) {
 	}
 	for _, tt := range tests {
 		t.Run(tt.name, func(t *testing.T) {
-			if got := lint(parse(t, header+deny+tt.rules)); !slices.Equal(got, tt.want) {
+			if got := messages(parse(t, header+deny+tt.rules)); !slices.Equal(got, tt.want) {
 				t.Errorf("%q, want %q", got, tt.want)
 			}
 		})
 	}
 }
 
-func TestLintWholePolicy(t *testing.T) {
+func TestCheckWholePolicy(t *testing.T) {
 	tests := []struct {
 		name, text, want string
 	}{
@@ -57,15 +63,24 @@ func TestLintWholePolicy(t *testing.T) {
 		{"seven defaults", sevenDefaults(), "no global default: a kernel with more operations refuses the policy"},
 	}
 	for _, tt := range tests {
-		if got := lint(parse(t, tt.text)); !slices.Equal(got, []string{tt.want}) {
+		if got := messages(parse(t, tt.text)); !slices.Equal(got, []string{tt.want}) {
 			t.Errorf("%s: %q, want %q", tt.name, got, tt.want)
 		}
 	}
 }
 
-func lint(p *policy.Policy) []string {
+func parse(t testing.TB, text string) *policy.Policy {
+	t.Helper()
+	p, err := policy.Parse([]byte(text))
+	if err != nil {
+		t.Fatalf("parse: %v", err)
+	}
+	return p
+}
+
+func messages(p *policy.Policy) []string {
 	var out []string
-	for _, w := range policy.Lint(p) {
+	for _, w := range lint.Check(p) {
 		out = append(out, w.String())
 	}
 	return out
@@ -73,7 +88,7 @@ func lint(p *policy.Policy) []string {
 
 func sevenDefaults() string {
 	text := header
-	for op := range policy.OpUnknown {
+	for _, op := range policy.Ops() {
 		text += "DEFAULT op=" + op.String() + " action=DENY\n"
 	}
 	return text
