@@ -39,8 +39,8 @@ func TestConformance(t *testing.T) {
 	}
 }
 
-// checkAccepted compares what the case states, and checks that printing and
-// formatting lose nothing.
+// checkAccepted compares what the case states, and checks that printing loses
+// nothing.
 func checkAccepted(t *testing.T, p *policy.Policy, c conformance.ParseCase) {
 	t.Helper()
 	if p.Name != c.Name || p.Version.String() != c.Version || len(p.Rules) != c.Rules {
@@ -51,7 +51,6 @@ func checkAccepted(t *testing.T, p *policy.Policy, c conformance.ParseCase) {
 		t.Errorf("prints as %q, want %q", p, c.Canonical)
 	}
 	checkPrint(t, p)
-	checkFormat(t, c.Text, p)
 }
 
 // checkPrint checks that a parsed policy survives printing.
@@ -63,28 +62,5 @@ func checkPrint(t *testing.T, p *policy.Policy) {
 	}
 	if !again.Equal(p) {
 		t.Errorf("printed %q, read back %q", p, again)
-	}
-}
-
-// checkFormat checks that formatting a valid text changes its looks only.
-func checkFormat(t *testing.T, text []byte, p *policy.Policy) {
-	t.Helper()
-	out, err := policy.Format(text)
-	if hasNUL(text) {
-		if err == nil {
-			t.Error("format dropped what follows a NUL byte")
-			return
-		}
-		checkError(t, text, err)
-		return
-	}
-	if err != nil {
-		t.Fatalf("format of a valid policy: %v", err)
-	}
-	if q, err := policy.Parse(out); err != nil || !q.Equal(p) {
-		t.Errorf("formatted as %q: parses as %v, %v; want %v", out, q, err, p)
-	}
-	if twice, err := policy.Format(out); err != nil || string(twice) != string(out) {
-		t.Errorf("formatted twice: %q, %v; want %q", twice, err, out)
 	}
 }

@@ -9,7 +9,8 @@ import (
 // Diagnose returns all that is wrong with a text, in its order: nothing if Parse takes
 // it, and otherwise the error of Parse first. A word that only follows from a mistake
 // before it in the same line is not told. What is told of the policy as a whole, that
-// operations have no default, has the place of the header and comes last.
+// operations have no default, has the place of the header and comes last. Package
+// policy/syntax gives the same with ranges.
 func Diagnose(text []byte) []*SyntaxError {
 	d := diagnosis{parser: newParser(text)}
 	d.run()

@@ -3,7 +3,6 @@ package policy_test
 import (
 	"errors"
 	"fmt"
-	"strings"
 	"testing"
 
 	"github.com/google/go-cmp/cmp"
@@ -92,26 +91,6 @@ func checkDiagnosis(t *testing.T, text []byte) {
 		}
 		if line = e.Line; e.Fix != "" && e.Token == "" {
 			t.Errorf("%.60q: %q in place of nothing", text, e.Fix)
-		}
-	}
-}
-
-// TestFixes: a text with one mistake that has a fix is taken once it is written.
-func TestFixes(t *testing.T) {
-	const head = "policy_name=p policy_version=1.0.0\nDEFAULT action=DENY\n"
-	for _, line := range []string{
-		"op=execute action=ALLOW", "op=KERNEL_MODULE action=ALLOW", "op=EXECUTE boot_verified=true action=ALLOW",
-		`op=EXECUTE "boot_verified=TRUE" action=ALLOW`, "op=EXECUTE action=ALLOW;", "default op=POLICY action=DENY",
-	} {
-		all := policy.Diagnose([]byte(head + line + "\n"))
-		if len(all) != 1 || all[0].Fix == "" {
-			t.Errorf("%s: %v", line, all)
-			continue
-		}
-		e := all[0]
-		mended := line[:e.Col-1] + e.Fix + strings.TrimPrefix(line[e.Col-1:], e.Token)
-		if _, err := policy.Parse([]byte(head + mended)); err != nil {
-			t.Errorf("%s, mended to %s: %v", line, mended, err)
 		}
 	}
 }

@@ -1,7 +1,6 @@
 package policy_test
 
 import (
-	"bytes"
 	"errors"
 	"strings"
 	"testing"
@@ -13,8 +12,6 @@ const (
 	header = "policy_name=p policy_version=0.0.0\n"
 	deny   = "DEFAULT action=DENY\n"
 )
-
-func hasNUL(text []byte) bool { return bytes.IndexByte(text, 0) >= 0 }
 
 // lines splits a text as an editor does.
 func lines(text []byte) []string {

@@ -3,7 +3,6 @@ package policy_test
 import (
 	"errors"
 	"fmt"
-	"os"
 
 	"github.com/ipe-linux/ipe/policy"
 )
@@ -34,19 +33,6 @@ op=EXECUTE dmverity_signature=true action=ALLOW
 	// Output:
 	// 3 12 dmverity_signature=true
 	// line 3, column 12: "dmverity_signature=true": the value must be TRUE or FALSE: write dmverity_signature=TRUE
-}
-
-func ExampleFormat() {
-	out, err := policy.Format([]byte("policy_name=p   policy_version=1.0.0\r\n\r\n\r\n\tDEFAULT action=DENY# closed\r\n"))
-	if err != nil {
-		fmt.Println(err)
-		return
-	}
-	os.Stdout.Write(out)
-	// Output:
-	// policy_name=p policy_version=1.0.0
-	//
-	// DEFAULT action=DENY # closed
 }
 
 func ExampleParseVersion() {

@@ -9,6 +9,14 @@
 // (security/ipe/policy_parser.c) does, and tells the same classes of failure
 // apart: ErrSyntax, ErrValue and ErrRange stand for EBADMSG, EINVAL and ERANGE.
 // Every refusal is a [SyntaxError] with line, column and token.
+//
+// A [Policy] is what a text means, without comments and blanks. Package policy/syntax has
+// the text itself, with all mistakes and their ranges, and formats it. Package policy/lint
+// says what is odd about a valid policy.
+//
+// Stability: this is version 0. The texts that are taken and refused, the classes of
+// failure and the codes of mistakes stay; more texts are taken only when Linux takes more.
+// Messages change without notice. Names of this package may still change.
 package policy
 
 import "github.com/ipe-linux/ipe/digest"

@@ -45,6 +45,7 @@ var table = map[string]row{
 	"internal/keyring":  {1, "sign internal/kernelabi", "the kernel as a verifier is none of an engine's business, nor control's: cmd/iped joins them"},
 	"verity/merkle":     {1, "digest verity/merkle/internal/sha256x2", "trees know nothing of what is kept in them, nor of policies"},
 
+	"policy/syntax":             {2, "policy policy/internal/lex", "it holds a text; what that means is policy's to say"},
 	"policy/lint":               {2, "digest policy policy/internal/lex", "it looks at a policy; where that stands and who loads it is for others"},
 	"eval":                      {2, "digest policy", "it must not see what enforces, or it could not be its oracle"},
 	"verity/dmverity":           {2, "digest verity/merkle", "it meets policies only in digests"},
@@ -84,7 +85,7 @@ var table = map[string]row{
 	"internal/auditsink":  {5, "policy audit internal/control internal/fairqueue internal/journal", "it takes what control records, to any place"},
 	"internal/controlrpc": {5, "policy eval sign audit internal/control internal/engine internal/peer internal/plain", "sign for the hints of refusals, engine for the mode that travels"},
 	"internal/controlfs":  {5, "audit internal/control internal/peer", "files and numbers; what they do is control's"},
-	"internal/cli": {7, "digest policy eval sign audit internal/atomicfile internal/control internal/controlrpc internal/decimal internal/devmapper internal/engine internal/fsioctl internal/kernelabi internal/ownership internal/pkcs11uri internal/plain internal/roothash internal/ruletab internal/token internal/trust policy/lint verity/dmverity verity/fsverity verity/merkle",
+	"internal/cli": {7, "digest policy eval sign audit internal/atomicfile internal/control internal/controlrpc internal/decimal internal/devmapper internal/engine internal/fsioctl internal/kernelabi internal/ownership internal/pkcs11uri internal/plain internal/roothash internal/ruletab internal/token internal/trust policy/lint policy/syntax verity/dmverity verity/fsverity verity/merkle",
 		"control and engine for the values that controlrpc carries; it never makes one"},
 	"cmd/ipe":        {8, "internal/cli", "flag wiring is internal/cli's; this is the process around it"},
 	"cmd/ipe-pkcs11": {3, "internal/token/signer", "as cmd/ipe"},

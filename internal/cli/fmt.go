@@ -7,7 +7,7 @@ import (
 	"github.com/rogpeppe/go-internal/diff"
 	"github.com/spf13/cobra"
 
-	"github.com/ipe-linux/ipe/policy"
+	"github.com/ipe-linux/ipe/policy/syntax"
 )
 
 // formatFlags are those of policy fmt.
@@ -59,7 +59,7 @@ func (a *app) formatFile(file string, f formatFlags) (ok bool, err error) {
 	src, err := a.read(file)
 	var out []byte
 	if err == nil {
-		out, err = policy.Format(src)
+		out, err = syntax.Format(src)
 	}
 	inPlace := f.write && file != "-"
 	if err == nil && inPlace && !bytes.Equal(src, out) {

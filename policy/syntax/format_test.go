@@ -1,10 +1,11 @@
-package policy_test
+package syntax_test
 
 import (
 	"errors"
 	"testing"
 
 	"github.com/ipe-linux/ipe/policy"
+	"github.com/ipe-linux/ipe/policy/syntax"
 )
 
 func TestFormat(t *testing.T) {
@@ -26,7 +27,7 @@ func TestFormat(t *testing.T) {
 	}
 	for _, tt := range tests {
 		t.Run(tt.name, func(t *testing.T) {
-			got, err := policy.Format([]byte(tt.src))
+			got, err := syntax.Format([]byte(tt.src))
 			if err != nil || string(got) != tt.want {
 				t.Errorf("%q, %v; want %q", got, err, tt.want)
 			}
@@ -45,7 +46,7 @@ func TestFormatRefuses(t *testing.T) {
 		{"NUL byte at the end", header + deny + "\x00", 3, 1},
 	}
 	for _, tt := range tests {
-		out, err := policy.Format([]byte(tt.src))
+		out, err := syntax.Format([]byte(tt.src))
 		var se *policy.SyntaxError
 		if !errors.As(err, &se) || out != nil {
 			t.Errorf("%s: %q, %v; want a SyntaxError", tt.name, out, err)
