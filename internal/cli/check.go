@@ -13,6 +13,7 @@ import (
 	"github.com/ipe-linux/ipe/internal/plain"
 	"github.com/ipe-linux/ipe/policy"
 	"github.com/ipe-linux/ipe/policy/lint"
+	"github.com/ipe-linux/ipe/policy/syntax"
 )
 
 // checkResult is one line of check --json. Keys and their presence are an interface.
@@ -140,6 +141,11 @@ func resultOf(file string, p *policy.Policy, err error) checkResult {
 
 // diagnose prints an error as compilers do, with the line and a caret.
 func (a *app) diagnose(file string, text []byte, err error) {
+	a.diagnoseIn(file, text, syntax.Parse(text), err)
+}
+
+// diagnoseIn is diagnose for a text that was read already.
+func (a *app) diagnoseIn(file string, text []byte, tree *syntax.File, err error) {
 	var se *policy.SyntaxError
 	isSyntax := errors.As(err, &se)
 	place := printable(file)
@@ -159,8 +165,8 @@ func (a *app) diagnose(file string, text []byte, err error) {
 	}
 	fmt.Fprintf(a.stderr, "%s: %s %s [%s]\n", a.paint(a.stderr, bold, place),
 		a.paint(a.stderr, red, "error:"), plain.Text(bare(se)), controlrpc.Symbol(se.Err))
-	if lineOf(text, se.Line) != "" {
-		src, marks := caret(lineOf(text, se.Line), se.Col, len(se.Token))
+	if line := lineOf(tree, se.Line); line != "" {
+		src, marks := caret(line, se.Col, len(se.Token))
 		fmt.Fprintf(a.stderr, "    %s\n    %s\n", src, a.paint(a.stderr, green, marks))
 	}
 	if looksSigned(text) && file != "-" {
@@ -181,19 +187,18 @@ func looksSigned(text []byte) bool {
 	return bytes.HasPrefix(text, []byte{0x30, 0x82}) || bytes.HasPrefix(text, []byte{0x30, 0x80}) || isPEM(text)
 }
 
-// lines splits text. LF, CR and CRLF each end a line.
-func lines(text []byte) []string {
-	s := strings.ReplaceAll(string(text), "\r\n", "\n")
-	return strings.Split(strings.ReplaceAll(s, "\r", "\n"), "\n")
-}
-
-// lineOf returns the n-th line, from 1.
-func lineOf(text []byte, n int) string {
-	all := lines(text)
-	if n < 1 || n > len(all) {
-		return ""
+// lineOf returns the n-th line, from 1, as an editor shows it: a NUL byte does not end it.
+// It is empty if there is none.
+func lineOf(tree *syntax.File, n int) string {
+	line, _ := tree.Line(n)
+	if n < tree.NumLines() {
+		return line.Text
 	}
-	return all[n-1]
+	rest := tree.Ignored().Text
+	if end := strings.IndexAny(rest, "\r\n"); end >= 0 {
+		rest = rest[:end]
+	}
+	return line.Text + rest
 }
 
 // maxBefore and maxAfter bound the bytes shown of a line before the marked token
@@ -232,9 +237,9 @@ func blank(s string) string {
 // warnings are what is legal and probably not meant.
 func warnings(text []byte, p *policy.Policy, x extent) []checkWarning {
 	all := []checkWarning{}
-	if n := bytes.IndexByte(text, 0); n >= 0 && n+1 < len(text) {
-		all = append(all, checkWarning{len(lines(text[:n])),
-			fmt.Sprintf("a NUL byte ends the policy here; %s behind it counted for nothing", count(len(text)-n-1, "byte"))})
+	if nul := syntax.Parse(text).Ignored(); len(nul.Text) > 1 {
+		all = append(all, checkWarning{nul.Pos.Line,
+			fmt.Sprintf("a NUL byte ends the policy here; %s behind it counted for nothing", count(len(nul.Text)-1, "byte"))})
 	}
 	for _, w := range lint.Check(p) {
 		all = append(all, checkWarning{w.Line, w.Msg})

@@ -6,6 +6,7 @@ import (
 
 	"github.com/ipe-linux/ipe/internal/controlrpc"
 	"github.com/ipe-linux/ipe/policy"
+	"github.com/ipe-linux/ipe/policy/syntax"
 )
 
 // maxMistakes bounds how many mistakes of a text are printed: a text with more is no policy
@@ -14,26 +15,28 @@ const maxMistakes = 20
 
 // mistakes are all that is wrong with a text that was refused with err; none if that is
 // about something else. Of what is no text at all, only the first says something.
-func mistakes(text []byte, err error) []*policy.SyntaxError {
-	first := new(policy.SyntaxError)
-	switch {
-	case !errors.As(err, &first):
+func mistakes(text []byte, tree *syntax.File, err error) []*syntax.Error {
+	var first *policy.SyntaxError
+	if !errors.As(err, &first) {
 		return nil
-	case looksSigned(text):
-		return []*policy.SyntaxError{first}
 	}
-	return policy.Diagnose(text)
+	all := tree.Errors()
+	if looksSigned(text) {
+		all = all[:1]
+	}
+	return all
 }
 
 // diagnoseAll is diagnose for all mistakes of a text.
 func (a *app) diagnoseAll(file string, text []byte, err error) {
-	all := mistakes(text, err)
+	tree := syntax.Parse(text)
+	all := mistakes(text, tree, err)
 	if len(all) == 0 {
-		a.diagnose(file, text, err)
+		a.diagnoseIn(file, text, tree, err)
 		return
 	}
 	for _, e := range all[:min(len(all), maxMistakes)] {
-		a.diagnose(file, text, e)
+		a.diagnoseIn(file, text, tree, e)
 	}
 	if more := len(all) - maxMistakes; more > 0 {
 		a.hint(fmt.Sprintf("%s has %s: --json shows all", printable(file), count(more, "further mistake")))
@@ -42,9 +45,12 @@ func (a *app) diagnoseAll(file string, text []byte, err error) {
 
 func checkErrors(text []byte, err error) []checkError {
 	list := []checkError{}
-	for _, e := range mistakes(text, err) {
+	if err == nil {
+		return list
+	}
+	for _, e := range mistakes(text, syntax.Parse(text), err) {
 		list = append(list, checkError{
-			Line: e.Line, Column: e.Col, Length: len(e.Token), Errno: controlrpc.Symbol(e), Code: string(e.Code), Message: bare(e), Fix: e.Fix,
+			Line: e.Line, Column: e.Col, Length: len(e.Token), Errno: controlrpc.Symbol(e), Code: string(e.Code), Message: bare(&e.SyntaxError), Fix: e.Fix,
 		})
 	}
 	return list
