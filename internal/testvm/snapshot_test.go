@@ -36,13 +36,13 @@ func TestVMRestored(t *testing.T) {
 			cfg := testvm.Config{
 				Kernel: k, UEFI: k.Name == "6.12", Files: vmtest.HostBinary(t, "sh", "ls", "cat", "id", "env", "sort", "date", "head", "od"),
 			}
-			t.Setenv("IPE_VM_SNAPSHOT", "1")
+			t.Setenv("IPE_VM_SNAPSHOT", "")
 			begin := time.Now()
 			a, b := runGuest(t, cfg, tellSelf), runGuest(t, cfg, tellSelf)
 			checkApart(t, begin, a, b)
 			cfg.Disks = []testvm.Disk{{Path: image(t, "first disk\n")}, {Path: image(t, "second"), ReadOnly: true}}
 			restored := runGuest(t, cfg, tellGuest)
-			t.Setenv("IPE_VM_SNAPSHOT", "")
+			t.Setenv("IPE_VM_SNAPSHOT", "no")
 			if diff := cmp.Diff(runGuest(t, cfg, tellGuest), restored); diff != "" {
 				t.Errorf("booted (-), restored (+):\n%s", diff)
 			}

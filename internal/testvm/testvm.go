@@ -4,7 +4,7 @@
 // as root, and brings back what the command wrote, its exit status and the kernel
 // log. Without hardware virtualisation, a guest for which nothing is out of the ordinary
 // at boot starts in about one second, from a snapshot that the first of its kind left in
-// the cache; others boot in five to thirteen. That takes $IPE_VM_SNAPSHOT.
+// the cache; others boot in four to thirteen. IPE_VM_SNAPSHOT=no has all boot.
 //
 // The guest has no disk of its own: everything is in an initramfs made for the
 // run, so a run changes nothing on the host. Enforcement is tried here and nowhere

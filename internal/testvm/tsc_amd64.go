@@ -22,12 +22,14 @@ const (
 // tscArgs tells a guest's kernel how fast its time stamp counter is. An emulated one is
 // the host's. Left alone, the kernel measures it by an emulated timer while it boots; on
 // a busy host that can go so wrong that the guest lives many seconds in one of ours, and
-// everything in it that has a time limit fails.
+// everything in it that has a time limit fails. Nor may it compare the counters of two
+// processors that take turns: Linux 6.1 then reads an emulated timer wherever a program
+// asks for the time, which takes a guest half again as long.
 func tscArgs(cfg Config, accel string) []string {
 	if accel != accelTCG || cfg.CountInstructions {
 		return nil
 	}
-	return []string{fmt.Sprintf("tsc_early_khz=%d", hostTSC())}
+	return []string{fmt.Sprintf("tsc_early_khz=%d", hostTSC()), "tsc=reliable"}
 }
 
 // hostTSC is the frequency of this machine's counter, in kHz.
