@@ -67,10 +67,12 @@ var table = map[string]row{
 	"internal/cmd/genlayout":       {4, "digest policy eval internal/ruletab", ""},
 	"internal/engine/proof":        {4, "policy eval internal/engine", "engines never see each other; this is what they share"},
 	"internal/control":             {4, "digest policy eval sign audit internal/fairqueue internal/store internal/engine", "it drives the interface, never a concrete engine"},
-	"internal/engine/bpf":          {5, "digest policy internal/engine internal/engine/proof internal/fsioctl internal/ruletab internal/kernelabi", "fsioctl for signatures of files that were in memory before it started"},
+	"internal/engine/bpf/record":   {4, "digest internal/engine internal/ruletab", "it decodes bytes, wherever they come from"},
+	"internal/engine/bpf":          {5, "digest policy internal/engine internal/engine/proof internal/engine/bpf/record internal/fsioctl internal/ruletab internal/kernelabi", "fsioctl for signatures of files that were in memory before it started"},
 	"internal/engine/securityfs":   {5, "policy eval audit internal/engine internal/engine/proof internal/kernelabi", "audit for the kernel's records, which other engines do not have"},
 	"internal/control/controltest": {5, "digest policy eval sign internal/control internal/engine", ""},
 
+	"internal/engine/bpf/layouttest":   {0, "", ""},
 	"internal/engine/enginetest":       {4, "audit sign", "it knows what is below it as files, records and system calls only"},
 	"internal/engine/enginetest/probe": {5, "internal/engine/enginetest", ""},
 	"internal/differential":            {5, "digest policy eval internal/decimal internal/engine/enginetest internal/testvm", "it boots what it compares, and never looks inside"},
@@ -96,7 +98,7 @@ var table = map[string]row{
 // program is wider by its nature.
 const (
 	maxLevel    = 8
-	maxSiblings = 7
+	maxSiblings = 10
 )
 
 var gatherers = []string{"internal/cli", "cmd/iped"}

@@ -4,20 +4,17 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"io"
 	"log/slog"
 	"sync"
 	"sync/atomic"
 	"time"
-	"unsafe"
 
 	"github.com/cilium/ebpf"
 	"github.com/cilium/ebpf/ringbuf"
 	"golang.org/x/sys/unix"
 
-	"github.com/ipe-linux/ipe/digest"
 	"github.com/ipe-linux/ipe/internal/engine"
-	"github.com/ipe-linux/ipe/internal/ruletab"
+	"github.com/ipe-linux/ipe/internal/engine/bpf/record"
 )
 
 // queueSize is how many records wait in memory for Events: more than the ring buffer
@@ -69,7 +66,7 @@ func (r *reader) run() {
 		}
 		var ev engine.Event
 		if err == nil {
-			ev, err = decode(rec.RawSample)
+			ev, err = record.Decode(rec.RawSample, wallTime)
 		}
 		if err != nil {
 			r.log.Error("a record could not be read", "error", err)
@@ -131,43 +128,11 @@ func (e *Engine) Events(ctx context.Context, fn func(engine.Event)) error {
 	}
 }
 
-// decode reads a struct event of bpf/events.h and the path behind it.
-func decode(raw []byte) (engine.Event, error) {
-	var e ipeEvent
-	const n = unsafe.Sizeof(e)
-	if uintptr(len(raw)) < n {
-		return engine.Event{}, fmt.Errorf("decode record: %d bytes, want %d: %w", len(raw), n, io.ErrUnexpectedEOF)
-	}
-	copy(unsafe.Slice((*byte)(unsafe.Pointer(&e)), n), raw) // has no padding, and is in the order of this machine
-	ev := engine.Event{
-		Time:       wallTime(e.BootNs),
-		Generation: e.Generation,
-		Enforcing:  e.Enforcing != 0,
-		Decision:   ruletab.Decision(e.First, e.Fallback),
-		PID:        e.Tgid,
-		UID:        e.Uid,
-		Comm:       text(e.Comm[:]),
-		Device:     text(e.Device[:]),
-		Inode:      e.Ino,
-		Event:      ruletab.Event(e.Op, e.Hook, e.Present),
-	}
-	if e.HasFile != 0 {
-		ev.Path = spellPath(pathKind(e.PathKind), raw[n:], e.Ino)
-	}
-	if e.Present&ruletab.NeedRoot != 0 {
-		ev.Event.Evidence.RootHash = digest.New(text(e.Root.Alg[:]), e.Root.Sum[:e.Root.Len])
-	}
-	if e.Present&ruletab.NeedFile != 0 {
-		ev.Event.Evidence.FileDigest = digest.New(text(e.File.Alg[:]), e.File.Sum[:e.File.Len])
-	}
-	return ev, nil
-}
-
-// wallTime converts nanoseconds since boot.
-func wallTime(bootNs uint64) time.Time {
+// wallTime converts a time since boot.
+func wallTime(sinceBoot time.Duration) time.Time {
 	var ts unix.Timespec
 	if err := unix.ClockGettime(unix.CLOCK_BOOTTIME, &ts); err != nil {
 		return time.Now()
 	}
-	return time.Now().Add(time.Duration(bootNs) - time.Duration(ts.Nano()))
+	return time.Now().Add(sinceBoot - time.Duration(ts.Nano()))
 }

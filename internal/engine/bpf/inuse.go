@@ -1,16 +1,14 @@
 package bpf
 
 import (
-	"bufio"
-	"encoding/binary"
-	"errors"
 	"fmt"
-	"io"
 	"os"
 
 	"github.com/cilium/ebpf"
 	"github.com/cilium/ebpf/link"
 	"golang.org/x/sys/unix"
+
+	"github.com/ipe-linux/ipe/internal/engine/bpf/record"
 )
 
 // verityFilesInUse opens each fs-verity file that some process has open or mapped, and
@@ -23,7 +21,7 @@ import (
 func verityFilesInUse(programs map[string]*ebpf.Program, fn func(*os.File) error) error {
 	visited := map[uint64]bool{}
 	for _, name := range []string{"ipe_mapped_files", "ipe_open_files"} {
-		err := listInUse(programs[name], func(u recallInUse) error {
+		err := listInUse(programs[name], func(u record.InUse) error {
 			if visited[u.Inode] {
 				return nil
 			}
@@ -39,7 +37,7 @@ func verityFilesInUse(programs map[string]*ebpf.Program, fn func(*os.File) error
 }
 
 // listInUse calls fn with each use of a file that an iterator finds.
-func listInUse(p *ebpf.Program, fn func(recallInUse) error) error {
+func listInUse(p *ebpf.Program, fn func(record.InUse) error) error {
 	l, err := link.AttachIter(link.IterOptions{Program: p})
 	if err != nil {
 		return err
@@ -50,40 +48,21 @@ func listInUse(p *ebpf.Program, fn func(recallInUse) error) error {
 		return err
 	}
 	defer found.Close()
-	for r := bufio.NewReader(found); ; {
-		var u recallInUse
-		switch err := binary.Read(r, binary.NativeEndian, &u); {
-		case errors.Is(err, io.EOF):
-			return nil
-		case err != nil:
-			return err
-		}
-		if err := fn(u); err != nil {
-			return err
-		}
-	}
-}
-
-// link is that of procfs to the file. Tasks that are no processes have theirs, too.
-func (u recallInUse) link() string {
-	if u.End == 0 {
-		return fmt.Sprintf("/proc/%d/fd/%d", u.Pid, u.Fd)
-	}
-	return fmt.Sprintf("/proc/%d/map_files/%x-%x", u.Pid, u.Start, u.End)
+	return record.EachInUse(found, fn)
 }
 
 // visit calls fn with a file in use. It is not opened if it is another by now, or gone;
 // then somebody else may still use it.
-func visit(u recallInUse, fn func(*os.File) error) (opened bool, err error) {
+func visit(u record.InUse, fn func(*os.File) error) (opened bool, err error) {
 	const flags = unix.AT_STATX_DONT_SYNC | unix.AT_NO_AUTOMOUNT
 	var st unix.Statx_t
-	if unix.Statx(unix.AT_FDCWD, u.link(), flags, unix.STATX_TYPE, &st) != nil {
+	if unix.Statx(unix.AT_FDCWD, u.Link(), flags, unix.STATX_TYPE, &st) != nil {
 		return false, nil
 	}
 	if st.Mode&unix.S_IFMT != unix.S_IFREG || st.Attributes&unix.STATX_ATTR_VERITY == 0 {
 		return false, nil
 	}
-	f, err := os.OpenFile(u.link(), os.O_RDONLY|unix.O_NONBLOCK|unix.O_NOCTTY, 0)
+	f, err := os.OpenFile(u.Link(), os.O_RDONLY|unix.O_NONBLOCK|unix.O_NOCTTY, 0)
 	if err != nil {
 		return false, nil
 	}

@@ -19,40 +19,6 @@ type ipeControl struct {
 	SuccessAudit uint32
 }
 
-type ipeEvent struct {
-	_          structs.HostLayout
-	BootNs     uint64
-	Generation uint64
-	Ino        uint64
-	Tgid       uint32
-	Uid        uint32
-	First      uint32
-	Fallback   uint32
-	Present    uint32
-	Op         uint8
-	Hook       uint8
-	Enforcing  uint8
-	HasFile    uint8
-	PathKind   uint8
-	Pad        [7]uint8
-	Comm       [16]uint8
-	Device     [32]uint8
-	Root       struct {
-		_   structs.HostLayout
-		Alg [24]uint8
-		Sum [64]uint8
-		Len uint8
-		Pad [7]uint8
-	}
-	File struct {
-		_   structs.HostLayout
-		Alg [24]uint8
-		Sum [64]uint8
-		Len uint8
-		Pad [7]uint8
-	}
-}
-
 type ipeShare struct {
 	_     structs.HostLayout
 	Since uint64

@@ -19,15 +19,6 @@ type recallControl struct {
 	SuccessAudit uint32
 }
 
-type recallInUse struct {
-	_     structs.HostLayout
-	Inode uint64
-	Start uint64
-	End   uint64
-	Pid   uint32
-	Fd    uint32
-}
-
 type recallRecall struct {
 	_            structs.HostLayout
 	Number       uint64

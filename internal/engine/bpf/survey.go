@@ -1,9 +1,7 @@
 package bpf
 
 import (
-	"bufio"
 	"context"
-	"encoding/binary"
 	"errors"
 	"fmt"
 	"io"
@@ -16,19 +14,9 @@ import (
 	"github.com/cilium/ebpf/link"
 	"golang.org/x/sys/unix"
 
-	"github.com/ipe-linux/ipe/digest"
 	"github.com/ipe-linux/ipe/internal/engine"
-	"github.com/ipe-linux/ipe/internal/ruletab"
+	"github.com/ipe-linux/ipe/internal/engine/bpf/record"
 )
-
-// Bits of what the iterators say (HAS_FILE, UNLINKED).
-const (
-	useHasFile = 1 << iota
-	useUnlinked
-)
-
-// minorBits is how many bits of a device's number in the kernel are its minor number.
-const minorBits = 20
 
 // survey is the iterators, loaded when they are needed for the first time: a start has
 // no use for them.
@@ -155,7 +143,7 @@ func readUses(ctx context.Context, l *link.Iter) ([]engine.Use, error) {
 	}
 	go func() {
 		defer r.Close()
-		uses, err := decodeUses(patient{r})
+		uses, err := record.Uses(patient{r})
 		done <- outcome{uses, err}
 	}()
 	select {
@@ -177,41 +165,4 @@ func (p patient) Read(b []byte) (int, error) {
 			return n, err
 		}
 	}
-}
-
-// useBuffer is how much is read at once: what the kernel has at most.
-const useBuffer = 32 << 10
-
-func decodeUses(r io.Reader) (uses []engine.Use, err error) {
-	in := bufio.NewReaderSize(r, useBuffer)
-	raw := make([]byte, binary.Size(surveyUse{}))
-	for {
-		switch _, err := io.ReadFull(in, raw); {
-		case errors.Is(err, io.EOF):
-			return uses, nil
-		case err != nil:
-			return nil, fmt.Errorf("read iterator: %w", err)
-		}
-		var u surveyUse
-		if _, err := binary.Decode(raw, binary.NativeEndian, &u); err != nil {
-			return nil, fmt.Errorf("read iterator: %w", err)
-		}
-		uses = append(uses, useOf(&u))
-	}
-}
-
-func useOf(u *surveyUse) engine.Use {
-	use := engine.Use{
-		Kind: engine.UseKind(u.Kind), PID: u.Pid, Comm: text(u.Comm[:]), File: u.Fd, From: u.From, To: u.To,
-		HasFile: u.Flags&useHasFile != 0, Unlinked: u.Flags&useUnlinked != 0,
-		Major: u.Dev >> minorBits, Minor: u.Dev & (1<<minorBits - 1), Inode: u.Ino,
-		Evidence: ruletab.Event(0, 0, u.Facts.Present).Evidence,
-	}
-	if u.Facts.Present&ruletab.NeedRoot != 0 {
-		use.Evidence.RootHash = digest.New(text(u.Facts.Root.Alg[:]), u.Facts.Root.Sum[:u.Facts.Root.Len])
-	}
-	if u.Facts.Present&ruletab.NeedFile != 0 {
-		use.Evidence.FileDigest = digest.New(text(u.Facts.File.Alg[:]), u.Facts.File.Sum[:u.Facts.File.Len])
-	}
-	return use
 }

@@ -1,6 +1,4 @@
-//go:build !guest
-
-package bpf
+package record
 
 import (
 	"strings"

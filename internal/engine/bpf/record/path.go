@@ -1,9 +1,6 @@
-package bpf
+package record
 
-import (
-	"bytes"
-	"fmt"
-)
+import "fmt"
 
 // pathKind says how a path is spelt: enum path_kind of bpf/path.h.
 type pathKind uint8
@@ -76,10 +73,4 @@ func fit(path string, room int) string {
 		return tooLong
 	}
 	return path
-}
-
-// text is a NUL-terminated field as a string.
-func text(b []byte) string {
-	s, _, _ := bytes.Cut(b, []byte{0})
-	return string(s)
 }
