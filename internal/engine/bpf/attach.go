@@ -13,6 +13,7 @@ import (
 	"golang.org/x/sys/unix"
 
 	"github.com/ipe-linux/ipe/internal/engine"
+	"github.com/ipe-linux/ipe/internal/engine/bpf/offsets"
 	"github.com/ipe-linux/ipe/internal/kernelabi"
 )
 
@@ -46,7 +47,7 @@ func hooks() []hook {
 		{name: setIntegrity, program: "ipe_inode_setintegrity", purpose: "learns of verified fs-verity signatures", tracker: true, since: announces},
 		{name: verifySignature, program: "ipe_verify_signature", purpose: "learns of verified fs-verity signatures, where no hook tells", traced: true, tracker: true,
 			since: func(k *btf.Spec) bool { return !announces(k) && verifies(k) }},
-		{name: "bprm_creds_for_exec", program: "ipe_bprm_creds", purpose: "decides what a process asks about before it reads a script", since: asksFirst},
+		{name: "bprm_creds_for_exec", program: "ipe_bprm_creds", purpose: "decides what a process asks about before it reads a script", since: offsets.AsksFirst},
 		{name: "bprm_check_security", program: "ipe_bprm_check", purpose: "decides execution"},
 		{name: "mmap_file", program: "ipe_mmap_file", purpose: "decides executable mappings"},
 		{name: "file_mprotect", program: "ipe_file_mprotect", purpose: "decides mappings made executable"},
@@ -55,15 +56,9 @@ func hooks() []hook {
 	}
 }
 
-func announces(kernel *btf.Spec) bool { return hasFunction(kernel, "bpf_lsm_"+setIntegrity) }
+func announces(kernel *btf.Spec) bool { return offsets.HasHook(kernel, setIntegrity) }
 
-func verifies(kernel *btf.Spec) bool { return hasFunction(kernel, verifySignature) }
-
-// asksFirst: Linux 6.14 and later know execveat with AT_EXECVE_CHECK.
-func asksFirst(kernel *btf.Spec) bool {
-	m := members{specs: []*btf.Spec{kernel}}
-	return m.hasMember("linux_binprm", "is_check")
-}
+func verifies(kernel *btf.Spec) bool { return offsets.HasFunction(kernel, verifySignature) }
 
 // attach adopts every pinned map and link, and makes those that are missing. A
 // process that was killed half-way through leaves what the next one completes.
@@ -75,9 +70,15 @@ func (e *Engine) attach(spec *ebpf.CollectionSpec, types *btf.Cache) error {
 	if err != nil {
 		return err
 	}
-	wanted, err := supported(missing, types)
-	if err != nil {
-		return err
+	var wanted []hook
+	if len(missing) > 0 {
+		kernel, err := types.Kernel()
+		if err != nil {
+			return fmt.Errorf("read kernel BTF: %w", err)
+		}
+		if wanted, err = supported(missing, kernel); err != nil {
+			return err
+		}
 	}
 	e.adopted = len(wanted) == 0
 	e.listens = slices.ContainsFunc(wanted, func(h hook) bool { return h.tracker && h.name != freeInode })
@@ -147,33 +148,20 @@ func (e *Engine) usesOurMaps(l link.Link, h hook) (bool, error) {
 
 func (e *Engine) linkPath(h hook) string { return filepath.Join(e.dir, "link_"+h.name) }
 
-// supported returns those of hs that this kernel has. One without a hook that all
-// supported kernels have is an error.
-func supported(hs []hook, cache *btf.Cache) ([]hook, error) {
-	if len(hs) == 0 {
-		return nil, nil
-	}
-	kernel, err := cache.Kernel()
-	if err != nil {
-		return nil, fmt.Errorf("read kernel BTF: %w", err)
-	}
+// supported returns those of hs that a kernel with these types has. One without a hook
+// that all supported kernels have is an error.
+func supported(hs []hook, kernel *btf.Spec) ([]hook, error) {
 	var found []hook
 	for _, h := range hs {
 		switch {
 		case h.since != nil && !h.since(kernel):
 			continue
-		case !h.traced && !hasFunction(kernel, "bpf_lsm_"+h.name):
+		case !h.traced && !offsets.HasHook(kernel, h.name):
 			return nil, fmt.Errorf("look for hook %s: %w", h.name, btf.ErrNotFound)
 		}
 		found = append(found, h)
 	}
 	return found, nil
-}
-
-// hasFunction looks for a function that a program can be attached to.
-func hasFunction(kernel *btf.Spec, name string) bool {
-	var fn *btf.Func
-	return kernel.TypeByName(name, &fn) == nil
 }
 
 // load loads the programs of the wanted hooks on our maps and attaches them.

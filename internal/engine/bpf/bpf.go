@@ -64,7 +64,8 @@ type Engine struct {
 
 	survey survey
 
-	walk sync.Mutex // serialises changes of what the programs are told of this kernel
+	walk   sync.Mutex // serialises changes of what the programs are told of this kernel
+	unread string     // what of it was logged as not understood
 
 	mu     sync.Mutex     // serialises changes of the active tables
 	active *engine.Active // what the tables were made from, as far as this process knows

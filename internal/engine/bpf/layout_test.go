@@ -7,6 +7,7 @@ import (
 	"testing"
 
 	"github.com/ipe-linux/ipe/internal/engine/bpf/layouttest"
+	"github.com/ipe-linux/ipe/internal/engine/bpf/offsets"
 	"github.com/ipe-linux/ipe/internal/ruletab"
 )
 
@@ -19,6 +20,7 @@ func TestLayout(t *testing.T) {
 	}
 	for name, goType := range map[string]reflect.Type{
 		"table_key": reflect.TypeFor[ruletab.Key](), "table_entry": reflect.TypeFor[ruletab.Entry](),
+		"walk": reflect.TypeFor[offsets.Walk](),
 	} {
 		layouttest.Compare(t, spec.Types, name, goType)
 	}

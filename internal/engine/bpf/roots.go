@@ -7,6 +7,7 @@ import (
 	"github.com/cilium/ebpf"
 
 	"github.com/ipe-linux/ipe/digest"
+	"github.com/ipe-linux/ipe/internal/engine/bpf/offsets"
 	"github.com/ipe-linux/ipe/internal/ruletab"
 )
 
@@ -72,7 +73,7 @@ func (e *Engine) countRoots() error {
 	}
 	e.walk.Lock()
 	defer e.walk.Unlock()
-	var w ipeWalk
+	var w offsets.Walk
 	if err := e.maps[mapWalk].Lookup(slot, &w); err != nil {
 		return err
 	}

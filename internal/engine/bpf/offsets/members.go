@@ -1,4 +1,4 @@
-package bpf
+package offsets
 
 import (
 	"fmt"
@@ -70,15 +70,15 @@ func (m *members) structs(name string) (found []*btf.Struct) {
 // modules repeat a type several times. Where one of them differs, or lacks the member,
 // nobody can say which of them it is that the kernel means.
 func (m *members) find(typ, member string, size int) (uint32, bool) {
-	off := noOffset
+	off := None
 	for i, s := range m.structs(typ) {
 		at, ok := offsetOf(s.Members, member, size)
 		if !ok || i > 0 && off != at {
-			return noOffset, false
+			return None, false
 		}
 		off = at
 	}
-	return off, off != noOffset
+	return off, off != None
 }
 
 // offsetOf looks for a member, in anonymous structs and unions, too.
@@ -95,7 +95,7 @@ func offsetOf(ms []btf.Member, name string, size int) (uint32, bool) {
 			return f.Offset.Bytes() + off, true
 		}
 	}
-	return noOffset, false
+	return None, false
 }
 
 func inner(t btf.Type) []btf.Member {

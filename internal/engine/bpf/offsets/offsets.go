@@ -1,0 +1,101 @@
+// Package offsets finds in type information where a kernel and its drivers keep what the
+// BPF programs read, and what they have at all. It asks no kernel: stored types, those of
+// testdata, have the same answers as those of the kernel that runs.
+package offsets
+
+import (
+	"structs"
+
+	"github.com/cilium/ebpf/btf"
+)
+
+// None marks a member that this kernel does not have (IPE_NO_OFFSET).
+const None = ^uint32(0)
+
+// Types are those of a kernel and of its drivers. A [btf.Cache] has those of the one that
+// runs.
+type Types interface {
+	Kernel() (*btf.Spec, error)
+	// Module fails with [fs.ErrNotExist] if there is no such module.
+	Module(name string) (*btf.Spec, error)
+}
+
+// Walk is struct walk of bpf/maps.h: byte offsets, but where another kind is named. What
+// a Find method cannot find stays as it was.
+type Walk struct {
+	_ structs.HostLayout
+	// VerityTable and VerityHash are addresses, which are no types' business.
+	VerityTable uint64
+	VerityHash  uint64
+
+	// Ready is 1 if the following are there, up to VeritySigSize.
+	Ready            uint32
+	DmMajor          uint32 // a device number
+	MdMap            uint32
+	TableNumTargets  uint32
+	TableTargets     uint32
+	TargetType       uint32
+	TargetPrivate    uint32
+	TypeName         uint32
+	VerityRootDigest uint32
+	VerityDigestSize uint32
+	VerityAlgName    uint32
+	// VerityTfm are crypto handles, in the order to try; TfmAlg is where each keeps its
+	// crypto_alg.
+	VerityTfm     [2]uint32
+	TfmAlg        [2]uint32
+	AlgCraName    uint32
+	VeritySig     uint32
+	VeritySigSize uint32
+
+	// Overlay is 1 if the following are there, up to OvlUpperData.
+	Overlay uint32
+	// OvlRealfile is where the private data of an open file has that of the layer; None
+	// if it is that itself.
+	OvlRealfile    uint32
+	OvlVfsInode    uint32
+	OvlUpperDentry uint32
+	OvlFlags       uint32
+	OvlUpperData   uint32 // the number of a bit of the flags
+
+	// Btrfs is 1 if the following are there, up to BtrfsDeviceBdev.
+	Btrfs               uint32
+	BtrfsSb             uint32
+	BtrfsDevices        uint32
+	BtrfsReplaceState   uint32
+	BtrfsReplaceTarget  uint32
+	BtrfsNumDevices     uint32
+	BtrfsOpenDevices    uint32
+	BtrfsMissingDevices uint32
+	BtrfsSeeding        uint32
+	BtrfsSeedList       uint32
+	BtrfsLatest         uint32
+	BtrfsDeviceOwner    uint32
+	BtrfsDeviceBdev     uint32
+
+	SignedRoots uint32 // a number of root hashes
+	_           uint32
+	_           [4]byte // as C rounds up to the alignment of the addresses
+}
+
+// HasFunction looks for a function that a program can be attached to.
+func HasFunction(kernel *btf.Spec, name string) bool {
+	var fn *btf.Func
+	return kernel.TypeByName(name, &fn) == nil
+}
+
+// HasHook looks for an LSM hook that a program can be attached to.
+func HasHook(kernel *btf.Spec, name string) bool { return HasFunction(kernel, "bpf_lsm_"+name) }
+
+// AsksFirst: Linux 6.14 and later know execveat with AT_EXECVE_CHECK.
+func AsksFirst(kernel *btf.Spec) bool {
+	m := members{specs: []*btf.Spec{kernel}}
+	return m.hasMember("linux_binprm", "is_check")
+}
+
+// HasInfoTable: Linux 7.0 and later keep fs-verity information in a table.
+func HasInfoTable(kernel *btf.Spec) bool {
+	m := members{specs: []*btf.Spec{kernel}}
+	_, ok := m.find("fsverity_info", "rhash_head", anySize)
+	return ok
+}
