@@ -31,7 +31,7 @@ GOTEST    = env -u IPE_GUEST_RUN -u IPE_VM_KERNEL -u IPE_VM_SNAPSHOT $(TOOL) got
 
 .NOTPARALLEL:
 .DEFAULT_GOAL := build
-.PHONY: build pkcs11 setup demo conformance quick vm test vet lint generate check-generated fuzz bench install clean help
+.PHONY: build pkcs11 setup demo conformance quick vm test vet lint generate btf check-generated fuzz bench install clean help
 
 build: $(if $(filter 1,$(CGO)),pkcs11) ## static programs in build/, and pkcs11 if there is a C compiler (the default)
 	$(GOBUILD) -o build/ipe ./cmd/ipe
@@ -72,6 +72,9 @@ lint: ## linters for Go and C
 
 generate: ## BPF objects, their bindings and the C layout
 	$(GO) generate ./internal/engine/bpf ./internal/keyring
+
+btf: ## extracts of the types of the kernels that are tested, and what is expected of them
+	$(GO) run ./internal/cmd/genbtf internal/engine/bpf/offsets/testdata
 
 check-generated: ## that generating, in another directory, changes nothing
 	@scripts/check-generated

@@ -65,6 +65,7 @@ var table = map[string]row{
 	"internal/testvm/vmtest":       {3, "internal/testvm", ""},
 	"internal/testvm/oracle":       {3, "", "only tests: the kernel's own parser against ours"},
 	"internal/cmd/genlayout":       {4, "digest policy eval internal/ruletab", ""},
+	"internal/cmd/genbtf":          {4, "internal/engine/bpf/layouttest internal/engine/bpf/offsets internal/engine/bpf/offsets/offsetstest internal/testvm", "testvm has the packages of the kernels"},
 	"internal/engine/proof":        {4, "policy eval internal/engine", "engines never see each other; this is what they share"},
 	"internal/control":             {4, "digest policy eval sign audit internal/fairqueue internal/store internal/engine", "it drives the interface, never a concrete engine"},
 	"internal/engine/bpf/offsets":  {0, "", "stored types have the same answers as those of the kernel that runs"},
@@ -73,10 +74,11 @@ var table = map[string]row{
 	"internal/engine/securityfs":   {5, "policy eval audit internal/engine internal/engine/proof internal/kernelabi", "audit for the kernel's records, which other engines do not have"},
 	"internal/control/controltest": {5, "digest policy eval sign internal/control internal/engine", ""},
 
-	"internal/engine/bpf/layouttest":   {0, "", ""},
-	"internal/engine/enginetest":       {4, "audit sign", "it knows what is below it as files, records and system calls only"},
-	"internal/engine/enginetest/probe": {5, "internal/engine/enginetest", ""},
-	"internal/differential":            {5, "digest policy eval internal/decimal internal/engine/enginetest internal/testvm", "it boots what it compares, and never looks inside"},
+	"internal/engine/bpf/layouttest":          {0, "", ""},
+	"internal/engine/bpf/offsets/offsetstest": {1, "internal/engine/bpf/offsets", ""},
+	"internal/engine/enginetest":              {4, "audit sign", "it knows what is below it as files, records and system calls only"},
+	"internal/engine/enginetest/probe":        {5, "internal/engine/enginetest", ""},
+	"internal/differential":                   {5, "digest policy eval internal/decimal internal/engine/enginetest internal/testvm", "it boots what it compares, and never looks inside"},
 
 	"internal/demo/row":       {0, "", "what guest and host tell each other"},
 	"internal/demo/appliance": {3, "internal/demo/row internal/testvm", ""},
@@ -198,7 +200,7 @@ func testOnly(dir string) bool {
 // usersOfTests are packages that are no tests and use the test harness all the
 // same: the demonstration boots guests because that is what it shows. Nothing that
 // is installed imports one of these.
-var usersOfTests = []string{"internal/demo", "internal/differential"}
+var usersOfTests = []string{"internal/demo", "internal/differential", "internal/cmd/genbtf"}
 
 func isUserOfTests(dir string) bool {
 	return slices.ContainsFunc(usersOfTests, func(u string) bool { return dir == u || strings.HasPrefix(dir, u+"/") })

@@ -87,13 +87,13 @@ func HasFunction(kernel *btf.Spec, name string) bool {
 // HasHook looks for an LSM hook that a program can be attached to.
 func HasHook(kernel *btf.Spec, name string) bool { return HasFunction(kernel, "bpf_lsm_"+name) }
 
-// AsksFirst: Linux 6.14 and later know execveat with AT_EXECVE_CHECK.
+// AsksFirst tells whether there is execveat with AT_EXECVE_CHECK: since Linux 6.14.
 func AsksFirst(kernel *btf.Spec) bool {
 	m := members{specs: []*btf.Spec{kernel}}
 	return m.hasMember("linux_binprm", "is_check")
 }
 
-// HasInfoTable: Linux 7.0 and later keep fs-verity information in a table.
+// HasInfoTable tells whether fs-verity information is in a table: since Linux 7.0.
 func HasInfoTable(kernel *btf.Spec) bool {
 	m := members{specs: []*btf.Spec{kernel}}
 	_, ok := m.find("fsverity_info", "rhash_head", anySize)
