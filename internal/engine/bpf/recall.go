@@ -110,34 +110,6 @@ func cachedInodes() (int, error) {
 	return sum, nil
 }
 
-// verityKeyring is the number of the keyring .fs-verity, 0 if it is empty.
-func verityKeyring() (int32, error) {
-	text, err := os.ReadFile("/proc/keys")
-	if err != nil {
-		return 0, fmt.Errorf("find keyring .fs-verity: %w", err)
-	}
-	return parseKeyring(string(text))
-}
-
-func parseKeyring(keys string) (int32, error) {
-	for line := range strings.Lines(keys) {
-		number, rest, _ := strings.Cut(line, " ")
-		_, state, ok := strings.Cut(rest, " keyring   .fs-verity: ")
-		if !ok {
-			continue
-		}
-		if strings.TrimSpace(state) == "empty" {
-			return 0, nil
-		}
-		n, err := strconv.ParseUint(number, 16, 31)
-		if err != nil {
-			return 0, fmt.Errorf("find keyring .fs-verity: %w", err)
-		}
-		return int32(n), nil
-	}
-	return 0, errors.New("find keyring .fs-verity: it is not in /proc/keys")
-}
-
 // recallInUse verifies the signature of each fs-verity file that some process has open
 // or mapped.
 func (e *Engine) recallInUse(types *btf.Cache, keyring int32) (seen, valid int, err error) {
