@@ -37,27 +37,45 @@ func (s *System) trustedKeys() ([]string, error) {
 	return all, nil
 }
 
-// keyringIDs finds the kernel's keyrings, which have names and no fixed numbers.
+// keyringIDs finds the kernel's keyrings, which have names and no fixed numbers. The list
+// of keys prints what owners call theirs, line breaks and all, so the kernel is asked of
+// each; only the kernel names a keyring with a dot.
 func (s *System) keyringIDs() (ids []int, err error) {
 	list, err := s.read("proc/keys")
 	if err != nil {
 		return nil, fmt.Errorf("list keys: %w", err)
 	}
-	for line := range strings.Lines(list) {
-		fields := strings.Fields(line)
-		if len(fields) < 9 || fields[7] != "keyring" || !slices.Contains(keyrings(), strings.TrimSuffix(fields[8], ":")) || fields[5] != "0" {
-			continue
+	for _, id := range parseKeyrings(list) {
+		description, err := unix.KeyctlString(unix.KEYCTL_DESCRIBE, id)
+		if err == nil && isKernels(description) {
+			ids = append(ids, id)
 		}
-		id, err := strconv.ParseInt(fields[0], 16, 32)
-		if err != nil {
-			return nil, fmt.Errorf("list keys: %w", err)
-		}
-		ids = append(ids, int(id))
 	}
 	if len(ids) == 0 {
 		return nil, errors.New("list keys: /proc/keys shows none of the kernel's keyrings")
 	}
 	return ids, nil
+}
+
+// parseKeyrings finds in a list of keys the numbers of those that may be the kernel's
+// keyrings.
+func parseKeyrings(list string) (ids []int) {
+	for line := range strings.Lines(list) {
+		fields := strings.Fields(line)
+		if len(fields) < 9 || fields[7] != "keyring" || !slices.Contains(keyrings(), strings.TrimSuffix(fields[8], ":")) {
+			continue
+		}
+		if id, err := strconv.ParseUint(fields[0], 16, 31); err == nil {
+			ids = append(ids, int(id))
+		}
+	}
+	return ids
+}
+
+// isKernels reads what the kernel says of one key: type;uid;gid;permissions;name.
+func isKernels(description string) bool {
+	f := strings.SplitN(description, ";", 5)
+	return len(f) == 5 && f[0] == "keyring" && f[1] == "0" && slices.Contains(keyrings(), f[4])
 }
 
 // keysIn describes the keys of a keyring. One that is revoked meanwhile is no more.

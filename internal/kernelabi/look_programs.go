@@ -157,11 +157,12 @@ func lookBPFFS(s *System, _ kernelBTF) finding {
 	return yes("not mounted yet: iped mounts it")
 }
 
-// mountedType is the type of what is mounted last at a place.
+// mountedType is the type of what is mounted last at a place. Blanks alone are between
+// the fields of mountinfo: other white space may be part of a name.
 func mountedType(mountinfo, at string) (kind string) {
 	for line := range strings.Lines(mountinfo) {
 		front, back, ok := strings.Cut(line, " - ")
-		if f := strings.Fields(front); ok && len(f) > 4 && f[4] == at {
+		if f := strings.Split(front, " "); ok && len(f) > 4 && f[4] == at {
 			kind, _, _ = strings.Cut(back, " ")
 		}
 	}

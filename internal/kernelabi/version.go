@@ -3,6 +3,8 @@ package kernelabi
 import (
 	"cmp"
 	"fmt"
+	"strconv"
+	"strings"
 )
 
 // Version is the numeric head of a kernel release such as "6.12.117-cloud-amd64".
@@ -13,15 +15,24 @@ type Version struct {
 // ParseVersion reads the leading MAJOR.MINOR[.PATCH] of a release as uname(2)
 // gives it. A missing patch level is 0 and whatever follows is ignored.
 func ParseVersion(release string) (Version, error) {
-	var v Version
-	n, _ := fmt.Sscanf(release, "%d.%d.%d", &v.Major, &v.Minor, &v.Patch)
-	if n < 2 {
+	major, rest, ok := number("." + release)
+	minor, rest, also := number(rest)
+	if !ok || !also {
 		return Version{}, fmt.Errorf("kernel release %q: it does not begin with MAJOR.MINOR", release)
 	}
-	if v.Major < 0 || v.Minor < 0 || v.Patch < 0 {
-		return Version{}, fmt.Errorf("kernel release %q: negative number", release)
+	patch, _, _ := number(rest)
+	return Version{Major: major, Minor: minor, Patch: patch}, nil
+}
+
+// number reads a dot and the decimal number behind it. If there is none, n is 0.
+func number(s string) (n int, rest string, ok bool) {
+	digits, dotted := strings.CutPrefix(s, ".")
+	end := len(digits) - len(strings.TrimLeft(digits, "0123456789"))
+	n, err := strconv.Atoi(digits[:end])
+	if !dotted || err != nil {
+		return 0, s, false
 	}
-	return v, nil
+	return n, digits[end:], true
 }
 
 // String returns MAJOR.MINOR.PATCH.
