@@ -43,23 +43,29 @@ func (r road) rootVerity() step {
 	return lacking(name, kind+" has no fs-verity", elsewhere)
 }
 
-// rootMount reads from mountinfo what is mounted at /: the last one counts.
+// rootMount reads what is mounted at /.
 func (r road) rootMount() (kind, device, number string, err error) {
 	text, err := os.ReadFile(r.at("/proc/self/mountinfo"))
 	if err != nil {
 		return "", "", "", err
 	}
-	for line := range strings.Lines(string(text)) {
+	if kind, device, number = parseRootMount(string(text)); kind == "" {
+		return "", "", "", errors.New("/proc/self/mountinfo does not tell what is mounted at /")
+	}
+	return kind, device, number, nil
+}
+
+// parseRootMount reads from mountinfo what is mounted at /: the last one counts. Blanks
+// alone are between the fields: other white space may be part of a name.
+func parseRootMount(text string) (kind, device, number string) {
+	for line := range strings.Lines(text) {
 		head, tail, _ := strings.Cut(line, " - ")
-		h, t := strings.Fields(head), strings.Fields(tail)
+		h, t := strings.Split(head, " "), strings.Split(tail, " ")
 		if len(h) > 4 && len(t) > 1 && h[4] == "/" {
 			kind, device, number = t[0], t[1], h[2]
 		}
 	}
-	if kind == "" {
-		return "", "", "", errors.New("/proc/self/mountinfo does not tell what is mounted at /")
-	}
-	return kind, device, number, nil
+	return kind, device, number
 }
 
 func (r road) extVerity(name, device, number string) step {

@@ -41,12 +41,13 @@ func openRootGroup(dir string) (*os.File, error) {
 	return mountRootGroup(dir)
 }
 
-// groupMounts reads from mountinfo where control groups of version 2 are mounted.
+// groupMounts reads from mountinfo where control groups of version 2 are mounted. Blanks
+// alone are between its fields: other white space may be part of a name.
 func groupMounts(text string) (points []string) {
 	escapes := strings.NewReplacer(`\040`, " ", `\011`, "\t", `\012`, "\n", `\134`, `\`)
 	for line := range strings.Lines(text) {
 		head, tail, _ := strings.Cut(line, " - ")
-		f := strings.Fields(head)
+		f := strings.Split(head, " ")
 		if len(f) > 4 && strings.HasPrefix(tail, "cgroup2 ") {
 			points = append(points, escapes.Replace(f[4]))
 		}

@@ -1,0 +1,62 @@
+//go:build !guest
+
+package bpf
+
+import (
+	"fmt"
+	"regexp"
+	"slices"
+	"strings"
+	"testing"
+)
+
+// FuzzGroupMounts: a mount point is read back as it was, whatever it is called; others
+// are none of control groups. The kernel writes blanks, tabs, line breaks and backslashes
+// as numbers.
+func FuzzGroupMounts(f *testing.F) {
+	f.Add("/sys/fs/cgroup", "")
+	f.Add("/with blank\\", "30 24 0:26 / /x rw - cgroup cgroup rw")
+	f.Add("/a\u00a0b\r\f", "30 24 0:26")
+	escape := strings.NewReplacer(" ", `\040`, "\t", `\011`, "\n", `\012`, `\`, `\134`)
+	f.Fuzz(func(t *testing.T, point, before string) {
+		line := "30 24 0:26 / " + escape.Replace(point) + " rw,nosuid shared:9 - cgroup2 cgroup2 rw\n"
+		got, want := groupMounts(before+"\n"+line), append(groupMounts(before+"\n"), point)
+		if !slices.Equal(got, want) {
+			t.Errorf("%q, want %q", got, want)
+		}
+	})
+}
+
+// FuzzIsFactSource compares with a regular expression: only the module itself counts, in
+// the head of a message.
+func FuzzIsFactSource(f *testing.F) {
+	for _, s := range []string{"add@/module/dm_verity\x00ACTION=add\x00", "add@/module/dm_verity/x", "change@/devices/x\x00y@/module/overlay", "@/module/btrfs", "add@/module/fuse"} {
+		f.Add([]byte(s))
+	}
+	only := regexp.MustCompile(`^[^@\x00]*@/module/(dm_mod|dm_verity|overlay|btrfs)(\x00|$)`)
+	f.Fuzz(func(t *testing.T, msg []byte) {
+		if got := isFactSource(msg); got != only.Match(msg) {
+			t.Errorf("%q: %t", msg, got)
+		}
+	})
+}
+
+// FuzzParseMajor: the number is that of the first block device of that name, and that of
+// no other kind.
+func FuzzParseMajor(f *testing.F) {
+	f.Add("253 device-mapper\n", uint16(254))
+	f.Add("", uint16(0))
+	f.Fuzz(func(t *testing.T, characters string, major uint16) {
+		if strings.Contains(characters, "Block devices:") {
+			return
+		}
+		major &= 1<<12 - 1
+		text := "Character devices:\n" + characters + fmt.Sprintf("\nBlock devices:\n  7 loop\n%3d device-mapper\n  9 device-mapper-of-another\n", major)
+		if got, err := parseMajor(text); err != nil || got != uint32(major) {
+			t.Errorf("%d, %v, want %d", got, err, major)
+		}
+		if got, err := parseMajor("Character devices:\n" + characters); err != nil || got != 0 {
+			t.Errorf("%d of characters, %v", got, err)
+		}
+	})
+}
