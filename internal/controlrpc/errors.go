@@ -5,6 +5,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"io"
 	"net/http"
 	"strings"
 
@@ -39,6 +40,9 @@ func parseModeChange(raw []byte) (ModeChange, error) {
 	dec.DisallowUnknownFields()
 	if err := dec.Decode(&m); err != nil {
 		return ModeChange{}, fmt.Errorf("mode: %w: %w", errRequest, err)
+	}
+	if _, err := dec.Token(); !errors.Is(err, io.EOF) {
+		return ModeChange{}, fmt.Errorf("mode: %w: more than one value", errRequest)
 	}
 	return m, nil
 }

@@ -124,3 +124,21 @@ func FuzzNamed(f *testing.F) {
 		}
 	})
 }
+
+// FuzzRootShells: the shell of an account with root's number is found behind those of
+// others, and no other is.
+func FuzzRootShells(f *testing.F) {
+	f.Add("bin:x:2:2:bin:/bin:/usr/sbin/nologin", "/bin/sh")
+	f.Add("a:x:0:0::/:/b", "/\xff")
+	f.Fuzz(func(t *testing.T, before, shell string) {
+		if shell = "/" + shell; strings.ContainsAny(shell, ":\r\n") || len(before)+len(shell) > 1<<12 {
+			return
+		}
+		first := rootShells(strings.NewReader(before + "\n"))
+		got := rootShells(strings.NewReader(before + "\nroot:x:0:0:root:/root:" + shell + "\nuser:x:1:0::/:" + shell + "\n"))
+		want := append(first, shell)
+		if got, want := strings.Join(got, "\n"), strings.Join(want[:min(len(want), maxShells)], "\n"); got != want {
+			t.Errorf("%q, want %q", got, want)
+		}
+	})
+}

@@ -225,3 +225,27 @@ func FuzzParseFormattedDigest(f *testing.F) {
 		}
 	})
 }
+
+// FuzzParseMeasuredDigest: what is read is written as it was, and is what the formatted
+// digest says behind its magic.
+func FuzzParseMeasuredDigest(f *testing.F) {
+	b, err := fsverity.MeasuredDigest(digest.New("sha512", make([]byte, 64)))
+	if err != nil {
+		f.Fatal(err)
+	}
+	f.Add(b)
+	f.Add(b[:len(b)-1])
+	f.Fuzz(func(t *testing.T, b []byte) {
+		d, err := fsverity.ParseMeasuredDigest(b)
+		formatted, also := fsverity.ParseFormattedDigest(append([]byte("FSVerity"), b...))
+		if (err == nil) != (also == nil) || !d.Equal(formatted) {
+			t.Fatalf("%x is %v, %v, and formatted %v, %v", b, d, err, formatted, also)
+		}
+		if err != nil {
+			return
+		}
+		if again, err := fsverity.MeasuredDigest(d); err != nil || !bytes.Equal(again, b) {
+			t.Fatalf("read %x as %v and wrote %x, %v", b, d, again, err)
+		}
+	})
+}

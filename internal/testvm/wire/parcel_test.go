@@ -1,6 +1,7 @@
 package wire_test
 
 import (
+	"bytes"
 	"errors"
 	"testing"
 	"time"
@@ -21,4 +22,23 @@ func TestParcel(t *testing.T) {
 			t.Errorf("%s: %v", name, err)
 		}
 	}
+}
+
+// FuzzReadParcel: what is read is written as the same bytes, up to those that say nothing.
+func FuzzReadParcel(f *testing.F) {
+	f.Add(wire.Parcel{Now: time.Unix(1, 2)}.Block())
+	f.Add([]byte("ipe-testvm-parcel-1\n"))
+	f.Fuzz(func(t *testing.T, block []byte) {
+		p, err := wire.ReadParcel(block)
+		if err != nil {
+			if !errors.Is(err, wire.ErrNoParcel) {
+				t.Error(err)
+			}
+			return
+		}
+		const said = len("ipe-testvm-parcel-1\n") + 8 + wire.SeedSize
+		if written := p.Block(); !bytes.Equal(written[:said], block[:said]) {
+			t.Errorf("%x became %x", block, written)
+		}
+	})
 }

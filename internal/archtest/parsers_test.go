@@ -1,0 +1,273 @@
+package archtest
+
+import (
+	"fmt"
+	"go/ast"
+	"maps"
+	"regexp"
+	"slices"
+	"strings"
+)
+
+// reader is a function that reads what others wrote, and the fuzz target that calls it.
+type reader struct{ dir, function, target string }
+
+// parsers lists every function that reads foreign bytes: of the network, of disks, of the
+// kernel, of users' files. A method is called by its type and its name.
+var parsers = []reader{
+	// What an author or an attacker writes.
+	{"policy", "Parse", "FuzzParse"},
+	{"policy", "Diagnose", "FuzzDiagnose"},
+	{"policy", "ParseVersion", "FuzzParseVersion"},
+	{"digest", "Parse", "FuzzParse"},
+	{"sign", "Verify", "FuzzVerify"},
+	{"sign", "Detach", "FuzzDetach"},
+	{"sign", "ParseKey", "FuzzParseKey"},
+	{"sign", "ParseCertificates", "FuzzParseCertificates"},
+	{"internal/cli", "parseManifest", "FuzzParseManifest"},
+	{"internal/cli", "operationOf", "FuzzOperationOf"},
+	{"internal/preflight", "named", "FuzzNamed"},
+	{"internal/preflight", "rootShells", "FuzzRootShells"},
+	{"internal/roothash", "Parse", "FuzzParse"},
+	{"internal/pkcs11uri", "Parse", "FuzzParse"},
+	{"internal/decimal", "Parse", "FuzzParse"},
+
+	// Records, and their way.
+	{"audit", "Parse", "FuzzParse"},
+	{"audit", "ParseMessage", "FuzzMessage"},
+	{"audit", "ParseText", "FuzzMessage"},
+	{"audit", "ParseStatement", "FuzzStatement"},
+	{"audit", "ParseUntrusted", "FuzzUntrusted"},
+	{"audit", "JSON.Record", "FuzzJSON"},
+	{"internal/cli", "unwrap", "FuzzUnwrap"},
+	{"internal/control", "SplitMerged", "FuzzSplitMerged"},
+	{"internal/controlrpc", "parseModeChange", "FuzzParseModeChange"},
+
+	// What is on disk.
+	{"verity/dmverity", "ParseSuperblock", "FuzzParseSuperblock"},
+	{"verity/dmverity", "ParseParams", "FuzzParseParams"},
+	{"verity/dmverity", "ParseUUID", "FuzzParseUUID"},
+	{"verity/fsverity", "ParseDescriptor", "FuzzParseDescriptor"},
+	{"verity/fsverity", "ParseFormattedDigest", "FuzzParseFormattedDigest"},
+	{"verity/fsverity", "ParseMeasuredDigest", "FuzzParseMeasuredDigest"},
+	{"internal/store", "parseIndex", "FuzzIndex"},
+	{"internal/store", "parseCopy", "FuzzCopy"},
+
+	// What the kernel says, with names in it that are anybody's.
+	{"internal/engine/bpf/record", "Decode", "FuzzDecode"},
+	{"internal/engine/bpf/record", "Uses", "FuzzUses"},
+	{"internal/engine/bpf/record", "EachInUse", "FuzzEachInUse"},
+	{"internal/engine/bpf", "parseKeyrings", "FuzzParseKeyrings"},
+	{"internal/engine/bpf", "isVerityRing", "FuzzVerityRing"},
+	{"internal/engine/bpf", "groupMounts", "FuzzGroupMounts"},
+	{"internal/engine/bpf", "isFactSource", "FuzzIsFactSource"},
+	{"internal/engine/bpf", "parseMajor", "FuzzParseMajor"},
+	{"internal/kernelabi", "ParseVersion", "FuzzParseVersion"},
+	{"internal/kernelabi", "parseKeyrings", "FuzzParseKeyrings"},
+	{"internal/kernelabi", "isKernels", "FuzzIsKernels"},
+	{"internal/kernelabi", "mountedType", "FuzzMountedType"},
+	{"internal/kernelabi", "matchSymbol", "FuzzMatchSymbol"},
+	{"internal/cli", "parseRootMount", "FuzzParseRootMount"},
+	{"internal/devmapper", "parseTargets", "FuzzParseAnswers"},
+	{"internal/devmapper", "parseNames", "FuzzParseAnswers"},
+	{"internal/devmapper", "parseVersion", "FuzzParseAnswers"},
+	{"internal/devmapper", "parseState", "FuzzParseAnswers"},
+	{"internal/devmapper", "Unmangle", "FuzzMangle"},
+	{"internal/peer", "startTime", "FuzzStat"},
+	{"internal/peer", "effective", "FuzzStat"},
+	{"internal/bootparam", "Params", "FuzzParams"},
+	{"cmd/iped", "unwritable", "FuzzUnwritable"},
+
+	// Other processes and machines of ours.
+	{"internal/token", "Lines.Next", "FuzzLines"},
+	{"internal/token/signer", "pointOn", "FuzzPoint"},
+	{"internal/token/signer", "ecdsaASN1", "FuzzECDSA"},
+	{"internal/testvm/wire", "NewReader", "FuzzReader"},
+	{"internal/testvm/wire", "ReadParcel", "FuzzReadParcel"},
+	{"internal/engine/enginetest", "ReadTranscript", "FuzzReadTranscript"},
+}
+
+// noParsers are functions that are called as if they parsed foreign bytes, each with the
+// reason why none of its own has to be tried.
+var noParsers = map[string]string{
+	"audit.ParseGeneration": "a word of a flag, one of a list",
+	"policy.ParseOp":        "a word, one of a list",
+	"policy.ParseAction":    "as ParseOp",
+	"policy.ParseKey":       "as ParseOp",
+	"eval.ParseHook":        "as ParseOp",
+
+	"sign.parse":                      "Verify and Detach call it",
+	"sign.parseInto":                  "as parse",
+	"sign.parseKeyBlock":              "ParseKey calls it",
+	"sign.parsePKCS8":                 "ParseKey calls it",
+	"sign.parseEncryptedPKCS8":        "ParseKey calls it",
+	"verity/dmverity.parseParams":     "ParseParams calls it",
+	"verity/dmverity.parseSuperblock": "ParseSuperblock calls it",
+	"verity/fsverity.parseDescriptor": "ParseDescriptor calls it",
+	"verity/fsverity.parseFormatted":  "ParseFormattedDigest calls it",
+	"internal/cli.parseManifestLine":  "parseManifest calls it",
+	"internal/pkcs11uri.decode":       "Parse calls it",
+	"internal/store.parseBody":        "parseIndex calls it",
+	"internal/store.parseName":        "parseIndex calls it",
+	"internal/store.parseVersion":     "parseIndex calls it",
+
+	"internal/cli.parseTime": "a flag",
+	"internal/cli.parseType": "a flag",
+
+	"internal/testvm.parseMirror":          "the sources.list of the machine that runs the tests",
+	"internal/demo/appliance.parseClosure": "what a program of the demonstration prints",
+	"internal/demo/agent.parseStatus":      "as parseClosure",
+}
+
+// parsing matches the names of functions that read foreign bytes.
+var parsing = regexp.MustCompile(`^([pP]arse|[dD]ecode)([A-Z]|$)`)
+
+// checkParsers wants each function on the list to be there and called by its fuzz target,
+// and each function whose name says that it parses to be on one of both lists.
+func checkParsers(t *tree) (bad []string) {
+	listed := map[string]bool{}
+	for _, p := range parsers {
+		listed[p.dir+"."+p.function] = true
+		if in := t.packages[p.dir]; in != nil {
+			bad = append(bad, p.check(in)...)
+		} else if len(t.packages) >= len(table) {
+			bad = append(bad, fmt.Sprintf("%s: on the list of parsers, and there is no such package", p.dir))
+		}
+	}
+	found := map[string]bool{}
+	for _, p := range t.sorted() {
+		for name, path := range p.parsing() {
+			full := p.dir + "." + name
+			found[full] = true
+			if !listed[full] && noParsers[full] == "" {
+				bad = append(bad, fmt.Sprintf("%s: %s parses, and is not on the list of parsers with a fuzz target", path, name))
+			}
+		}
+	}
+	for full := range noParsers {
+		if !found[full] && len(t.packages) >= len(table) {
+			bad = append(bad, full+": on the list of what is no parser, and gone")
+		}
+	}
+	slices.Sort(bad)
+	return bad
+}
+
+func (r reader) check(in *pkg) (bad []string) {
+	if !in.declares(r.function) {
+		bad = append(bad, fmt.Sprintf("%s: %s is on the list of parsers, and gone", r.dir, r.function))
+	}
+	names := in.testNames()
+	if names[r.target] == nil {
+		return append(bad, fmt.Sprintf("%s: the fuzz target %s of %s is gone", r.dir, r.target, r.function))
+	}
+	_, name, isMethod := strings.Cut(r.function, ".")
+	if !isMethod {
+		name = r.function
+	}
+	if !reaches(names, r.target, name) {
+		bad = append(bad, fmt.Sprintf("%s: the fuzz target %s does not call %s", r.dir, r.target, r.function))
+	}
+	return bad
+}
+
+// declares tells whether a function, or a method as "Type.Name", is declared.
+func (p *pkg) declares(function string) bool {
+	for _, f := range p.files {
+		for fn := range f.funcs {
+			name := fn.Name.Name
+			if fn.Recv != nil {
+				name = receiver(fn) + "." + name
+			}
+			if !f.test && name == function {
+				return true
+			}
+		}
+	}
+	return false
+}
+
+func receiver(fn *ast.FuncDecl) string {
+	t := fn.Recv.List[0].Type
+	if star, ok := t.(*ast.StarExpr); ok {
+		t = star.X
+	}
+	if id, ok := t.(*ast.Ident); ok {
+		return id.Name
+	}
+	return ""
+}
+
+// testNames maps the functions of a package's tests to the names that they mention.
+func (p *pkg) testNames() map[string]map[string]bool {
+	calls := map[string]map[string]bool{}
+	for _, f := range p.files {
+		if !f.test || inGuest(f.syntax) {
+			continue
+		}
+		for fn := range f.funcs {
+			if fn.Body == nil || fn.Recv != nil {
+				continue
+			}
+			names := map[string]bool{}
+			ast.Inspect(fn.Body, func(n ast.Node) bool {
+				if id, ok := n.(*ast.Ident); ok {
+					names[id.Name] = true
+				}
+				return true
+			})
+			calls[fn.Name.Name] = names
+		}
+	}
+	return calls
+}
+
+// reaches tells whether a function of the tests mentions another, or has one of theirs do
+// so.
+func reaches(calls map[string]map[string]bool, from, to string) bool {
+	seen := map[string]bool{}
+	var visit func(string) bool
+	visit = func(name string) bool {
+		if seen[name] {
+			return false
+		}
+		seen[name] = true
+		if calls[name][to] {
+			return true
+		}
+		return slices.ContainsFunc(slices.Collect(maps.Keys(calls[name])), visit)
+	}
+	return visit(from)
+}
+
+// parsing yields the functions whose names say that they parse text, bytes or a stream,
+// and where they are.
+func (p *pkg) parsing() map[string]string {
+	found := map[string]string{}
+	for _, f := range p.files {
+		if f.test || f.generated {
+			continue
+		}
+		for fn := range f.funcs {
+			if fn.Recv == nil && parsing.MatchString(fn.Name.Name) && takesBytes(fn) {
+				found[fn.Name.Name] = f.path
+			}
+		}
+	}
+	return found
+}
+
+// takesBytes tells whether a parameter is text, bytes or a stream.
+func takesBytes(fn *ast.FuncDecl) bool {
+	return slices.ContainsFunc(fn.Type.Params.List, func(param *ast.Field) bool {
+		switch t := param.Type.(type) {
+		case *ast.Ident:
+			return t.Name == "string"
+		case *ast.ArrayType:
+			return isIdent(t.Elt, "byte")
+		case *ast.SelectorExpr:
+			return t.Sel.Name == "Reader" || t.Sel.Name == "ReaderAt"
+		}
+		return false
+	})
+}
