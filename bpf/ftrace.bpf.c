@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause
 /*
  * Keep kernel.ftrace_enabled at 1: with 0 the kernel calls no program on an LSM hook,
- * though all stay attached. See internal/engine/bpf/ftrace.go.
+ * though all stay attached. See internal/engine/bpf/ftrace.
  *
  * ipe_ftrace_on is attached to the root control group. The kernel calls it for each
  * write to a sysctl, not by way of ftrace, so it works while ftrace is off. It runs

@@ -69,8 +69,9 @@ var table = map[string]row{
 	"internal/engine/proof":        {4, "policy eval internal/engine", "engines never see each other; this is what they share"},
 	"internal/control":             {4, "digest policy eval sign audit internal/fairqueue internal/store internal/engine", "it drives the interface, never a concrete engine"},
 	"internal/engine/bpf/offsets":  {0, "", "stored types have the same answers as those of the kernel that runs"},
+	"internal/engine/bpf/ftrace":   {4, "internal/engine internal/kernelabi", "it keeps programs called, whatever they decide"},
 	"internal/engine/bpf/record":   {4, "digest internal/engine internal/ruletab", "it decodes bytes, wherever they come from"},
-	"internal/engine/bpf":          {5, "digest policy internal/engine internal/engine/proof internal/engine/bpf/offsets internal/engine/bpf/record internal/fsioctl internal/ruletab internal/kernelabi", "fsioctl for signatures of files that were in memory before it started"},
+	"internal/engine/bpf":          {5, "digest policy internal/engine internal/engine/proof internal/engine/bpf/ftrace internal/engine/bpf/offsets internal/engine/bpf/record internal/fsioctl internal/ruletab internal/kernelabi", "fsioctl for signatures of files that were in memory before it started"},
 	"internal/engine/securityfs":   {5, "policy eval audit internal/engine internal/engine/proof internal/kernelabi", "audit for the kernel's records, which other engines do not have"},
 	"internal/control/controltest": {5, "digest policy eval sign internal/control internal/engine", ""},
 

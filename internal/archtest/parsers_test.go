@@ -59,7 +59,7 @@ var parsers = []reader{
 	{"internal/engine/bpf/record", "EachInUse", "FuzzEachInUse"},
 	{"internal/engine/bpf", "parseKeyrings", "FuzzParseKeyrings"},
 	{"internal/engine/bpf", "isVerityRing", "FuzzVerityRing"},
-	{"internal/engine/bpf", "groupMounts", "FuzzGroupMounts"},
+	{"internal/engine/bpf/ftrace", "groupMounts", "FuzzGroupMounts"},
 	{"internal/engine/bpf", "isFactSource", "FuzzIsFactSource"},
 	{"internal/engine/bpf", "parseMajor", "FuzzParseMajor"},
 	{"internal/kernelabi", "ParseVersion", "FuzzParseVersion"},

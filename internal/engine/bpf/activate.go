@@ -27,7 +27,7 @@ func (e *Engine) Activate(a engine.Active) error {
 	}
 	e.mu.Lock()
 	defer e.mu.Unlock()
-	e.ftrace.switchOn()
+	e.ftrace.SwitchOn()
 	return e.activate(a)
 }
 
@@ -173,7 +173,7 @@ func (e *Engine) State() (engine.State, error) {
 	if err := e.mendPins(); err != nil {
 		s.Problems = append(s.Problems, "pins were removed, and enforcement ends with this process: "+err.Error())
 	}
-	e.ftrace.state(&s)
+	e.ftrace.State(&s)
 	roots, err := rootKeys(e.maps[mapRoots])
 	if err != nil {
 		return s, fmt.Errorf("state: read signed root hashes: %w", err)

@@ -18,6 +18,7 @@ import (
 	"golang.org/x/sys/unix"
 
 	"github.com/ipe-linux/ipe/internal/engine"
+	"github.com/ipe-linux/ipe/internal/engine/bpf/ftrace"
 	"github.com/ipe-linux/ipe/internal/kernelabi"
 	"github.com/ipe-linux/ipe/policy"
 )
@@ -55,7 +56,7 @@ type Engine struct {
 	pinWatch   *pinWatch
 	recalled   atomic.Bool // what was in memory before is known
 	pending    *recalling  // nil if there is nothing to recall
-	ftrace     *ftrace
+	ftrace     *ftrace.Guard
 	// report and noVolumes say what this kernel provides; a module may change both.
 	report    atomic.Pointer[kernelabi.Report]
 	noVolumes atomic.Bool
@@ -114,7 +115,7 @@ func (e *Engine) start(types *btf.Cache, keepCaches bool) error {
 		return fmt.Errorf("read embedded BPF object: %w", err)
 	}
 	e.inner = spec.Maps[mapActive].InnerMap.Copy()
-	e.ftrace = newFtrace(e.log, e.root)
+	e.ftrace = ftrace.New(e.log, e.root, checkOwner)
 	if err := e.attach(spec, types); err != nil {
 		return err
 	}
@@ -138,7 +139,7 @@ func (e *Engine) start(types *btf.Cache, keepCaches bool) error {
 	if err := e.inherit(); err != nil {
 		return err
 	}
-	e.ftrace.finish(types)
+	e.ftrace.Finish(types)
 	if e.watch, err = watchModules(e.log, e.modulesChanged); err != nil {
 		return err
 	}
@@ -165,7 +166,7 @@ func (e *Engine) Close() error {
 		errs = append(errs, e.events.close())
 	}
 	if e.ftrace != nil {
-		errs = append(errs, e.ftrace.close())
+		errs = append(errs, e.ftrace.Close())
 	}
 	e.survey.mu.Lock()
 	errs = append(errs, e.survey.close())

@@ -5,27 +5,9 @@ package bpf
 import (
 	"fmt"
 	"regexp"
-	"slices"
 	"strings"
 	"testing"
 )
-
-// FuzzGroupMounts: a mount point is read back as it was, whatever it is called; others
-// are none of control groups. The kernel writes blanks, tabs, line breaks and backslashes
-// as numbers.
-func FuzzGroupMounts(f *testing.F) {
-	f.Add("/sys/fs/cgroup", "")
-	f.Add("/with blank\\", "30 24 0:26 / /x rw - cgroup cgroup rw")
-	f.Add("/a\u00a0b\r\f", "30 24 0:26")
-	escape := strings.NewReplacer(" ", `\040`, "\t", `\011`, "\n", `\012`, `\`, `\134`)
-	f.Fuzz(func(t *testing.T, point, before string) {
-		line := "30 24 0:26 / " + escape.Replace(point) + " rw,nosuid shared:9 - cgroup2 cgroup2 rw\n"
-		got, want := groupMounts(before+"\n"+line), append(groupMounts(before+"\n"), point)
-		if !slices.Equal(got, want) {
-			t.Errorf("%q, want %q", got, want)
-		}
-	})
-}
 
 // FuzzIsFactSource compares with a regular expression: only the module itself counts, in
 // the head of a message.

@@ -47,8 +47,8 @@ func (e *Engine) mendPins() error {
 // pinDirs are the directories that have pins.
 func (e *Engine) pinDirs() []string {
 	dirs := []string{e.root, e.dir}
-	if e.ftrace.guard != nil {
-		dirs = append(dirs, filepath.Dir(e.ftrace.guardPin()))
+	if path, guard := e.ftrace.Pin(); guard != nil {
+		dirs = append(dirs, filepath.Dir(path))
 	}
 	return dirs
 }
@@ -69,8 +69,8 @@ func (e *Engine) pins() (all []pin) {
 			all = append(all, pin{e.linkPath(h), l})
 		}
 	}
-	if e.ftrace.guard != nil {
-		all = append(all, pin{e.ftrace.guardPin(), e.ftrace.guard})
+	if path, guard := e.ftrace.Pin(); guard != nil {
+		all = append(all, pin{path, guard})
 	}
 	return all
 }

@@ -1,4 +1,6 @@
-package bpf
+// Package ftrace keeps kernel.ftrace_enabled at 1. With 0 the kernel calls no program on an
+// LSM hook, though all stay attached.
+package ftrace
 
 import (
 	"errors"
@@ -28,18 +30,19 @@ const (
 // milliseconds; a loaded machine takes more. Meanwhile the judging programs are attached.
 const guardEnds = 10 * time.Second
 
-// ftrace keeps kernel.ftrace_enabled at 1. With 0 the kernel calls no program on an LSM
-// hook, though all stay attached.
+// Guard keeps the sysctl at 1.
 //
 // The program that refuses other values is attached to the root control group itself,
 // and not by a link: no descriptor leads to it that could be detached or given another
 // program, no pin holds it, and all starts and builds find the same one. A guard on the
 // hook of bpf(2) refuses to take it away, and to put another behind it that could say
 // yes. Whatever goes wrong here is a problem to show and stops nothing.
-type ftrace struct {
+type Guard struct {
 	log  *slog.Logger
 	root string // of the pins
-	spec *ebpf.CollectionSpec
+	// checkDir refuses a directory that somebody else prepared.
+	checkDir func(dir string) error
+	spec     *ebpf.CollectionSpec
 	// group is the root control group; nil if it cannot be reached.
 	group *os.File
 	guard link.Link
@@ -47,39 +50,40 @@ type ftrace struct {
 	trouble error
 }
 
-// newFtrace switches ftrace on, before anything is attached that needs it, and has it
-// stay on. That is enough unless a guard of an earlier start is in the way: see finish.
-func newFtrace(log *slog.Logger, root string) *ftrace {
-	f := &ftrace{log: log, root: root}
-	f.switchOn()
+// New switches ftrace on, before anything is attached that needs it, and has it stay on.
+// That is enough unless a guard of an earlier start is in the way: see Finish. Pins are
+// below root, in directories that checkDir does not refuse.
+func New(log *slog.Logger, root string, checkDir func(dir string) error) *Guard {
+	g := &Guard{log: log, root: root, checkDir: checkDir}
+	g.SwitchOn()
 	if !kernelabi.HasFtraceSysctl() {
-		return f
+		return g
 	}
-	f.trouble = f.open()
-	if f.trouble == nil {
-		f.trouble = f.hold()
+	g.trouble = g.open()
+	if g.trouble == nil {
+		g.trouble = g.hold()
 	}
-	return f
+	return g
 }
 
-// switchOn sets the sysctl to 1 if it is 0.
-func (f *ftrace) switchOn() {
+// SwitchOn sets the sysctl to 1 if it is 0.
+func (g *Guard) SwitchOn() {
 	off, err := kernelabi.FtraceOff()
 	if err != nil || !off {
-		return // state tells of an error
+		return // State tells of an error
 	}
 	if err := os.WriteFile(kernelabi.FtraceSysctl, []byte("1"), 0); err != nil {
-		f.log.Error("kernel.ftrace_enabled is 0, so the kernel calls none of the programs that decide", "error", err)
+		g.log.Error("kernel.ftrace_enabled is 0, so the kernel calls none of the programs that decide", "error", err)
 		return
 	}
-	f.log.Warn("kernel.ftrace_enabled was 0, so the kernel called none of the programs that decide; it is 1 now")
+	g.log.Warn("kernel.ftrace_enabled was 0, so the kernel called none of the programs that decide; it is 1 now")
 }
 
-func (f *ftrace) open() (err error) {
-	if f.spec, err = loadFtrace(); err != nil {
+func (g *Guard) open() (err error) {
+	if g.spec, err = loadFtrace(); err != nil {
 		return fmt.Errorf("read embedded BPF object: %w", err)
 	}
-	f.group, err = openRootGroup(filepath.Join(f.root, "group"))
+	g.group, err = openRootGroup(filepath.Join(g.root, "group"))
 	return err
 }
 
@@ -104,10 +108,10 @@ type held struct {
 }
 
 // look reads what is attached, in the order in which the kernel calls it.
-func (f *ftrace) look() (h held, err error) {
+func (g *Guard) look() (h held, err error) {
 	const tries = 3 // something may go between being listed and being opened
 	for range tries {
-		if h, err = f.lookOnce(); !errors.Is(err, os.ErrNotExist) {
+		if h, err = g.lookOnce(); !errors.Is(err, os.ErrNotExist) {
 			break
 		}
 	}
@@ -120,9 +124,9 @@ func (f *ftrace) look() (h held, err error) {
 	return h, nil
 }
 
-func (f *ftrace) lookOnce() (held, error) {
+func (g *Guard) lookOnce() (held, error) {
 	var h held
-	attached, err := link.QueryPrograms(link.QueryOptions{Target: int(f.group.Fd()), Attach: ebpf.AttachCGroupSysctl})
+	attached, err := link.QueryPrograms(link.QueryOptions{Target: int(g.group.Fd()), Attach: ebpf.AttachCGroupSysctl})
 	if err != nil {
 		return h, err
 	}
@@ -131,7 +135,7 @@ func (f *ftrace) lookOnce() (held, error) {
 		switch {
 		case err != nil:
 			return h, err
-		case f.spec.Programs[ftraceOn].Compatible(info) == nil:
+		case g.spec.Programs[ftraceOn].Compatible(info) == nil:
 			h.ours++
 			h.behind = nil
 		case info.Name == ftraceOn:
@@ -156,69 +160,69 @@ func programInfo(id ebpf.ProgramID) (*ebpf.ProgramInfo, error) {
 }
 
 // hold attaches the program if it is not, and then detaches those of other builds.
-func (f *ftrace) hold() error {
-	h, err := f.look()
+func (g *Guard) hold() error {
+	h, err := g.look()
 	if err != nil {
 		return err
 	}
 	if h.ours == 0 {
-		if err := f.attach(); err != nil {
-			return fmt.Errorf("attach to the root control group: %w", explain(err))
+		if err := g.attach(); err != nil {
+			return fmt.Errorf("attach to the root control group: %w", err)
 		}
 	}
 	for _, id := range h.older {
-		if err := f.detach(id); err != nil {
+		if err := g.detach(id); err != nil {
 			return fmt.Errorf("detach the program of another build: %w", err)
 		}
 	}
 	return nil
 }
 
-func (f *ftrace) attach() error {
-	p, err := ebpf.NewProgram(f.spec.Programs[ftraceOn])
+func (g *Guard) attach() error {
+	p, err := ebpf.NewProgram(g.spec.Programs[ftraceOn])
 	if err != nil {
 		return err
 	}
 	defer p.Close()
 	return refused(link.RawAttachProgram(link.RawAttachProgramOptions{
-		Target: int(f.group.Fd()), Program: p, Attach: ebpf.AttachCGroupSysctl, Flags: unix.BPF_F_ALLOW_MULTI,
+		Target: int(g.group.Fd()), Program: p, Attach: ebpf.AttachCGroupSysctl, Flags: unix.BPF_F_ALLOW_MULTI,
 	}))
 }
 
-func (f *ftrace) detach(id ebpf.ProgramID) error {
+func (g *Guard) detach(id ebpf.ProgramID) error {
 	p, err := ebpf.NewProgramFromID(id)
 	if err != nil {
 		return err
 	}
 	defer p.Close()
-	return refused(link.RawDetachProgram(link.RawDetachProgramOptions{Target: int(f.group.Fd()), Program: p, Attach: ebpf.AttachCGroupSysctl}))
+	return refused(link.RawDetachProgram(link.RawDetachProgramOptions{Target: int(g.group.Fd()), Program: p, Attach: ebpf.AttachCGroupSysctl}))
 }
 
-// finish does what may take time, when the programs that decide are attached: the
+// Finish does what may take time, when the programs that decide are attached: the
 // change of builds, and the guard.
-func (f *ftrace) finish(types *btf.Cache) {
-	if f.group == nil {
-		f.warn()
+func (g *Guard) Finish(types *btf.Cache) {
+	if g.group == nil {
+		g.warn()
 		return
 	}
-	if errors.Is(f.trouble, errRefused) {
-		f.trouble = f.holdWithoutGuards()
+	if errors.Is(g.trouble, errRefused) {
+		g.trouble = g.holdWithoutGuards()
 	}
-	if err := f.keep(types); err != nil {
-		f.trouble = errors.Join(f.trouble, fmt.Errorf("guard it: %w", err))
+	if err := g.keep(types); err != nil {
+		g.trouble = errors.Join(g.trouble, fmt.Errorf("guard it: %w", err))
 	}
-	f.switchOn()
-	f.warn()
+	g.SwitchOn()
+	g.warn()
 }
 
-func (f *ftrace) warn() {
-	if f.trouble != nil {
-		f.log.Error("kernel.ftrace_enabled can be set to 0, and then nothing is enforced", "error", f.trouble)
+func (g *Guard) warn() {
+	if g.trouble != nil {
+		g.log.Error("kernel.ftrace_enabled can be set to 0, and then nothing is enforced", "error", g.trouble)
 	}
 }
 
-// state says what an administrator must know of all this now.
-func (f *ftrace) state(s *engine.State) {
+// State says what an administrator must know of all this now.
+func (g *Guard) State(s *engine.State) {
 	const fix = ": sysctl kernel.ftrace_enabled=1; if that says \"No such device\", the kernel has given ftrace up after a fault of its own: reboot"
 	off, err := kernelabi.FtraceOff()
 	if off {
@@ -229,7 +233,7 @@ func (f *ftrace) state(s *engine.State) {
 		return
 	}
 	const may = "kernel.ftrace_enabled can be set to 0, and then nothing is enforced: "
-	for _, err := range []error{err, f.trouble, f.loose()} {
+	for _, err := range []error{err, g.trouble, g.loose()} {
 		if err != nil {
 			s.Problems = append(s.Problems, may+err.Error())
 		}
@@ -237,11 +241,11 @@ func (f *ftrace) state(s *engine.State) {
 }
 
 // loose says what of that which a start attached is no longer as it was.
-func (f *ftrace) loose() error {
-	if f.group == nil || f.trouble != nil {
+func (g *Guard) loose() error {
+	if g.group == nil || g.trouble != nil {
 		return nil // that is told already
 	}
-	h, err := f.look()
+	h, err := g.look()
 	switch {
 	case err != nil:
 		return err
@@ -251,19 +255,23 @@ func (f *ftrace) loose() error {
 		slices.Sort(h.behind)
 		return fmt.Errorf("the kernel asks other sysctl programs of the root control group after ipe's, and they may say yes: programs %v", h.behind)
 	}
-	if _, err := os.Lstat(f.guardPin()); err != nil {
+	if _, err := os.Lstat(g.guardPin()); err != nil {
 		return fmt.Errorf("the guard is gone: %w: restart iped", err)
 	}
 	return nil
 }
 
-func (f *ftrace) close() error {
+// Close lets go of what is attached, which stays so.
+func (g *Guard) Close() error {
 	var errs []error
-	if f.guard != nil {
-		errs = append(errs, f.guard.Close())
+	if g.guard != nil {
+		errs = append(errs, g.guard.Close())
 	}
-	if f.group != nil {
-		errs = append(errs, f.group.Close())
+	if g.group != nil {
+		errs = append(errs, g.group.Close())
 	}
 	return errors.Join(errs...)
 }
+
+// Pin is where the guard's link is to be pinned, and the link; nil if there is none.
+func (g *Guard) Pin() (path string, l link.Link) { return g.guardPin(), g.guard }
