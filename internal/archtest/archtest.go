@@ -1,6 +1,7 @@
 // Package archtest holds the rules that keep the tree in its shape, as tests: who
 // may import whom and why, which packages are pure, that packages are documented,
-// how long files and functions may be, and what the module depends on.
+// how long files and functions may be, which functions parse foreign bytes and have a
+// fuzz target, and what the module depends on.
 //
 // The rules are data. Import rules are the table in imports_test.go: a package
 // that is not in it, or an import that its row does not allow, is a failure. The
