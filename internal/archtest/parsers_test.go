@@ -19,6 +19,7 @@ var parsers = []reader{
 	{"policy", "Parse", "FuzzParse"},
 	{"policy", "Diagnose", "FuzzDiagnose"},
 	{"policy", "ParseVersion", "FuzzParseVersion"},
+	{"policy/syntax", "Parse", "FuzzParse"},
 	{"digest", "Parse", "FuzzParse"},
 	{"sign", "Verify", "FuzzVerify"},
 	{"sign", "Detach", "FuzzDetach"},
