@@ -1,6 +1,7 @@
 package archtest
 
 import (
+	"fmt"
 	"os"
 	"slices"
 	"strings"
@@ -24,6 +25,8 @@ var rules = map[string]func(*tree) []string{
 	"test names":       checkTestNames,
 	"parsers":          checkParsers,
 	"package comments": checkComments,
+	"methods":          checkMethods,
+	"packages":         checkPackages,
 	"C functions":      checkC,
 	"C licence":        checkLicence,
 }
@@ -81,6 +84,10 @@ func TestRulesBite(t *testing.T) {
 		{"listed parser that is gone", "parsers", "digest/a_test.go", "package digest\n\nfunc FuzzParse(f *testing.F) { digest.Parse(s) }\n", "digest: Parse is on the list of parsers, and gone"},
 		{"fuzz target that is gone", "parsers", "digest/a.go", "package digest\n\nfunc Parse(s string) {}\n", "digest: the fuzz target FuzzParse of Parse is gone"},
 		{"fuzz target of something else", "parsers", "digest/a_test.go", "package digest\n\nfunc FuzzParse(f *testing.F) { digest.New(s) }\n", "FuzzParse does not call Parse"},
+		{"type of many methods", "methods", "p/a.go", "package p\n" + many(maxMethods+1, "func (t *T[int]) f%d() {}\n"), "p.T: 41 methods, more than 40"},
+		{"exception that is too high", "methods", "internal/store/a.go", "package store\nfunc (Store) f() {}", "internal/store.Store: 1 methods, and its exception says"},
+		{"long package", "packages", "p/a.go", "package p\n" + strings.Repeat("\n", maxLines), "p: 2501 lines, more than 2500"},
+		{"package that imports many", "packages", "p/a.go", "package p\n" + many(maxSiblings+1, "import _ \""+module+"/p%d\"\n"), "p: 11 packages of this module that it imports, more than 10"},
 		{"no comment", "package comments", "p/a.go", "package p", "p: no package comment"},
 		{"comment that says nothing", "package comments", "p/a.go", "// Package p here.\npackage p", "p: the package comment"},
 		{"comment of another name", "package comments", "p/a.go", "// Package q is there for one purpose.\npackage p", "p: the package comment"},
@@ -106,6 +113,21 @@ func TestRulesBite(t *testing.T) {
 		if !seen[name] {
 			t.Errorf("rule %q is shown no tree that breaks it", name)
 		}
+	}
+}
+
+// A package of too many files is found, too.
+func TestTooManyFiles(t *testing.T) {
+	files := fstest.MapFS{}
+	for i := range maxFiles + 1 {
+		files[fmt.Sprintf("p/f%d.go", i)] = &fstest.MapFile{Data: []byte("package p")}
+	}
+	tr, err := loadTree(files)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if got, want := strings.Join(checkPackages(tr), "\n"), "p: 21 files, more than 20"; got != want {
+		t.Errorf("got %q, want %q", got, want)
 	}
 }
 
@@ -140,6 +162,15 @@ func TestLoadTreeSkips(t *testing.T) {
 	if len(tr.packages) != 1 || tr.packages["internal/ok"] == nil {
 		t.Errorf("packages = %v, want internal/ok alone", tr.packages)
 	}
+}
+
+// many repeats a line, numbered.
+func many(n int, format string) string {
+	var b strings.Builder
+	for i := range n {
+		fmt.Fprintf(&b, format, i)
+	}
+	return b.String()
 }
 
 // testOf is a file with a test that does something by way of another function.

@@ -98,15 +98,6 @@ var table = map[string]row{
 	"cmd/iped":       {8, "digest sign audit internal/auditsink internal/bootparam internal/control internal/controlfs internal/controlrpc internal/decimal internal/engine internal/engine/bpf internal/engine/securityfs internal/journal internal/kernelabi internal/keyring internal/ownership internal/plain internal/policydir internal/preflight internal/roothash internal/store internal/sysfilter internal/trust", "the one place that names engines"},
 }
 
-// maxLevel is the depth of the tree, maxSiblings its width. What gathers for a
-// program is wider by its nature.
-const (
-	maxLevel    = 8
-	maxSiblings = 10
-)
-
-var gatherers = []string{"internal/cli", "cmd/iped"}
-
 // never are the edges that must not exist by any way round, each with its reason.
 var never = []struct{ from, to, why string }{
 	{"verity/merkle", "policy", "a digest is the same whatever rule names it"},
@@ -145,9 +136,6 @@ func checkTable(t *tree) (bad []string) {
 			if !slices.Contains(strings.Fields(r.allow), to) {
 				bad = append(bad, fmt.Sprintf("%s: may not import %s %s", p.dir, to, reason(r.why)))
 			}
-		}
-		if n := len(p.siblings(false)); n > maxSiblings && !slices.Contains(gatherers, p.dir) && !testOnly(p.dir) {
-			bad = append(bad, fmt.Sprintf("%s: imports %d packages of this module, more than %d", p.dir, n, maxSiblings))
 		}
 	}
 	return bad

@@ -188,15 +188,23 @@ func (p *pkg) declares(function string) bool {
 	return false
 }
 
+// receiver is the name of the type that a method belongs to.
 func receiver(fn *ast.FuncDecl) string {
 	t := fn.Recv.List[0].Type
-	if star, ok := t.(*ast.StarExpr); ok {
-		t = star.X
+	for {
+		switch x := t.(type) {
+		case *ast.StarExpr:
+			t = x.X
+		case *ast.IndexExpr:
+			t = x.X
+		case *ast.IndexListExpr:
+			t = x.X
+		case *ast.Ident:
+			return x.Name
+		default:
+			return ""
+		}
 	}
-	if id, ok := t.(*ast.Ident); ok {
-		return id.Name
-	}
-	return ""
 }
 
 // testNames maps the functions of a package's tests to the names that they mention.
