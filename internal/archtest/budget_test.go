@@ -32,19 +32,19 @@ var (
 		"internal/store.Store":       46,
 	}}
 	packageFiles = budget{"files", maxFiles, 1, map[string]int{
-		"internal/cli":     61,
+		"internal/cli":     60,
 		"internal/control": 25,
 		"internal/testvm":  23,
 	}}
 	packageLines = budget{"lines", maxLines, 100, map[string]int{
-		"internal/cli":               8600,
+		"internal/cli":               8500,
 		"internal/control":           3500,
 		"internal/engine/enginetest": 2800,
 		"internal/testvm":            2600,
 	}}
 	siblings = budget{"packages of this module that it imports", maxSiblings, 1, map[string]int{
 		"cmd/iped":     23,
-		"internal/cli": 24,
+		"internal/cli": 25,
 	}}
 )
 

@@ -7,6 +7,7 @@ import (
 
 	"github.com/spf13/cobra"
 
+	"github.com/ipe-linux/ipe/internal/inorder"
 	"github.com/ipe-linux/ipe/internal/plain"
 )
 
@@ -101,7 +102,7 @@ func (e *enabler) run(ctx context.Context) (err error) {
 		m := &measurer{params: e.params, bar: e.bar}
 		return func(t treeFile) *enabledFile { return e.file(ctx, m, t) }
 	}
-	err = inOrder(ctx, e.walk, worker, func(r *enabledFile) error {
+	err = inorder.Do(ctx, e.walk, worker, func(r *enabledFile) error {
 		if r == nil {
 			return nil
 		}

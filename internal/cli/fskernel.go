@@ -7,6 +7,7 @@ import (
 	"github.com/spf13/cobra"
 
 	"github.com/ipe-linux/ipe/internal/fsioctl"
+	"github.com/ipe-linux/ipe/internal/inorder"
 )
 
 func (a *app) fsMeasure() *cobra.Command {
@@ -35,7 +36,7 @@ func measureInKernel(ctx context.Context, t *tree, each func(measured) error) er
 	defer t.close()
 	worker := func() func(treeFile) *measured { return t.measure }
 	n := 0
-	err := inOrder(ctx, t.walk, worker, func(m *measured) error {
+	err := inorder.Do(ctx, t.walk, worker, func(m *measured) error {
 		if m == nil {
 			return nil
 		}

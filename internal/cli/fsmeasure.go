@@ -11,6 +11,7 @@ import (
 
 	"github.com/ipe-linux/ipe/digest"
 	"github.com/ipe-linux/ipe/internal/fsioctl"
+	"github.com/ipe-linux/ipe/internal/inorder"
 	"github.com/ipe-linux/ipe/policy"
 	"github.com/ipe-linux/ipe/verity/fsverity"
 	"github.com/ipe-linux/ipe/verity/merkle"
@@ -43,7 +44,7 @@ const largeFile = 8 << 20
 // measureAll measures files, several at a time, each with a copy of the measurer, and
 // gives them to each in the order of the jobs. It returns the first error of each.
 func (a *app) measureAll(ctx context.Context, like measurer, jobs iter.Seq[measureJob], each func(measured) error) error {
-	return inOrder(ctx, jobs, func() func(measureJob) measured {
+	return inorder.Do(ctx, jobs, func() func(measureJob) measured {
 		m := like
 		return func(job measureJob) measured {
 			if job.err != nil {

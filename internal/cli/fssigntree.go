@@ -14,6 +14,7 @@ import (
 
 	"github.com/ipe-linux/ipe/digest"
 	"github.com/ipe-linux/ipe/internal/atomicfile"
+	"github.com/ipe-linux/ipe/internal/inorder"
 	"github.com/ipe-linux/ipe/internal/plain"
 	"github.com/ipe-linux/ipe/sign"
 	"github.com/ipe-linux/ipe/verity/fsverity"
@@ -68,7 +69,7 @@ func (s *treeSigner) run(ctx context.Context) (err error) {
 		m := &measurer{params: s.params, kernel: askSame, bar: s.bar}
 		return func(t treeFile) *madeSignature { return s.make(ctx, m, t) }
 	}
-	err = inOrder(ctx, s.walk, worker, func(m *madeSignature) error {
+	err = inorder.Do(ctx, s.walk, worker, func(m *madeSignature) error {
 		if m == nil {
 			return nil
 		}

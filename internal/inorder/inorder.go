@@ -1,4 +1,6 @@
-package cli
+// Package inorder has several workers do tasks at a time, and gives the results in the
+// order of the tasks.
+package inorder
 
 import (
 	"context"
@@ -18,10 +20,10 @@ type batch[T, R any] struct {
 	done    chan struct{} // closed when there are as many results, or nobody wants more
 }
 
-// inOrder has workers, one a processor, work on what tasks yields, and gives the
+// Do has workers, one a processor, work on what tasks yields, and gives the
 // results to each in the same order. It returns the first error of each, when nobody
 // works any longer.
-func inOrder[T, R any](ctx context.Context, tasks iter.Seq[T], worker func() func(T) R, each func(R) error) error {
+func Do[T, R any](ctx context.Context, tasks iter.Seq[T], worker func() func(T) R, each func(R) error) error {
 	var busy sync.WaitGroup
 	defer busy.Wait()
 	ctx, cancel := context.WithCancel(ctx)
