@@ -15,6 +15,7 @@ import (
 	"github.com/google/go-cmp/cmp"
 
 	"github.com/ipe-linux/ipe/internal/cli"
+	"github.com/ipe-linux/ipe/internal/cli/ui"
 )
 
 // commandPages lets ipe describe itself: a page for each command that it has, by
@@ -23,7 +24,7 @@ func commandPages(t *testing.T) map[string]string {
 	t.Helper()
 	dir := t.TempDir()
 	var stderr bytes.Buffer
-	if code := cli.Main([]string{"man", dir}, strings.NewReader(""), &bytes.Buffer{}, &stderr); code != cli.ExitOK {
+	if code := cli.Main([]string{"man", dir}, strings.NewReader(""), &bytes.Buffer{}, &stderr); code != ui.ExitOK {
 		t.Fatalf("ipe man: exit status %d: %s", code, &stderr)
 	}
 	files, err := filepath.Glob(filepath.Join(dir, "ipe-*.1"))

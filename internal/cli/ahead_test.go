@@ -19,6 +19,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/ipe-linux/ipe/internal/cli/ui"
 	"github.com/ipe-linux/ipe/internal/kernelabi"
 	"github.com/ipe-linux/ipe/sign"
 )
@@ -177,7 +178,8 @@ func TestUntrustedPolicy(t *testing.T) {
 func TestDoctorTellsTheRoad(t *testing.T) {
 	steps := []step{lacking("service at boot", "not enabled", "systemctl enable iped")}
 	var out bytes.Buffer
-	a := &app{stdout: &out, stderr: &out, getenv: func(string) string { return "" }, json: true}
+	a := &app{UI: ui.New(&bytes.Buffer{}, &out, &out, func(string) string { return "" })}
+	a.JSON = true
 	_ = a.runDoctor(kernelabi.Report{}, kernelabi.Choice{}, steps, false) // what it thinks of this kernel is not asked
 	var got struct {
 		Ahead []step `json:"ahead"`
@@ -186,7 +188,7 @@ func TestDoctorTellsTheRoad(t *testing.T) {
 		t.Errorf("%v, %+v", err, got)
 	}
 	out.Reset()
-	a.json = false
+	a.JSON = false
 	_ = a.runDoctor(kernelabi.Report{}, kernelabi.Choice{}, steps, false)
 	if !strings.Contains(out.String(), "the road ahead\n  no       service at boot") || !strings.Contains(out.String(), "fix: systemctl enable iped\n") {
 		t.Error(out.String())

@@ -5,7 +5,6 @@ import (
 	"errors"
 	"fmt"
 	"io"
-	"os"
 	"slices"
 	"strconv"
 	"strings"
@@ -14,7 +13,9 @@ import (
 	"github.com/spf13/cobra"
 
 	"github.com/ipe-linux/ipe/audit"
+	"github.com/ipe-linux/ipe/internal/cli/ui"
 	"github.com/ipe-linux/ipe/internal/control"
+	"github.com/ipe-linux/ipe/internal/plain"
 )
 
 // auditQuery is what of a log is wanted.
@@ -68,14 +69,14 @@ func (q *auditQuery) prepare(cmd *cobra.Command, now time.Time) error {
 	for _, name := range q.types {
 		typ, ok := parseType(name)
 		if !ok {
-			return usage(cmd, "--type %s: not one of access, config, load, status, or their numbers", name)
+			return ui.Usage(cmd, "--type %s: not one of access, config, load, status, or their numbers", name)
 		}
 		q.numbers = append(q.numbers, typ)
 	}
 	action := q.action
 	q.action = strings.ToUpper(action)
 	if q.action != "" && q.action != "ALLOW" && q.action != "DENY" {
-		return usage(cmd, "--action %s: not one of ALLOW, DENY", action)
+		return ui.Usage(cmd, "--action %s: not one of ALLOW, DENY", action)
 	}
 	for _, t := range []struct {
 		flag, value string
@@ -83,7 +84,7 @@ func (q *auditQuery) prepare(cmd *cobra.Command, now time.Time) error {
 	}{{"since", q.since, &q.from}, {"until", q.until, &q.to}} {
 		var err error
 		if *t.to, err = parseTime(t.value, now); err != nil {
-			return usage(cmd, "--%s %s: neither a time such as %s nor a duration such as 90m", t.flag, t.value, now.UTC().Format(time.RFC3339))
+			return ui.Usage(cmd, "--%s %s: neither a time such as %s nor a duration such as 90m", t.flag, t.value, now.UTC().Format(time.RFC3339))
 		}
 	}
 	return nil
@@ -137,26 +138,22 @@ func (a *app) readLogs(names []string, q *auditQuery) error {
 		}
 	}
 	if bad > 0 {
-		return fmt.Errorf("%s: %w", count(bad, "line"), errUnread)
+		return fmt.Errorf("%s: %w", ui.Count(bad, "line"), errUnread)
 	}
 	return nil
 }
 
 func (a *app) readLog(name string, q *auditQuery) (bad int, err error) {
-	r := a.stdin
-	if name != "-" {
-		f, err := os.Open(name)
-		if err != nil {
-			return 0, err
-		}
-		defer f.Close()
-		r = f
+	r, err := a.Open(name)
+	if err != nil {
+		return 0, err
 	}
+	defer r.Close()
 	lines := bufio.NewReader(r)
 	for n := 1; ; n++ {
 		line, err := lines.ReadString('\n')
 		if line != "" {
-			broken, werr := a.showLine(fmt.Sprintf("%s:%d", printable(name), n), line, q)
+			broken, werr := a.showLine(fmt.Sprintf("%s:%d", plain.Name(name), n), line, q)
 			if broken {
 				bad++
 			}
@@ -168,7 +165,7 @@ func (a *app) readLog(name string, q *auditQuery) (bad int, err error) {
 		case errors.Is(err, io.EOF):
 			return bad, nil
 		case err != nil:
-			return bad, fmt.Errorf("read %s: %w", printable(name), err)
+			return bad, fmt.Errorf("read %s: %w", plain.Name(name), err)
 		}
 	}
 }
@@ -185,18 +182,18 @@ func (a *app) showLine(where, line string, q *auditQuery) (broken bool, err erro
 	case errors.Is(err, audit.ErrNotIPE):
 		return false, nil
 	case errors.Is(err, audit.ErrTruncated):
-		a.complain(fmt.Errorf("%s: the record is cut off: %w", where, err))
+		a.Complain(fmt.Errorf("%s: the record is cut off: %w", where, err))
 		return true, nil
 	case err != nil:
-		a.complain(fmt.Errorf("%s: %w", where, err))
+		a.Complain(fmt.Errorf("%s: %w", where, err))
 		return true, nil
 	case !q.wants(h, r):
 		return false, nil
 	}
-	if a.json || q.format == formatAudit {
+	if a.JSON || q.format == formatAudit {
 		return false, a.printKernelLine(control.AuditRecord{JSON: audit.NewJSON(h, r), Merged: merged})
 	}
-	return false, a.emit([]byte(a.recordText(h, r, merged)))
+	return false, a.Emit([]byte(a.recordText(h, r, merged)))
 }
 
 // unwrap turns a message of iped --audit netlink, as auditd logs it, into the line of

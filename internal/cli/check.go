@@ -9,6 +9,7 @@ import (
 
 	"github.com/spf13/cobra"
 
+	"github.com/ipe-linux/ipe/internal/cli/ui"
 	"github.com/ipe-linux/ipe/internal/controlrpc"
 	"github.com/ipe-linux/ipe/internal/plain"
 	"github.com/ipe-linux/ipe/policy"
@@ -59,7 +60,7 @@ type checkWarning struct {
 func (a *app) check() *cobra.Command {
 	var f checkFlags
 	cmd := &cobra.Command{
-		Use: "check FILE...", Short: "Say whether a kernel would accept policy texts", Args: some("at least one FILE"),
+		Use: "check FILE...", Short: "Say whether a kernel would accept policy texts", Args: ui.Some("at least one FILE"),
 		Long: "Check parses policy texts as the kernel does, shows all that is wrong with them, and says how long\n" +
 			"the signed message is at least: no engine takes one of more than 65535 bytes, neither iped's own\n" +
 			"(bpf) nor the kernel's (securityfs). A text that no such message can hold is an error. FILE - is\n" +
@@ -90,14 +91,14 @@ func (a *app) runCheck(files []string, f *checkFlags) error {
 		bad = bad || !ok
 	}
 	if bad {
-		return errSaid
+		return ui.ErrSaid
 	}
 	return nil
 }
 
 // checkFile checks and reports one file; err is only about writing the report.
 func (a *app) checkFile(file string, f *checkFlags) (ok bool, err error) {
-	text, err := a.read(file)
+	text, err := a.Read(file)
 	var p *policy.Policy
 	if err == nil {
 		p, err = policy.Parse(text)
@@ -106,21 +107,21 @@ func (a *app) checkFile(file string, f *checkFlags) (ok bool, err error) {
 	if err == nil {
 		err = x.err()
 	}
-	if a.json {
+	if a.JSON {
 		r := resultOf(file, p, err)
 		r.Errors = checkErrors(text, err)
 		if p != nil {
 			r.Size, r.Room, r.Engines, r.Warnings = x.size, x.room(), x.engines(p), warnings(text, p, x)
 		}
-		return err == nil, a.printJSON(r)
+		return err == nil, a.PrintJSON(r)
 	}
 	if err != nil {
 		a.diagnoseAll(file, text, err)
-		a.hint(hintOf(err))
+		a.Hint(ui.HintOf(err))
 		return false, nil
 	}
 	a.warn(file, warnings(text, p, x))
-	return true, a.result(nil, "%s: ok: %s %s, %s; %v\n", printable(file), printable(p.Name), p.Version, count(len(p.Rules), "rule"), x)
+	return true, a.Result(nil, "%s: ok: %s %s, %s; %v\n", plain.Name(file), plain.Name(p.Name), p.Version, ui.Count(len(p.Rules), "rule"), x)
 }
 
 func resultOf(file string, p *policy.Policy, err error) checkResult {
@@ -148,29 +149,28 @@ func (a *app) diagnose(file string, text []byte, err error) {
 func (a *app) diagnoseIn(file string, text []byte, tree *syntax.File, err error) {
 	var se *policy.SyntaxError
 	isSyntax := errors.As(err, &se)
-	place := printable(file)
+	place := plain.Name(file)
 	if isSyntax && se.Line > 0 {
 		place = fmt.Sprintf("%s:%d:%d", place, se.Line, se.Col)
 	}
 	switch {
-	case a.json && isSyntax:
-		a.complain(fmt.Errorf("%s: %s%w", place, bare(se), silent{err}))
+	case a.JSON && isSyntax:
+		a.Complain(fmt.Errorf("%s: %s%w", place, bare(se), silent{err}))
 		return
-	case a.json:
-		a.complain(fmt.Errorf("%s: %w", place, err))
+	case a.JSON:
+		a.Complain(fmt.Errorf("%s: %w", place, err))
 		return
 	case !isSyntax:
-		fmt.Fprintf(a.stderr, "%s: %s %s\n", place, a.paint(a.stderr, red, "error:"), plain.Error(err))
+		a.ComplainOf(place, err)
 		return
 	}
-	fmt.Fprintf(a.stderr, "%s: %s %s [%s]\n", a.paint(a.stderr, bold, place),
-		a.paint(a.stderr, red, "error:"), plain.Text(bare(se)), controlrpc.Symbol(se.Err))
-	if line := lineOf(tree, se.Line); line != "" {
-		src, marks := caret(line, se.Col, len(se.Token))
-		fmt.Fprintf(a.stderr, "    %s\n    %s\n", src, a.paint(a.stderr, green, marks))
+	line, marks := lineOf(tree, se.Line), ""
+	if line != "" {
+		line, marks = caret(line, se.Col, len(se.Token))
 	}
+	a.ComplainAt(place, bare(se)+" ["+controlrpc.Symbol(se.Err)+"]", line, marks)
 	if looksSigned(text) && file != "-" {
-		a.hint(fmt.Sprintf("%s holds a signed policy: ipe policy show %s", printable(file), printable(file)))
+		a.Hint(fmt.Sprintf("%s holds a signed policy: ipe policy show %s", plain.Name(file), plain.Name(file)))
 	}
 }
 
@@ -219,9 +219,9 @@ func caret(line string, col, size int) (src, marks string) {
 	} else if room := maxAfter - len(token); len(tail) > room {
 		tail = tail[:room] + "..."
 	}
-	head, token = masked(head), masked(token)
+	head, token = ui.Masked(head), ui.Masked(token)
 	marks = blank(head) + "^" + strings.Repeat("~", max(utf8.RuneCountInString(token)-1, 0))
-	return head + token + masked(tail), marks
+	return head + token + ui.Masked(tail), marks
 }
 
 // blank replaces everything but tabs by a space.
@@ -239,7 +239,7 @@ func warnings(text []byte, p *policy.Policy, x extent) []checkWarning {
 	all := []checkWarning{}
 	if nul := syntax.Parse(text).Ignored(); len(nul.Text) > 1 {
 		all = append(all, checkWarning{nul.Pos.Line,
-			fmt.Sprintf("a NUL byte ends the policy here; %s behind it counted for nothing", count(len(nul.Text)-1, "byte"))})
+			fmt.Sprintf("a NUL byte ends the policy here; %s behind it counted for nothing", ui.Count(len(nul.Text)-1, "byte"))})
 	}
 	for _, w := range lint.Check(p) {
 		all = append(all, checkWarning{w.Line, w.Msg})
@@ -253,20 +253,12 @@ func warnings(text []byte, p *policy.Policy, x extent) []checkWarning {
 // warn prints warnings about a file.
 func (a *app) warn(file string, all []checkWarning) {
 	for _, w := range all {
-		place := printable(file)
+		place := plain.Name(file)
 		if w.Line > 0 {
 			place = fmt.Sprintf("%s:%d", place, w.Line)
 		}
-		a.warnOf(place, "%s", w.Message)
+		a.WarnOf(place, "%s", w.Message)
 	}
-}
-
-// count returns "1 rule" or "3 rules".
-func count(n int, noun string) string {
-	if n == 1 {
-		return "1 " + noun
-	}
-	return fmt.Sprintf("%d %ss", n, noun)
 }
 
 // silent is an error whose text has been told already.

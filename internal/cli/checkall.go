@@ -4,7 +4,9 @@ import (
 	"errors"
 	"fmt"
 
+	"github.com/ipe-linux/ipe/internal/cli/ui"
 	"github.com/ipe-linux/ipe/internal/controlrpc"
+	"github.com/ipe-linux/ipe/internal/plain"
 	"github.com/ipe-linux/ipe/policy"
 	"github.com/ipe-linux/ipe/policy/syntax"
 )
@@ -39,7 +41,7 @@ func (a *app) diagnoseAll(file string, text []byte, err error) {
 		a.diagnoseIn(file, text, tree, e)
 	}
 	if more := len(all) - maxMistakes; more > 0 {
-		a.hint(fmt.Sprintf("%s has %s: --json shows all", printable(file), count(more, "further mistake")))
+		a.Hint(fmt.Sprintf("%s has %s: --json shows all", plain.Name(file), ui.Count(more, "further mistake")))
 	}
 }
 

@@ -9,6 +9,7 @@ import (
 	"github.com/spf13/cobra"
 	"golang.org/x/sys/unix"
 
+	"github.com/ipe-linux/ipe/internal/cli/ui"
 	"github.com/ipe-linux/ipe/internal/control"
 	"github.com/ipe-linux/ipe/policy"
 	"github.com/ipe-linux/ipe/sign"
@@ -30,7 +31,7 @@ func (f *checkFlags) flags(cmd *cobra.Command) {
 // prepare reads the certificate.
 func (a *app) prepare(cmd *cobra.Command, f *checkFlags) (err error) {
 	if f.boot && f.cert != "" {
-		return usage(cmd, "--boot and --cert exclude each other: a boot policy is not signed")
+		return ui.Usage(cmd, "--boot and --cert exclude each other: a boot policy is not signed")
 	}
 	if f.cert != "" {
 		f.signer, err = a.certificate(f.cert)
@@ -84,11 +85,11 @@ func (e extent) err() error {
 	case e.room() >= 0:
 		return nil
 	case e.boot:
-		return hinted(fmt.Errorf("%w: it has %d bytes, %d more than fit: %w", errNoBoot, e.size, -e.room(), unix.ENOMEM), tooLong)
+		return ui.Hinted(fmt.Errorf("%w: it has %d bytes, %d more than fit: %w", errNoBoot, e.size, -e.room(), unix.ENOMEM), tooLong)
 	case e.exact:
-		return hinted(fmt.Errorf("%w: with that certificate it would have %d bytes, %d more than fit: %w", errNoMessage, e.size, -e.room(), unix.EMSGSIZE), tooLong)
+		return ui.Hinted(fmt.Errorf("%w: with that certificate it would have %d bytes, %d more than fit: %w", errNoMessage, e.size, -e.room(), unix.EMSGSIZE), tooLong)
 	}
-	return hinted(fmt.Errorf("%w: it would have %d bytes at least, %d more than fit: %w", errNoMessage, e.size, -e.room(), unix.EMSGSIZE), tooLong)
+	return ui.Hinted(fmt.Errorf("%w: it would have %d bytes at least, %d more than fit: %w", errNoMessage, e.size, -e.room(), unix.EMSGSIZE), tooLong)
 }
 
 // tooLong is what to do about a text that is too long.

@@ -8,6 +8,7 @@ import (
 
 	"github.com/ipe-linux/ipe/conformance"
 	"github.com/ipe-linux/ipe/internal/cli"
+	"github.com/ipe-linux/ipe/internal/cli/ui"
 	"github.com/ipe-linux/ipe/internal/control"
 )
 
@@ -37,7 +38,7 @@ func TestCheckConforms(t *testing.T) {
 		if got["name"] != string([]rune(c.Name)) || got["version"] != c.Version {
 			t.Errorf("case %s: %s; want name %q, version %q", c.ID, stdout, c.Name, c.Version)
 		}
-		if got["errno"] != want || got["valid"] != valid || (code == cli.ExitOK) != valid || stderr != "" {
+		if got["errno"] != want || got["valid"] != valid || (code == ui.ExitOK) != valid || stderr != "" {
 			t.Errorf("case %s: exit code %d, %.200s%s; want errno %q", c.ID, code, stdout, stderr, want)
 		}
 	}
@@ -62,7 +63,7 @@ func TestCaret(t *testing.T) {
 		t.Run(tt.name, func(t *testing.T) {
 			code, _, stderr := ipe([]byte(head+tt.line+"\n"), "policy", "check", "-")
 			lines := strings.Split(stderr, "\n")
-			if code != cli.ExitRefused || len(lines) < 3 || lines[1] != tt.src || lines[2] != tt.marks {
+			if code != ui.ExitRefused || len(lines) < 3 || lines[1] != tt.src || lines[2] != tt.marks {
 				t.Errorf("exit code %d, got\n%s\nwant\n%s\n%s", code, stderr, tt.src, tt.marks)
 			}
 		})
@@ -77,7 +78,7 @@ func TestEveryCommandHelps(t *testing.T) {
 		"mode", "status", "doctor", "events", "version"} {
 		args := append(strings.Fields(line), "--help")
 		code, stdout, stderr := ipe(nil, args...)
-		if code != cli.ExitOK || stderr != "" || !strings.Contains(stdout, "Usage:\n  ipe "+line) {
+		if code != ui.ExitOK || stderr != "" || !strings.Contains(stdout, "Usage:\n  ipe "+line) {
 			t.Errorf("ipe %s: exit code %d, stdout %.80q, stderr %q", strings.Join(args, " "), code, stdout, stderr)
 		}
 	}

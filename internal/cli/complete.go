@@ -7,15 +7,11 @@ import (
 	"github.com/spf13/cobra"
 
 	"github.com/ipe-linux/ipe/internal/controlrpc"
+	"github.com/ipe-linux/ipe/internal/plain"
 )
 
 // completionWait is how long a shell waits for the daemon.
 const completionWait = time.Second
-
-// choices lets shells complete the value of a flag from a list.
-func choices(cmd *cobra.Command, flag string, values ...string) {
-	_ = cmd.RegisterFlagCompletionFunc(flag, cobra.FixedCompletions(values, cobra.ShellCompDirectiveNoFileComp))
-}
 
 // deployedNames lets shells complete the name of a policy, if the daemon answers.
 func (a *app) deployedNames(cmd *cobra.Command, args []string, _ string) ([]string, cobra.ShellCompDirective) {
@@ -32,7 +28,7 @@ func (a *app) deployedNames(cmd *cobra.Command, args []string, _ string) ([]stri
 	}
 	var names []string
 	for _, i := range all {
-		if printable(i.Name) == i.Name {
+		if plain.Name(i.Name) == i.Name {
 			names = append(names, i.Name)
 		}
 	}

@@ -9,7 +9,9 @@ import (
 
 	"github.com/spf13/cobra"
 
+	"github.com/ipe-linux/ipe/internal/cli/ui"
 	"github.com/ipe-linux/ipe/internal/controlrpc"
+	"github.com/ipe-linux/ipe/internal/plain"
 	"github.com/ipe-linux/ipe/policy"
 	"github.com/ipe-linux/ipe/sign"
 )
@@ -22,7 +24,7 @@ func (a *app) ask(cmd *cobra.Command, fn func(context.Context, *controlrpc.Clien
 	defer client.Close()
 	err := fn(cmd.Context(), client)
 	if errors.Is(err, controlrpc.ErrUnreachable) {
-		return &exitError{code: ExitUnreachable, err: err, hint: unreachableHint(err)}
+		return ui.Exit(ui.ExitUnreachable, err, unreachableHint(err))
 	}
 	return err
 }
@@ -46,17 +48,17 @@ func unreachableHint(err error) string {
 func (a *app) sayWaiting(w controlrpc.Wait) {
 	since := int(w.Since.Seconds())
 	if w.Alive {
-		a.say("waiting", "iped is busy and has not answered for %d s", since)
+		a.Say("waiting", "iped is busy and has not answered for %d s", since)
 		return
 	}
-	a.say("waiting", "iped gives no sign of life for %d s, giving up after %d s", since, int(w.Most.Seconds()))
+	a.Say("waiting", "iped gives no sign of life for %d s, giving up after %d s", since, int(w.Most.Seconds()))
 }
 
 func (a *app) load() *cobra.Command {
 	return &cobra.Command{
-		Use: "load FILE.p7b", Short: "Deploy a signed policy, inactive", Args: exactly(1, "one FILE.p7b"),
+		Use: "load FILE.p7b", Short: "Deploy a signed policy, inactive", Args: ui.Exactly(1, "one FILE.p7b"),
 		RunE: func(cmd *cobra.Command, args []string) error {
-			raw, err := a.read(args[0])
+			raw, err := a.Read(args[0])
 			if err != nil {
 				return err
 			}
@@ -65,7 +67,7 @@ func (a *app) load() *cobra.Command {
 				if err != nil {
 					return err
 				}
-				return a.result(i, "loaded %s %s, inactive\n", printable(i.Name), i.Version)
+				return a.Result(i, "loaded %s %s, inactive\n", plain.Name(i.Name), i.Version)
 			})
 		},
 	}
@@ -74,7 +76,7 @@ func (a *app) load() *cobra.Command {
 func (a *app) activate() *cobra.Command {
 	var force bool
 	cmd := &cobra.Command{
-		Use: "activate NAME", Short: "Make a deployed policy the one that decides", Args: exactly(1, "one NAME"),
+		Use: "activate NAME", Short: "Make a deployed policy the one that decides", Args: ui.Exactly(1, "one NAME"),
 		Long: "Activate makes a deployed policy the one that decides. In mode enforce it refuses, with exit\n" +
 			"status 4, what would newly deny code that runs now, unless --force is given: see ipe policy\n" +
 			"preflight.",
@@ -89,7 +91,7 @@ func (a *app) activate() *cobra.Command {
 				if err != nil {
 					return err
 				}
-				return a.result(i, "active: %s %s\n%s\n", printable(i.Name), i.Version, a.paintSummary(st.Summary))
+				return a.Result(i, "active: %s %s\n%s\n", plain.Name(i.Name), i.Version, a.paintSummary(st.Summary))
 			})
 		},
 	}
@@ -100,11 +102,11 @@ func (a *app) activate() *cobra.Command {
 func (a *app) update() *cobra.Command {
 	var force bool
 	cmd := &cobra.Command{
-		Use: "update FILE.p7b", Short: "Replace a deployed policy by a newer one of the same name", Args: exactly(1, "one FILE.p7b"),
+		Use: "update FILE.p7b", Short: "Replace a deployed policy by a newer one of the same name", Args: ui.Exactly(1, "one FILE.p7b"),
 		Long: "Update replaces the policy of the same name. If that one is active the new one decides at\n" +
 			"once, without a moment between; then preflight may refuse it, as with activate.",
 		RunE: func(cmd *cobra.Command, args []string) error {
-			raw, err := a.read(args[0])
+			raw, err := a.Read(args[0])
 			if err != nil {
 				return err
 			}
@@ -121,7 +123,7 @@ func (a *app) update() *cobra.Command {
 				if i.Active {
 					state = "active"
 				}
-				return a.result(i, "updated %s to %s, %s\n", printable(i.Name), i.Version, state)
+				return a.Result(i, "updated %s to %s, %s\n", plain.Name(i.Name), i.Version, state)
 			})
 		},
 	}
@@ -145,14 +147,14 @@ func nameIn(envelope []byte) (string, error) {
 
 func (a *app) remove() *cobra.Command {
 	return &cobra.Command{
-		Use: "delete NAME", Short: "Forget a policy that is not active", Args: exactly(1, "one NAME"),
+		Use: "delete NAME", Short: "Forget a policy that is not active", Args: ui.Exactly(1, "one NAME"),
 		ValidArgsFunction: a.deployedNames,
 		RunE: func(cmd *cobra.Command, args []string) error {
 			return a.ask(cmd, func(ctx context.Context, c *controlrpc.Client) error {
 				if err := c.Delete(ctx, args[0]); err != nil {
 					return err
 				}
-				return a.result(map[string]string{"deleted": args[0]}, "deleted %s\n", printable(args[0]))
+				return a.Result(map[string]string{"deleted": args[0]}, "deleted %s\n", plain.Name(args[0]))
 			})
 		},
 	}
@@ -160,25 +162,25 @@ func (a *app) remove() *cobra.Command {
 
 func (a *app) list() *cobra.Command {
 	return &cobra.Command{
-		Use: "list", Short: "List deployed policies", Args: none,
+		Use: "list", Short: "List deployed policies", Args: ui.None,
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			return a.ask(cmd, func(ctx context.Context, c *controlrpc.Client) error {
 				all, err := c.List(ctx)
 				if err != nil {
 					return err
 				}
-				if a.json {
-					return a.printJSON(all)
+				if a.JSON {
+					return a.PrintJSON(all)
 				}
 				var b strings.Builder
 				tw := tabwriter.NewWriter(&b, 0, 0, 2, ' ', 0)
 				fmt.Fprintln(tw, "NAME\tVERSION\tSTATE\tRULES\tSHA256")
 				for _, i := range all {
-					fmt.Fprintf(tw, "%s\t%s\t%s\t%d\t%.16s\n", printable(i.Name), i.Version,
+					fmt.Fprintf(tw, "%s\t%s\t%s\t%d\t%.16s\n", plain.Name(i.Name), i.Version,
 						policyState(i), i.Rules, i.SHA256)
 				}
 				tw.Flush() //nolint:errcheck // a strings.Builder takes everything
-				return a.emit([]byte(b.String()))
+				return a.Emit([]byte(b.String()))
 			})
 		},
 	}

@@ -6,7 +6,9 @@ import (
 
 	"github.com/spf13/cobra"
 
+	"github.com/ipe-linux/ipe/internal/cli/ui"
 	"github.com/ipe-linux/ipe/internal/devmapper"
+	"github.com/ipe-linux/ipe/internal/plain"
 )
 
 // closed is the result of dmverity close.
@@ -19,13 +21,13 @@ type closed struct {
 func (a *app) dmClose() *cobra.Command {
 	var deferred, cancel bool
 	cmd := &cobra.Command{
-		Use: "close NAME", Aliases: []string{"remove"}, Short: "Remove the device of a volume", Args: exactly(1, "NAME"),
+		Use: "close NAME", Aliases: []string{"remove"}, Short: "Remove the device of a volume", Args: ui.Exactly(1, "NAME"),
 		Long: "Close removes /dev/mapper/NAME, and the loop devices that were made for it. One that is in use is left\n" +
 			"alone, or with --deferred removed as soon as it is not in use any more; --cancel-deferred takes that back.",
 		ValidArgsFunction: a.volumeNames,
 		RunE: func(cmd *cobra.Command, args []string) error {
 			if deferred && cancel {
-				return usage(cmd, "--deferred and --cancel-deferred contradict each other")
+				return ui.Usage(cmd, "--deferred and --cancel-deferred contradict each other")
 			}
 			name := strings.TrimPrefix(args[0], devmapper.Dir+"/")
 			if err := goodName(cmd, name); err != nil {
@@ -44,7 +46,7 @@ func (a *app) runDMClose(name string, deferred, cancel bool) error {
 		if err := devmapper.Keep(name); err != nil {
 			return mapperHint(err)
 		}
-		return a.result(closed{Name: name}, "")
+		return a.Result(closed{Name: name}, "")
 	}
 	pending, err := devmapper.Close(name, deferred)
 	if err != nil {
@@ -52,9 +54,9 @@ func (a *app) runDMClose(name string, deferred, cancel bool) error {
 	}
 	text := ""
 	if pending {
-		text = fmt.Sprintf("%s is in use, and goes when it is not\n", printable(devmapper.Path(name)))
+		text = fmt.Sprintf("%s is in use, and goes when it is not\n", plain.Name(devmapper.Path(name)))
 	}
-	return a.result(closed{name, pending}, "%s", text)
+	return a.Result(closed{name, pending}, "%s", text)
 }
 
 // volumeNames lets shells complete the name of an open volume.

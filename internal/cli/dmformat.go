@@ -8,6 +8,7 @@ import (
 	"github.com/spf13/cobra"
 
 	"github.com/ipe-linux/ipe/digest"
+	"github.com/ipe-linux/ipe/internal/cli/ui"
 	"github.com/ipe-linux/ipe/verity/dmverity"
 	"github.com/ipe-linux/ipe/verity/merkle"
 )
@@ -21,7 +22,7 @@ type volumeFlags struct {
 func (a *app) dmFormat() *cobra.Command {
 	var f volumeFlags
 	cmd := &cobra.Command{
-		Use: "format DATA HASH", Short: "Write the hash area of a volume and print its root hash", Args: exactly(2, "DATA and HASH"),
+		Use: "format DATA HASH", Short: "Write the hash area of a volume and print its root hash", Args: ui.Exactly(2, "DATA and HASH"),
 		Long: "Format hashes DATA and writes superblock and hash tree to HASH, which is made if there is none. DATA\n" +
 			"and HASH may be one: then the hash area must begin behind the data, at --hash-offset.",
 		Example: "  ipe dmverity format root.img root.verity --root-hash-file root.roothash",
@@ -47,7 +48,7 @@ func (a *app) runDMFormat(cmd *cobra.Command, dataName, hashName string, f volum
 		return err
 	}
 	if err := f.apart(dataName, hashName, v); err != nil {
-		return usage(cmd, "%w", err)
+		return ui.Usage(cmd, "%w", err)
 	}
 	out, err := openOutput(hashName)
 	if err != nil {
@@ -55,9 +56,9 @@ func (a *app) runDMFormat(cmd *cobra.Command, dataName, hashName string, f volum
 	}
 	defer func() { err = out.end(err) }()
 	hash := out.File
-	bar := a.progress(v.DataSize())
-	defer bar.end()
-	root, err := dmverity.Format(cmd.Context(), data, hash, v, merkle.Options{Progress: bar.upTo()})
+	bar := a.Progress(v.DataSize())
+	defer bar.End()
+	root, err := dmverity.Format(cmd.Context(), data, hash, v, merkle.Options{Progress: bar.UpTo()})
 	if err != nil {
 		return err
 	}
@@ -74,7 +75,7 @@ func (a *app) runDMFormat(cmd *cobra.Command, dataName, hashName string, f volum
 	if err := hash.Sync(); err != nil {
 		return err
 	}
-	bar.end()
+	bar.End()
 	return a.volumeMade(hashName, f.rootFile, v, root, fec)
 }
 
@@ -92,12 +93,12 @@ func (f *volumeFlags) fresh(cmd *cobra.Command, data *os.File) (dmverity.Volume,
 		v.Salt = dmverity.NewSalt()
 	}
 	if v.DataSize() > size {
-		return v, usage(cmd, "--data-blocks %d: there are %d", v.DataBlocks, size/int64(v.DataBlockSize))
+		return v, ui.Usage(cmd, "--data-blocks %d: there are %d", v.DataBlocks, size/int64(v.DataBlockSize))
 	}
 	v.UUID = dmverity.NewUUID()
 	if cmd.Flags().Changed("uuid") {
 		if v.UUID, err = dmverity.ParseUUID(f.uuid); err != nil {
-			return v, usage(cmd, "--uuid: %w", err)
+			return v, ui.Usage(cmd, "--uuid: %w", err)
 		}
 	}
 	if f.noSuperblock {
@@ -109,7 +110,7 @@ func (f *volumeFlags) fresh(cmd *cobra.Command, data *os.File) (dmverity.Volume,
 // apart wants hash area and parity behind the data, and parity behind the hash
 // area, where they are on one device.
 func (f *volumeFlags) apart(data, hash string, v dmverity.Volume) error {
-	one := func(a, b string) bool { return a == b || sameFile(a, b) }
+	one := func(a, b string) bool { return a == b || ui.SameFile(a, b) }
 	if one(data, hash) && v.HashOffset < v.DataSize() {
 		return fmt.Errorf("DATA and HASH are one, and the hash area at %d would overwrite data, which ends at %d", v.HashOffset, v.DataSize())
 	}
@@ -162,7 +163,7 @@ func (f *volumeFlags) encode(cmd *cobra.Command, data, hash *os.File, v dmverity
 // volumeMade prints what was made.
 func (a *app) volumeMade(name, rootFile string, v dmverity.Volume, root digest.Digest, fec *dmverity.FEC) error {
 	if rootFile != "" {
-		if err := create(rootFile, []byte(hex.EncodeToString(root.Bytes()))); err != nil {
+		if err := ui.Create(rootFile, []byte(hex.EncodeToString(root.Bytes()))); err != nil {
 			return err
 		}
 	}

@@ -10,14 +10,16 @@ import (
 	"github.com/spf13/cobra"
 	"golang.org/x/sys/unix"
 
+	"github.com/ipe-linux/ipe/internal/cli/ui"
 	"github.com/ipe-linux/ipe/internal/devmapper"
+	"github.com/ipe-linux/ipe/internal/plain"
 	"github.com/ipe-linux/ipe/verity/merkle"
 )
 
 // goodName wants the name of a device.
 func goodName(cmd *cobra.Command, name string) error {
 	if _, err := devmapper.Mangle(name); err != nil {
-		return usage(cmd, "NAME: %w", err)
+		return ui.Usage(cmd, "NAME: %w", err)
 	}
 	return nil
 }
@@ -28,18 +30,18 @@ func edgeHint(err error, c *checked) error {
 	case err == nil:
 		return nil
 	case errors.As(err, new(*merkle.SizeError)):
-		return hinted(fmt.Errorf("%s: %w", printable(c.hash.Name()), err),
+		return ui.Hinted(fmt.Errorf("%s: %w", plain.Name(c.hash.Name()), err),
 			"the superblock, or --data-blocks, says another number of data blocks than the volume was made with; "+
 				"the superblock is not covered by the root hash: somebody may have changed it to cut the data off")
 	case errors.As(err, new(*merkle.CorruptError)):
-		return hinted(fmt.Errorf("%s: %w", printable(c.hash.Name()), err),
+		return ui.Hinted(fmt.Errorf("%s: %w", plain.Name(c.hash.Name()), err),
 			"the root hash is of another volume, a parameter is not that of the volume, or the hash area is damaged; "+
 				"--on-corruption ignore opens what is left of a damaged one, unverified")
 	case errors.Is(err, io.EOF), errors.Is(err, io.ErrUnexpectedEOF):
-		return hinted(fmt.Errorf("%s: %w", printable(c.hash.Name()), err),
+		return ui.Hinted(fmt.Errorf("%s: %w", plain.Name(c.hash.Name()), err),
 			"the hash tree ends behind the end of the device: it is cut short, or the superblock says too many data blocks")
 	}
-	return fmt.Errorf("%s: %w", printable(c.hash.Name()), err)
+	return fmt.Errorf("%s: %w", plain.Name(c.hash.Name()), err)
 }
 
 // requireSignatures exists if dm-verity was built to verify signatures; its content
@@ -50,28 +52,28 @@ const requireSignatures = "/sys/module/dm_verity/parameters/require_signatures"
 func openHint(err error, r devmapper.Request) error {
 	switch {
 	case errors.Is(err, devmapper.ErrExists):
-		return hinted(err, "see ipe dmverity status; close it with ipe dmverity close, or choose another name")
+		return ui.Hinted(err, "see ipe dmverity status; close it with ipe dmverity close, or choose another name")
 	case errors.Is(err, devmapper.ErrLoopTaken):
-		return hinted(err, "something else takes loop devices all the time: losetup shows what; try again")
+		return ui.Hinted(err, "something else takes loop devices all the time: losetup shows what; try again")
 	case errors.Is(err, unix.EBUSY):
-		return hinted(err, "a device under the volume is claimed by something else: lsblk shows by what")
+		return ui.Hinted(err, "a device under the volume is claimed by something else: lsblk shows by what")
 	case r.Signature == nil && errors.Is(err, unix.ENOKEY):
-		return hinted(err, "this kernel takes no volume without a signature of its root hash: --root-hash-signature")
+		return ui.Hinted(err, "this kernel takes no volume without a signature of its root hash: --root-hash-signature")
 	case errors.Is(err, unix.ENOKEY):
-		return hinted(err, "the kernel does not know who signed the root hash: it looks in its keyrings .builtin_trusted_keys "+
+		return ui.Hinted(err, "the kernel does not know who signed the root hash: it looks in its keyrings .builtin_trusted_keys "+
 			"and .secondary_trusted_keys, from Linux 6.12 on in .platform, and in later ones in .dm-verity; see /proc/keys")
 	case errors.Is(err, unix.EKEYREJECTED):
-		return hinted(err, "the signature is not one of this root hash, or by a key that the kernel does not know or has been told to refuse; "+
+		return ui.Hinted(err, "the signature is not one of this root hash, or by a key that the kernel does not know or has been told to refuse; "+
 			"it must be a detached PKCS#7 message over the root hash in hex, as ipe dmverity sign makes it")
 	case errors.Is(err, unix.EBADMSG), errors.Is(err, unix.ENOPKG):
-		return hinted(fmt.Errorf("the kernel refuses the signature of the root hash: %w", err), "the kernel cannot read the signature: it must be a detached PKCS#7 message in DER, of algorithms that "+
+		return ui.Hinted(fmt.Errorf("the kernel refuses the signature of the root hash: %w", err), "the kernel cannot read the signature: it must be a detached PKCS#7 message in DER, of algorithms that "+
 			"the kernel has; ipe dmverity sign makes one")
 	case r.Signature != nil && errors.Is(err, unix.EINVAL) && !exists(requireSignatures):
-		return hinted(err, "this kernel's dm-verity was built without CONFIG_DM_VERITY_VERIFY_ROOTHASH_SIG")
+		return ui.Hinted(err, "this kernel's dm-verity was built without CONFIG_DM_VERITY_VERIFY_ROOTHASH_SIG")
 	case errors.Is(err, unix.ENOENT) && !errors.As(err, new(*fs.PathError)):
-		return hinted(err, "this kernel has no hash algorithm %s, or did not find its module", r.Table.Algorithm)
+		return ui.Hinted(err, "this kernel has no hash algorithm %s, or did not find its module", r.Table.Algorithm)
 	case errors.Is(err, unix.EINVAL), errors.Is(err, unix.EIO):
-		return hinted(err, "the kernel's log says why: dmesg | grep verity")
+		return ui.Hinted(err, "the kernel's log says why: dmesg | grep verity")
 	}
 	return mapperHint(err)
 }
@@ -85,15 +87,15 @@ func exists(name string) bool {
 func mapperHint(err error) error {
 	switch {
 	case errors.Is(err, devmapper.ErrNoDeviceMapper):
-		return hinted(err, "load it: modprobe dm-mod")
+		return ui.Hinted(err, "load it: modprobe dm-mod")
 	case errors.Is(err, devmapper.ErrNoTarget):
-		return hinted(err, "load it: modprobe dm-verity")
+		return ui.Hinted(err, "load it: modprobe dm-verity")
 	case errors.Is(err, devmapper.ErrNoLoop):
-		return hinted(err, "files need them: modprobe loop")
+		return ui.Hinted(err, "files need them: modprobe loop")
 	case errors.Is(err, unix.EBUSY):
-		return hinted(err, "somebody has it open or mounted; --deferred removes it as soon as nobody has")
+		return ui.Hinted(err, "somebody has it open or mounted; --deferred removes it as soon as nobody has")
 	case errors.Is(err, unix.EACCES), errors.Is(err, unix.EPERM):
-		return hinted(err, "only root can do this")
+		return ui.Hinted(err, "only root can do this")
 	}
 	return err
 }

@@ -5,7 +5,9 @@ import (
 
 	"github.com/spf13/cobra"
 
+	"github.com/ipe-linux/ipe/internal/cli/ui"
 	"github.com/ipe-linux/ipe/internal/devmapper"
+	"github.com/ipe-linux/ipe/internal/plain"
 	"github.com/ipe-linux/ipe/verity/dmverity"
 	"github.com/ipe-linux/ipe/verity/merkle"
 )
@@ -51,7 +53,7 @@ func (a *app) dmCreate() *cobra.Command {
 		Use: "create NAME DATA HASH [ROOT-HASH]", Short: "Open, with NAME before DATA: an old spelling of it", Hidden: true,
 		RunE: func(cmd *cobra.Command, args []string) error {
 			if len(args) < 3 || len(args) > 4 {
-				return usage(cmd, "%s wants NAME, DATA, HASH and ROOT-HASH, got %d arguments", cmd.CommandPath(), len(args))
+				return ui.Usage(cmd, "%s wants NAME, DATA, HASH and ROOT-HASH, got %d arguments", cmd.CommandPath(), len(args))
 			}
 			args[0], args[1] = args[1], args[0]
 			return a.runDMOpen(cmd, args, f)
@@ -92,14 +94,14 @@ func (f *volumeOptions) word(cmd *cobra.Command) error {
 		}
 	}
 	if said > 1 {
-		return usage(cmd, "%d answers to what to do on corruption, where one is wanted", said)
+		return ui.Usage(cmd, "%d answers to what to do on corruption, where one is wanted", said)
 	}
 	return nil
 }
 
 func (a *app) runDMOpen(cmd *cobra.Command, args []string, f volumeOptions) (err error) {
 	if len(args) < 3 || len(args) > 4 {
-		return usage(cmd, "%s wants DATA, NAME, HASH and ROOT-HASH, got %d arguments", cmd.CommandPath(), len(args))
+		return ui.Usage(cmd, "%s wants DATA, NAME, HASH and ROOT-HASH, got %d arguments", cmd.CommandPath(), len(args))
 	}
 	if err := goodName(cmd, args[1]); err != nil {
 		return err
@@ -132,7 +134,7 @@ func (a *app) runDMOpen(cmd *cobra.Command, args []string, f volumeOptions) (err
 	if err != nil {
 		return openHint(err, r)
 	}
-	return a.result(opened{d.Name, d.Path(), r.Signature != nil}, "%s\n", printable(d.Path()))
+	return a.Result(opened{d.Name, d.Path(), r.Signature != nil}, "%s\n", plain.Name(d.Path()))
 }
 
 // readSignature reads a signature for the kernel, nil for an empty name. One without a
@@ -141,9 +143,9 @@ func (a *app) readSignature(name string) ([]byte, error) {
 	if name == "" {
 		return nil, nil
 	}
-	b, err := a.read(name)
+	b, err := a.Read(name)
 	if err == nil && len(b) == 0 {
-		err = errors.New(printable(name) + ": the signature is empty")
+		err = errors.New(plain.Name(name) + ": the signature is empty")
 	}
 	return b, err
 }

@@ -1,12 +1,12 @@
 package cli
 
 import (
-	"errors"
 	"strings"
 
 	"github.com/spf13/cobra"
 	"github.com/spf13/pflag"
 
+	"github.com/ipe-linux/ipe/internal/cli/ui"
 	"github.com/ipe-linux/ipe/internal/controlrpc"
 )
 
@@ -16,25 +16,9 @@ const (
 	shortVersion = "V"
 )
 
-// likePeer gives a group the help of its peer: -h is help nowhere in it. fsverity(1) has no
-// short flags, and veritysetup(8) has -h for --hash: a script would be told that all is
-// done, and nothing was.
-func likePeer(cmd *cobra.Command, short string) {
-	cmd.PersistentFlags().BoolP("help", short, false, "show this help")
-}
-
-// flagError is what is said of flags that make no sense. The package of flags takes an -h
-// that nobody has for help.
-func flagError(cmd *cobra.Command, err error) error {
-	if errors.Is(err, pflag.ErrHelp) {
-		return usage(cmd, "%s has no -h; help is --help", cmd.CommandPath())
-	}
-	return usage(cmd, "%w", err)
-}
-
 // peerFlags are what veritysetup(8) takes with every command.
 func (a *app) peerFlags(cmd *cobra.Command) {
-	likePeer(cmd, shortHelp)
+	ui.LikePeer(cmd, shortHelp)
 	fl := cmd.PersistentFlags()
 	fl.BoolP("version", shortVersion, false, "print the version of this program")
 	fl.BoolFunc("usage", "as --help", func(string) error { return fl.Set("help", "true") })
@@ -46,7 +30,7 @@ func (a *app) peerFlags(cmd *cobra.Command) {
 	}
 	cmd.PersistentPostRun = func(*cobra.Command, []string) {
 		if a.verbose || a.debug {
-			a.say("done", "Command successful.")
+			a.Say("done", "Command successful.")
 		}
 	}
 	for _, c := range append(cmd.Commands(), cmd) {
@@ -72,6 +56,6 @@ func flagsBefore(group *cobra.Command) {
 // trace says what is done, with --debug.
 func (a *app) trace(format string, args ...any) {
 	if a.debug {
-		a.say("trace", format, args...)
+		a.Say("trace", format, args...)
 	}
 }

@@ -5,6 +5,7 @@ import (
 
 	"github.com/spf13/cobra"
 
+	"github.com/ipe-linux/ipe/internal/cli/ui"
 	"github.com/ipe-linux/ipe/internal/plain"
 	"github.com/ipe-linux/ipe/sign"
 	"github.com/ipe-linux/ipe/verity/dmverity"
@@ -37,7 +38,7 @@ func (a *app) dmSign() *cobra.Command {
 
 func (a *app) runDMSign(cmd *cobra.Command, args []string, rootFile string, f signFlags) error {
 	if len(args) > 1 {
-		return usage(cmd, "%s wants one ROOT-HASH, got %d arguments", cmd.CommandPath(), len(args))
+		return ui.Usage(cmd, "%s wants one ROOT-HASH, got %d arguments", cmd.CommandPath(), len(args))
 	}
 	// The signature covers no algorithm; a name only tells how long the digest is.
 	root, err := a.readRoot(cmd, "", args, rootFile)
@@ -47,14 +48,14 @@ func (a *app) runDMSign(cmd *cobra.Command, args []string, rootFile string, f si
 	out := f.out
 	switch {
 	case root.Size() == 0:
-		return usage(cmd, "the root hash is empty")
+		return ui.Usage(cmd, "the root hash is empty")
 	case out == "" && rootFile == "":
-		return usage(cmd, "a ROOT-HASH on the command line needs -o")
+		return ui.Usage(cmd, "a ROOT-HASH on the command line needs -o")
 	case out == "":
 		out = rootFile + ".p7s"
 	}
 	return a.signDetached(cmd, dmverity.SignedContent(root), out, f, sign.Options{}, func(signer string) error {
-		return a.result(signedRoot{root.String(), out, signer}, "%s: signed by %s\n", printable(out), plain.Text(signer))
+		return a.Result(signedRoot{root.String(), out, signer}, "%s: signed by %s\n", plain.Name(out), plain.Text(signer))
 	})
 }
 
@@ -69,9 +70,9 @@ func (a *app) signDetached(cmd *cobra.Command, content []byte, out string, f sig
 		return err
 	}
 	if out == "-" {
-		return a.emit(message)
+		return a.Emit(message)
 	}
-	if err := create(out, message); err != nil {
+	if err := ui.Create(out, message); err != nil {
 		return err
 	}
 	return done(signer)

@@ -9,6 +9,7 @@ import (
 
 	"github.com/spf13/cobra"
 
+	"github.com/ipe-linux/ipe/internal/cli/ui"
 	"github.com/ipe-linux/ipe/internal/devmapper"
 	"github.com/ipe-linux/ipe/internal/plain"
 	"github.com/ipe-linux/ipe/verity/dmverity"
@@ -128,7 +129,7 @@ func (a *app) dmStatus() *cobra.Command {
 			case 1:
 				return a.showStatus(cmd, strings.TrimPrefix(args[0], devmapper.Dir+"/"))
 			}
-			return usage(cmd, "%s wants one NAME, got %d arguments", cmd.CommandPath(), len(args))
+			return ui.Usage(cmd, "%s wants one NAME, got %d arguments", cmd.CommandPath(), len(args))
 		},
 	}
 }
@@ -139,16 +140,16 @@ func (a *app) showStatus(cmd *cobra.Command, name string) error {
 	}
 	s, err := devmapper.Look(name)
 	if errors.Is(err, devmapper.ErrInactive) {
-		if err := a.result(volumeState{Name: name, Options: []string{}, FECRepaired: -1}, "%s is inactive.\n", printable(devmapper.Path(name))); err != nil {
+		if err := a.Result(volumeState{Name: name, Options: []string{}, FECRepaired: -1}, "%s is inactive.\n", plain.Name(devmapper.Path(name))); err != nil {
 			return err
 		}
-		return errSaid
+		return ui.ErrSaid
 	}
 	if err != nil {
 		return mapperHint(err)
 	}
 	v := newVolumeState(s)
-	if err := a.result(v, "%s", v.text(s)); err != nil {
+	if err := a.Result(v, "%s", v.text(s)); err != nil {
 		return err
 	}
 	return v.fault()
@@ -159,7 +160,7 @@ func (v volumeState) fault() error {
 	if v.Size != sizeWrong {
 		return nil
 	}
-	return hinted(errors.New(v.SizeError), "what is read from it is of the volume, but not all that is; close it, and see who opened it")
+	return ui.Hinted(errors.New(v.SizeError), "what is read from it is of the volume, but not all that is; close it, and see who opened it")
 }
 
 // text is what veritysetup prints.
@@ -170,7 +171,7 @@ func (v volumeState) text(s devmapper.Status) string {
 	}
 	file := func(name, value string) {
 		if value != "" {
-			line(name, "%s", printable(value))
+			line(name, "%s", plain.Name(value))
 		}
 	}
 	state, use := "verified", ""
@@ -186,7 +187,7 @@ func (v volumeState) text(s devmapper.Status) string {
 	if v.InUse {
 		use = " and is in use"
 	}
-	fmt.Fprintf(&b, "%s is active%s.\n", printable(v.Device), use)
+	fmt.Fprintf(&b, "%s is active%s.\n", plain.Name(v.Device), use)
 	line("type:", "VERITY")
 	line("status:", "%s", state)
 	line("hash type:", "%d", v.HashType)
@@ -241,10 +242,10 @@ func (a *app) printVolumes(all []devmapper.Status) error {
 	for _, s := range all {
 		states = append(states, newVolumeState(s))
 	}
-	if a.json {
-		return errors.Join(a.printJSON(states), faults(states))
+	if a.JSON {
+		return errors.Join(a.PrintJSON(states), faults(states))
 	}
-	w := tabwriter.NewWriter(a.stdout, 0, 0, 2, ' ', 0)
+	w := tabwriter.NewWriter(a.Stdout(), 0, 0, 2, ' ', 0)
 	for _, v := range states {
 		state, signed := "verified", "unsigned"
 		if v.Corrupted {
@@ -256,7 +257,7 @@ func (a *app) printVolumes(all []devmapper.Status) error {
 		if v.Signed {
 			signed = "signed"
 		}
-		fmt.Fprintf(w, "%s\t%s\t%s\t%s\n", printable(v.Name), state, signed, v.RootHash)
+		fmt.Fprintf(w, "%s\t%s\t%s\t%s\n", plain.Name(v.Name), state, signed, v.RootHash)
 	}
 	if err := w.Flush(); err != nil {
 		return fmt.Errorf("write result: %w", err)

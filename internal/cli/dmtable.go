@@ -6,6 +6,7 @@ import (
 	"github.com/spf13/cobra"
 
 	"github.com/ipe-linux/ipe/digest"
+	"github.com/ipe-linux/ipe/internal/cli/ui"
 	"github.com/ipe-linux/ipe/internal/decimal"
 	"github.com/ipe-linux/ipe/verity/dmverity"
 )
@@ -13,7 +14,7 @@ import (
 func (a *app) dmDump() *cobra.Command {
 	var p dmParams
 	cmd := &cobra.Command{
-		Use: "dump HASH", Short: "Print the superblock of a volume", Args: exactly(1, "HASH"),
+		Use: "dump HASH", Short: "Print the superblock of a volume", Args: ui.Exactly(1, "HASH"),
 		Long: "Dump prints the superblock of a volume, and with --fec-device how much parity it has.",
 		RunE: func(_ *cobra.Command, args []string) error { return a.runDMDump(args[0], p) },
 	}
@@ -91,28 +92,28 @@ func (f *tableFlags) optionFlags(cmd *cobra.Command) {
 	fl.BoolVar(&f.ignoreZero, "ignore-zero-blocks", false, "do not read blocks that should be zero")
 	fl.BoolVar(&f.once, "check-at-most-once", false, "verify a data block at its first read only")
 	fl.BoolVar(&f.tasklet, "use-tasklets", false, "verify in the softirq that ends a read, not in a kernel thread")
-	choices(cmd, "on-corruption", "eio", "ignore", "restart", "panic")
-	choices(cmd, "on-error", "eio", "restart", "panic")
+	ui.Choices(cmd, "on-corruption", "eio", "ignore", "restart", "panic")
+	ui.Choices(cmd, "on-error", "eio", "restart", "panic")
 }
 
 // options begins a table.
 func (f *tableFlags) options(cmd *cobra.Command) (t dmverity.Table, err error) {
 	word, ok := corruption[f.onCorruption]
 	if !ok {
-		return t, usage(cmd, "--on-corruption %s: not eio, ignore, restart or panic", f.onCorruption)
+		return t, ui.Usage(cmd, "--on-corruption %s: not eio, ignore, restart or panic", f.onCorruption)
 	}
 	if f.errorToo {
 		if cmd.Flags().Changed("on-error") {
-			return t, usage(cmd, "--error-as-corruption and --on-error say the same: one of them is wanted")
+			return t, ui.Usage(cmd, "--error-as-corruption and --on-error say the same: one of them is wanted")
 		}
 		if f.onCorruption != "restart" && f.onCorruption != "panic" {
-			return t, usage(cmd, "--error-as-corruption needs --restart-on-corruption or --panic-on-corruption")
+			return t, ui.Usage(cmd, "--error-as-corruption needs --restart-on-corruption or --panic-on-corruption")
 		}
 		f.onError = f.onCorruption
 	}
 	onError, ok := map[string]string{"eio": "", "restart": "restart_on_error", "panic": "panic_on_error"}[f.onError]
 	if !ok {
-		return t, usage(cmd, "--on-error %s: not eio, restart or panic", f.onError)
+		return t, ui.Usage(cmd, "--on-error %s: not eio, restart or panic", f.onError)
 	}
 	return dmverity.Table{
 		OnCorruption: word, OnIOError: onError, IgnoreZeroBlocks: f.ignoreZero, CheckAtMostOnce: f.once,
@@ -122,7 +123,7 @@ func (f *tableFlags) options(cmd *cobra.Command) (t dmverity.Table, err error) {
 
 func (a *app) runDMTable(cmd *cobra.Command, args []string, f tableFlags) (err error) {
 	if len(args) < 2 || len(args) > 3 {
-		return usage(cmd, "%s wants DATA, HASH and ROOT-HASH, got %d arguments", cmd.CommandPath(), len(args))
+		return ui.Usage(cmd, "%s wants DATA, HASH and ROOT-HASH, got %d arguments", cmd.CommandPath(), len(args))
 	}
 	table, err := f.options(cmd)
 	if err != nil {
@@ -143,7 +144,7 @@ func (a *app) runDMTable(cmd *cobra.Command, args []string, f tableFlags) (err e
 	table.DataDevice, table.HashDevice, table.FECDevice = args[0], args[1], f.fecDevice
 	line, err := table.Line()
 	if err != nil {
-		return usage(cmd, "%w", err)
+		return ui.Usage(cmd, "%w", err)
 	}
-	return a.result(tableLine{line}, "%s\n", line)
+	return a.Result(tableLine{line}, "%s\n", line)
 }

@@ -8,6 +8,8 @@ import (
 	"github.com/spf13/cobra"
 
 	"github.com/ipe-linux/ipe/digest"
+	"github.com/ipe-linux/ipe/internal/cli/ui"
+	"github.com/ipe-linux/ipe/internal/plain"
 	"github.com/ipe-linux/ipe/verity/dmverity"
 	"github.com/ipe-linux/ipe/verity/merkle"
 )
@@ -74,10 +76,10 @@ type checked struct {
 
 func (a *app) runDMVerify(cmd *cobra.Command, args []string, f verifyFlags) (err error) {
 	if len(args) < 2 || len(args) > 3 {
-		return usage(cmd, "%s wants DATA, HASH and ROOT-HASH, got %d arguments", cmd.CommandPath(), len(args))
+		return ui.Usage(cmd, "%s wants DATA, HASH and ROOT-HASH, got %d arguments", cmd.CommandPath(), len(args))
 	}
 	if f.repair && f.fecDevice == "" {
-		return usage(cmd, "--repair needs --fec-device")
+		return ui.Usage(cmd, "--repair needs --fec-device")
 	}
 	c := &checked{}
 	defer func() { err = closing(err, c.data, c.hash, c.parity) }()
@@ -88,7 +90,7 @@ func (a *app) runDMVerify(cmd *cobra.Command, args []string, f verifyFlags) (err
 		return err
 	}
 	if c.root.Algorithm() != c.Algorithm {
-		return usage(cmd, "root hash of %s, the volume has %s", c.root.Algorithm(), c.Algorithm)
+		return ui.Usage(cmd, "root hash of %s, the volume has %s", c.root.Algorithm(), c.Algorithm)
 	}
 	return a.verdict(cmd, c, f)
 }
@@ -124,8 +126,8 @@ func (a *app) smallBlocks(name string, v dmverity.Volume) {
 	if err != nil {
 		return // as above
 	}
-	a.say("notice", "%s: data blocks of %d and hash blocks of %d bytes: the hash tree has %d bytes, with the usual 4096 it has %d",
-		printable(name), v.DataBlockSize, v.HashBlockSize, size-v.TreeOffset(), usual)
+	a.Say("notice", "%s: data blocks of %d and hash blocks of %d bytes: the hash tree has %d bytes, with the usual 4096 it has %d",
+		plain.Name(name), v.DataBlockSize, v.HashBlockSize, size-v.TreeOffset(), usual)
 }
 
 // open opens what is there.
@@ -154,10 +156,10 @@ func (c *checked) open(cmd *cobra.Command, args []string, f verifyFlags) (err er
 
 // verdict verifies and prints.
 func (a *app) verdict(cmd *cobra.Command, c *checked, f verifyFlags) error {
-	bar := a.progress(c.DataSize())
-	defer bar.end()
+	bar := a.Progress(c.DataSize())
+	defer bar.End()
 	r := volumeVerdict{Bad: []badBlock{}}
-	opts := merkle.Options{Progress: bar.upTo()}
+	opts := merkle.Options{Progress: bar.UpTo()}
 	bad := func(b merkle.BadBlock) {
 		if len(r.Bad) < maxBad {
 			r.Bad = append(r.Bad, c.badBlock(b))
@@ -173,13 +175,13 @@ func (a *app) verdict(cmd *cobra.Command, c *checked, f verifyFlags) error {
 			return err
 		}
 	}
-	bar.end()
+	bar.End()
 	r.Valid = verr == nil || c.fec != nil && r.Repairable >= 0 && (f.repair || !f.strict)
 	if err := a.printVerdict(r, corrupt, c.fec != nil, f.repair); err != nil {
 		return err
 	}
 	if !r.Valid {
-		return errSaid
+		return ui.ErrSaid
 	}
 	return nil
 }
@@ -222,8 +224,8 @@ func (c *checked) mend(cmd *cobra.Command, r *volumeVerdict, repair bool) error 
 
 // printVerdict prints one line a bad block, and what became of them.
 func (a *app) printVerdict(r volumeVerdict, corrupt *merkle.CorruptError, fec, repair bool) error {
-	if a.json {
-		return a.printJSON(r)
+	if a.JSON {
+		return a.PrintJSON(r)
 	}
 	text := ""
 	for _, b := range r.Bad {
@@ -248,6 +250,6 @@ func (a *app) printVerdict(r volumeVerdict, corrupt *merkle.CorruptError, fec, r
 		}
 		text += fmt.Sprintf("All bad blocks, %d, can be repaired with FEC device: the kernel does so whenever it reads one, --repair does it for good\n", r.RepairableBlocks)
 	}
-	_, err := fmt.Fprint(a.stdout, text)
+	_, err := fmt.Fprint(a.Stdout(), text)
 	return err
 }

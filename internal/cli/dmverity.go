@@ -13,7 +13,9 @@ import (
 	"golang.org/x/sys/unix"
 
 	"github.com/ipe-linux/ipe/digest"
+	"github.com/ipe-linux/ipe/internal/cli/ui"
 	"github.com/ipe-linux/ipe/internal/decimal"
+	"github.com/ipe-linux/ipe/internal/plain"
 	"github.com/ipe-linux/ipe/internal/roothash"
 	"github.com/ipe-linux/ipe/verity/dmverity"
 	"github.com/ipe-linux/ipe/verity/merkle"
@@ -21,10 +23,10 @@ import (
 
 // dmverity is the group of commands about volumes.
 func (a *app) dmverity() *cobra.Command {
-	cmd := a.group("dmverity", "Format, verify, sign and open dm-verity volumes",
+	cmd := a.Group("dmverity", "Format, verify, sign and open dm-verity volumes",
 		"These commands do what veritysetup(8) does with files and block devices, with the same options\n"+
 			"and the same bytes: -h is --hash, and help is --help. They need no root but for devices: open,\n"+
-			"close and status are about these.")
+			"close and status are about these.", nil)
 	cmd.AddCommand(a.dmFormat(), a.dmVerify(), a.dmDump(), a.dmTable(), a.dmSign(), a.dmOpen(), a.dmCreate(), a.dmClose(), a.dmStatus())
 	a.peerFlags(cmd)
 	return cmd
@@ -66,8 +68,8 @@ func (p *dmParams) paramFlags(cmd *cobra.Command) {
 	fl.Var(decimal.Flag(&p.hashBlock, d.HashBlockSize), "hash-block-size", "in `bytes`, a power of two from 512 to 65536")
 	fl.Var(decimal.Flag(&p.blocks, 0), "data-blocks", "number of `blocks` of data (default all of DATA)")
 	fl.StringVarP(&p.salt, "salt", "s", "", "salt, `hex` digits, - for none")
-	choices(cmd, "hash", merkle.Algorithms()...)
-	choices(cmd, "format", "0", "1")
+	ui.Choices(cmd, "hash", merkle.Algorithms()...)
+	ui.Choices(cmd, "format", "0", "1")
 }
 
 // volume makes a volume of the flags. The number of blocks is that of data, in
@@ -80,7 +82,7 @@ func (p *dmParams) volume(cmd *cobra.Command, size int64) (dmverity.Volume, erro
 	if p.salt != "-" {
 		salt, err := hex.DecodeString(p.salt)
 		if err != nil {
-			return v, usage(cmd, "--salt %s: %w", p.salt, digest.ErrHex)
+			return v, ui.Usage(cmd, "--salt %s: %w", p.salt, digest.ErrHex)
 		}
 		v.Salt = salt
 	}
@@ -88,7 +90,7 @@ func (p *dmParams) volume(cmd *cobra.Command, size int64) (dmverity.Volume, erro
 		return v, fmt.Errorf("%d bytes of data are less than a block of %d", size, p.data)
 	}
 	if _, err := v.HashEnd(); err != nil {
-		return v, usage(cmd, "%w", err)
+		return v, ui.Usage(cmd, "%w", err)
 	}
 	return v, nil
 }
@@ -97,7 +99,7 @@ func (p *dmParams) volume(cmd *cobra.Command, size int64) (dmverity.Volume, erro
 func (p *dmParams) superblock(hash *os.File) (dmverity.Volume, error) {
 	v, err := dmverity.ReadSuperblock(hash, p.offset)
 	if err != nil {
-		return v, fmt.Errorf("%s: %w", printable(hash.Name()), err)
+		return v, fmt.Errorf("%s: %w", plain.Name(hash.Name()), err)
 	}
 	return v, nil
 }
@@ -116,7 +118,7 @@ func (p *dmParams) open(cmd *cobra.Command, data, hash *os.File) (dmverity.Volum
 		return v, err
 	}
 	if v = v.Of(size); v.DataBlocks == 0 {
-		return v, fmt.Errorf("%s: %d bytes of data are less than a block of %d", printable(data.Name()), size, v.DataBlockSize)
+		return v, fmt.Errorf("%s: %d bytes of data are less than a block of %d", plain.Name(data.Name()), size, v.DataBlockSize)
 	}
 	return v, nil
 }
@@ -149,7 +151,7 @@ func sizeOf(f *os.File) (int64, error) {
 		return st.Size(), nil
 	}
 	if st.Mode()&fs.ModeDevice == 0 || st.Mode()&fs.ModeCharDevice != 0 {
-		return 0, fmt.Errorf("%s: neither a regular file nor a block device", printable(f.Name()))
+		return 0, fmt.Errorf("%s: neither a regular file nor a block device", plain.Name(f.Name()))
 	}
 	return f.Seek(0, io.SeekEnd)
 }
@@ -181,7 +183,7 @@ func sameDevice(a, b *os.File) (bool, error) {
 // from a file.
 func (a *app) readRoot(cmd *cobra.Command, alg string, args []string, file string) (digest.Digest, error) {
 	if (len(args) == 1) == (file != "") {
-		return digest.Digest{}, usage(cmd, "%s wants ROOT-HASH or --root-hash-file", cmd.CommandPath())
+		return digest.Digest{}, ui.Usage(cmd, "%s wants ROOT-HASH or --root-hash-file", cmd.CommandPath())
 	}
 	text, err := a.rootText(args, file)
 	if err != nil {
@@ -192,10 +194,10 @@ func (a *app) readRoot(cmd *cobra.Command, alg string, args []string, file strin
 	}
 	d, err := digest.Parse(text)
 	if err != nil {
-		return digest.Digest{}, usage(cmd, "root hash: %w", err)
+		return digest.Digest{}, ui.Usage(cmd, "root hash: %w", err)
 	}
 	if size, ok := digest.AlgorithmSize(d.Algorithm()); ok && d.Size() != size {
-		return digest.Digest{}, usage(cmd, "root hash of %d bytes, %s has %d", d.Size(), d.Algorithm(), size)
+		return digest.Digest{}, ui.Usage(cmd, "root hash of %d bytes, %s has %d", d.Size(), d.Algorithm(), size)
 	}
 	return d, nil
 }
@@ -205,13 +207,13 @@ func (a *app) rootText(args []string, file string) (string, error) {
 	if file == "" {
 		return args[0], nil
 	}
-	b, err := a.read(file)
+	b, err := a.Read(file)
 	if err != nil {
 		return "", err
 	}
 	word, err := roothash.Word(b)
 	if err != nil {
-		return "", fmt.Errorf("%s: %w", printable(file), err)
+		return "", fmt.Errorf("%s: %w", plain.Name(file), err)
 	}
 	return string(word), nil
 }
@@ -263,5 +265,5 @@ func (a *app) showVolume(name string, v dmverity.Volume, root digest.Digest, f *
 	if f != nil {
 		info.FECRoots, info.FECSize = f.Roots, f.Size(v)
 	}
-	return a.result(info, "VERITY header information for %s\n%s", printable(name), text)
+	return a.Result(info, "VERITY header information for %s\n%s", plain.Name(name), text)
 }

@@ -7,6 +7,7 @@ import (
 
 	"github.com/spf13/cobra"
 
+	"github.com/ipe-linux/ipe/internal/cli/ui"
 	"github.com/ipe-linux/ipe/internal/kernelabi"
 	"github.com/ipe-linux/ipe/internal/plain"
 	"github.com/ipe-linux/ipe/internal/trust"
@@ -25,7 +26,7 @@ type diagnosis struct {
 
 func (a *app) doctor() *cobra.Command {
 	return &cobra.Command{
-		Use: "doctor", Short: "Say what this kernel can do, what a guarded boot needs, and what to change", Args: none,
+		Use: "doctor", Short: "Say what this kernel can do, what a guarded boot needs, and what to change", Args: ui.None,
 		Long: "Doctor probes the running kernel, feature by feature, and changes nothing: programs that it\n" +
 			"loads to see whether the kernel takes them are attached to nothing. It needs no daemon, and\n" +
 			"root only for a few probes. Then it looks at the road ahead: the root file system, the service\n" +
@@ -61,15 +62,15 @@ func (a *app) runDoctor(r kernelabi.Report, auto kernelabi.Choice, ahead []step,
 	if auto.Engine == kernelabi.EngineSecurityfs {
 		err = nil // the kernel itself enforces
 	}
-	if a.json {
-		if perr := a.printJSON(diagnosis{Report: r, Ready: err == nil, Auto: auto, Ahead: ahead}); perr != nil {
+	if a.JSON {
+		if perr := a.PrintJSON(diagnosis{Report: r, Ready: err == nil, Auto: auto, Ahead: ahead}); perr != nil {
 			return perr
 		}
-	} else if perr := a.emit([]byte(a.doctorText(r, auto, ahead, err == nil))); perr != nil {
+	} else if perr := a.Emit([]byte(a.doctorText(r, auto, ahead, err == nil))); perr != nil {
 		return perr
 	}
 	if err != nil {
-		return errSaid
+		return ui.ErrSaid
 	}
 	return nil
 }
@@ -86,15 +87,15 @@ func (a *app) doctorText(r kernelabi.Report, auto kernelabi.Choice, ahead []step
 		{kernelabi.Aid, "what engine and properties rest on"},
 		{kernelabi.Neighbour, "others at work in this kernel"},
 	} {
-		fmt.Fprintf(&b, "\n%s\n", a.paint(a.stdout, bold, sec.title))
+		fmt.Fprintf(&b, "\n%s\n", a.Paint(ui.Bold, sec.title))
 		for _, f := range r.Features {
 			if f.Kind == sec.kind {
 				a.featureText(&b, f)
 			}
 		}
 	}
-	fmt.Fprintf(&b, "\n%s\n  %s: %s\n", a.paint(a.stdout, bold, "engine that iped would start"), auto.Engine, plain.Text(auto.Reason))
-	fmt.Fprintf(&b, "\n%s\n", a.paint(a.stdout, bold, "the road ahead"))
+	fmt.Fprintf(&b, "\n%s\n  %s: %s\n", a.Paint(ui.Bold, "engine that iped would start"), auto.Engine, plain.Text(auto.Reason))
+	fmt.Fprintf(&b, "\n%s\n", a.Paint(ui.Bold, "the road ahead"))
 	for _, s := range ahead {
 		a.stepText(&b, s)
 	}
@@ -103,26 +104,26 @@ func (a *app) doctorText(r kernelabi.Report, auto kernelabi.Choice, ahead []step
 }
 
 // styles are those of the answers.
-var styles = map[kernelabi.State]style{kernelabi.Yes: green, kernelabi.No: red, kernelabi.Unknown: yellow}
+var styles = map[kernelabi.State]ui.Style{kernelabi.Yes: ui.Green, kernelabi.No: ui.Red, kernelabi.Unknown: ui.Yellow}
 
 func (a *app) stepText(b *strings.Builder, s step) {
-	fmt.Fprintf(b, "  %s %-29s%s\n", a.paint(a.stdout, styles[s.State], fmt.Sprintf("%-8s", s.State)), s.Name, plain.Text(s.Detail))
+	fmt.Fprintf(b, "  %s %-29s%s\n", a.Paint(styles[s.State], fmt.Sprintf("%-8s", s.State)), s.Name, plain.Text(s.Detail))
 	if s.Fix != "" {
-		fmt.Fprintf(b, "%11s%s %s\n", "", a.paint(a.stdout, bold, "fix:"), plain.Text(s.Fix))
+		fmt.Fprintf(b, "%11s%s %s\n", "", a.Paint(ui.Bold, "fix:"), plain.Text(s.Fix))
 	}
 }
 
 func (a *app) featureText(b *strings.Builder, f kernelabi.Feature) {
 	st := styles[f.State]
 	if f.Kind == kernelabi.Neighbour {
-		st = dim
+		st = ui.Dim
 	}
-	fmt.Fprintf(b, "  %s %-29s%s\n", a.paint(a.stdout, st, fmt.Sprintf("%-8s", f.State)), f.Name, plain.Text(f.Detail))
+	fmt.Fprintf(b, "  %s %-29s%s\n", a.Paint(st, fmt.Sprintf("%-8s", f.State)), f.Name, plain.Text(f.Detail))
 	if f.State != kernelabi.Yes && f.Kind != kernelabi.Neighbour {
 		fmt.Fprintf(b, "%11sfor %s; Linux %s or later\n", "", f.Need, f.Min)
 	}
 	if f.Fix != "" {
-		fmt.Fprintf(b, "%11s%s %s\n", "", a.paint(a.stdout, bold, "fix:"), plain.Text(f.Fix))
+		fmt.Fprintf(b, "%11s%s %s\n", "", a.Paint(ui.Bold, "fix:"), plain.Text(f.Fix))
 	}
 }
 
@@ -130,18 +131,18 @@ func (a *app) featureText(b *strings.Builder, f kernelabi.Feature) {
 func (a *app) doctorVerdict(r kernelabi.Report, auto kernelabi.Choice, ready bool) string {
 	const proof = "this kernel can enforce; only iped's self-test, in ipe status, proves that it does"
 	if auto.Engine == kernelabi.EngineSecurityfs {
-		return a.paint(a.stdout, green, proof)
+		return a.Paint(ui.Green, proof)
 	}
 	if r.Err() != nil {
-		return a.paint(a.stdout, red, "this kernel cannot enforce as it was booted: see the fixes above")
+		return a.Paint(ui.Red, "this kernel cannot enforce as it was booted: see the fixes above")
 	}
 	if !ready {
-		return a.paint(a.stdout, red, "iped would refuse to start: see the fixes above")
+		return a.Paint(ui.Red, "iped would refuse to start: see the fixes above")
 	}
 	for _, f := range r.Features {
 		if f.Kind == kernelabi.Engine && f.State == kernelabi.Unknown {
-			return a.paint(a.stdout, yellow, "not known whether this kernel can enforce: see the fixes above")
+			return a.Paint(ui.Yellow, "not known whether this kernel can enforce: see the fixes above")
 		}
 	}
-	return a.paint(a.stdout, green, proof)
+	return a.Paint(ui.Green, proof)
 }

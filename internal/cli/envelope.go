@@ -9,6 +9,7 @@ import (
 
 	"github.com/spf13/cobra"
 
+	"github.com/ipe-linux/ipe/internal/cli/ui"
 	"github.com/ipe-linux/ipe/internal/controlrpc"
 	"github.com/ipe-linux/ipe/internal/plain"
 	"github.com/ipe-linux/ipe/internal/trust"
@@ -53,12 +54,12 @@ type envelopeInfo struct {
 func (a *app) verify() *cobra.Command {
 	var paths []string
 	cmd := &cobra.Command{
-		Use: "verify --trust PATH FILE.p7b", Short: "Say whether a signed policy would be loaded", Args: exactly(1, "one FILE.p7b"),
+		Use: "verify --trust PATH FILE.p7b", Short: "Say whether a signed policy would be loaded", Args: ui.Exactly(1, "one FILE.p7b"),
 		Long: "Verify checks signature, trust and policy text, as iped and a kernel with IPE do. PATH is a\n" +
 			"certificate or a directory of them; --trust may be repeated.",
 		RunE: func(cmd *cobra.Command, args []string) error {
 			if len(paths) == 0 {
-				return usage(cmd, "--trust is needed: whom to believe")
+				return ui.Usage(cmd, "--trust is needed: whom to believe")
 			}
 			return a.runVerify(args[0], paths)
 		},
@@ -73,31 +74,31 @@ func (a *app) runVerify(file string, paths []string) error {
 		return err
 	}
 	for _, s := range skipped {
-		a.warnOf("", "%s", plain.Error(s))
+		a.WarnOf("", "%s", plain.Error(s))
 	}
-	raw, err := a.read(file)
+	raw, err := a.Read(file)
 	if err != nil {
 		return err
 	}
 	info, err := verified(file, raw, ring)
-	if a.json {
-		if perr := a.printJSON(info); perr != nil {
+	if a.JSON {
+		if perr := a.PrintJSON(info); perr != nil {
 			return perr
 		}
 		if err != nil {
-			return errSaid
+			return ui.ErrSaid
 		}
 		return nil
 	}
 	if err != nil {
 		err = fmt.Errorf("%w [%s]", err, info.Errno)
 		if len(ring.Certificates()) == 0 {
-			return hinted(fmt.Errorf("%s: %w", printable(file), err), "no certificate is in %s; in a directory, names end in .pem, .crt, .cer or .der",
+			return ui.Hinted(fmt.Errorf("%s: %w", plain.Name(file), err), "no certificate is in %s; in a directory, names end in .pem, .crt, .cer or .der",
 				strings.Join(paths, ", "))
 		}
 		return unsignedHint(file, raw, err)
 	}
-	return a.emit([]byte(fmt.Sprintf("%s: ok: %s %s\n%s", printable(file), printable(info.Name), info.Version, info.text())))
+	return a.Emit([]byte(fmt.Sprintf("%s: ok: %s %s\n%s", plain.Name(file), plain.Name(info.Name), info.Version, info.text())))
 }
 
 // verified checks a message and describes it as far as it could be read.
@@ -172,7 +173,7 @@ func (s envelopeSigner) name() string {
 func (a *app) show() *cobra.Command {
 	var textOnly bool
 	cmd := &cobra.Command{
-		Use: "show FILE.p7b", Short: "Show what a signed policy contains, without believing it", Args: exactly(1, "one FILE.p7b"),
+		Use: "show FILE.p7b", Short: "Show what a signed policy contains, without believing it", Args: ui.Exactly(1, "one FILE.p7b"),
 		RunE: func(_ *cobra.Command, args []string) error { return a.runShow(args[0], textOnly) },
 	}
 	cmd.Flags().BoolVar(&textOnly, "text", false, "print the policy text alone, byte for byte")
@@ -180,7 +181,7 @@ func (a *app) show() *cobra.Command {
 }
 
 func (a *app) runShow(file string, textOnly bool) error {
-	raw, err := a.read(file)
+	raw, err := a.Read(file)
 	if err != nil {
 		return err
 	}
@@ -189,7 +190,7 @@ func (a *app) runShow(file string, textOnly bool) error {
 		return unsignedHint(file, raw, err)
 	}
 	if textOnly {
-		return a.emitText(e.Content)
+		return a.EmitText(e.Content)
 	}
 	info := describe(file, raw, e)
 	info.Policy = string(e.Content)
@@ -200,7 +201,7 @@ func (a *app) runShow(file string, textOnly bool) error {
 	if refused != nil {
 		info.Errno, info.Message = controlrpc.Symbol(refused), plain.Error(refused)
 	}
-	return a.result(info, "%s: %s\n%s\n%s", printable(file), info.title(), info.text(), printableLines(info.Policy))
+	return a.Result(info, "%s: %s\n%s\n%s", plain.Name(file), info.title(), info.text(), printableLines(info.Policy))
 }
 
 // isPEM reports whether raw is PEM with a message in it.
@@ -211,12 +212,12 @@ func isPEM(raw []byte) bool {
 // unsignedHint says which file an error is about, and whether that is a text or
 // PEM where a signed policy belongs.
 func unsignedHint(file string, raw []byte, err error) error {
-	err = fmt.Errorf("%s: %w", printable(file), err)
+	err = fmt.Errorf("%s: %w", plain.Name(file), err)
 	if isPEM(raw) {
-		return hinted(err, "a kernel takes DER: openssl cms -cmsout -inform PEM -in %s -outform DER -out NEW.p7b", printable(file))
+		return ui.Hinted(err, "a kernel takes DER: openssl cms -cmsout -inform PEM -in %s -outform DER -out NEW.p7b", plain.Name(file))
 	}
 	if _, perr := policy.Parse(raw); perr == nil {
-		return hinted(err, "%s is an unsigned policy text: ipe policy sign --key KEY --cert CERT %s", printable(file), printable(file))
+		return ui.Hinted(err, "%s is an unsigned policy text: ipe policy sign --key KEY --cert CERT %s", plain.Name(file), plain.Name(file))
 	}
 	return err
 }
@@ -225,13 +226,13 @@ func (i envelopeInfo) title() string {
 	if i.Errno != "" {
 		return "no kernel takes this: " + plain.Text(i.Message) + " [" + i.Errno + "]"
 	}
-	return printable(i.Name) + " " + i.Version + " (signature not checked)"
+	return plain.Name(i.Name) + " " + i.Version + " (signature not checked)"
 }
 
 func printableLines(s string) string {
 	lines := strings.Split(strings.TrimSuffix(s, "\n"), "\n")
 	for i, l := range lines {
-		lines[i] = "    " + masked(strings.TrimSuffix(l, "\r"))
+		lines[i] = "    " + ui.Masked(strings.TrimSuffix(l, "\r"))
 	}
 	return strings.Join(lines, "\n") + "\n"
 }

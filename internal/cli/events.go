@@ -8,6 +8,7 @@ import (
 	"github.com/spf13/cobra"
 
 	"github.com/ipe-linux/ipe/audit"
+	"github.com/ipe-linux/ipe/internal/cli/ui"
 	"github.com/ipe-linux/ipe/internal/control"
 	"github.com/ipe-linux/ipe/internal/controlrpc"
 	"github.com/ipe-linux/ipe/internal/plain"
@@ -23,7 +24,7 @@ func (a *app) events() *cobra.Command {
 	var follow bool
 	var format string
 	cmd := &cobra.Command{
-		Use: "events", Short: "Show recent decisions", Args: none,
+		Use: "events", Short: "Show recent decisions", Args: ui.None,
 		Long: "Events shows the last decisions that iped recorded: every denial, also in permissive mode,\n" +
 			"and with success audit what was allowed as well. With --format audit it shows them, and\n" +
 			"changes of policies and mode, as the kernel log has records of the kernel's IPE. Needs root.",
@@ -50,35 +51,35 @@ func addFormat(cmd *cobra.Command, format *string) {
 
 func checkFormat(cmd *cobra.Command, format string) error {
 	if format != formatText && format != formatAudit {
-		return usage(cmd, "--format %s: not one of text, audit", format)
+		return ui.Usage(cmd, "--format %s: not one of text, audit", format)
 	}
 	return nil
 }
 
 // printKernelLine prints a record as the kernel log has it.
 func (a *app) printKernelLine(j control.AuditRecord) error {
-	if a.json {
-		return a.printJSON(j)
+	if a.JSON {
+		return a.PrintJSON(j)
 	}
 	h, r, err := j.Record()
 	if err != nil {
 		return err
 	}
 	if j.Merged > 0 {
-		return a.emitText(append(control.AppendMerged(nil, audit.Newest, h, r, j.Merged, 0), '\n'))
+		return a.EmitText(append(control.AppendMerged(nil, audit.Newest, h, r, j.Merged, 0), '\n'))
 	}
-	return a.emitText(append(audit.Newest.AppendKernelLog(nil, h, r), '\n'))
+	return a.EmitText(append(audit.Newest.AppendKernelLog(nil, h, r), '\n'))
 }
 
 func (a *app) printRecord(r controlrpc.Record) error {
-	if a.json {
-		return a.printJSON(r)
+	if a.JSON {
+		return a.PrintJSON(r)
 	}
 	file := "no file"
 	if r.Device != "" {
-		file = fmt.Sprintf("%s on %s inode %d", printable(r.Path), r.Device, r.Inode)
+		file = fmt.Sprintf("%s on %s inode %d", plain.Name(r.Path), r.Device, r.Inode)
 	}
-	return a.emit([]byte(a.decisionText(decision{r.Time, r.Action, r.Enforcing, r.Op, r.Hook, r.Comm, r.PID, file, r.Rule, r.Merged})))
+	return a.Emit([]byte(a.decisionText(decision{r.Time, r.Action, r.Enforcing, r.Op, r.Hook, r.Comm, r.PID, file, r.Rule, r.Merged})))
 }
 
 // decision is what a line about one says, wherever it comes from.
@@ -95,11 +96,11 @@ type decision struct {
 }
 
 func (a *app) decisionText(d decision) string {
-	st := green
+	st := ui.Green
 	if d.action == "DENY" {
-		st = red
+		st = ui.Red
 		if !d.enforcing {
-			st = yellow
+			st = ui.Yellow
 		}
 	}
 	mode := ""
@@ -110,8 +111,8 @@ func (a *app) decisionText(d decision) string {
 	if d.merged > 0 {
 		times = fmt.Sprintf("%d more times ", d.merged)
 	}
-	return fmt.Sprintf("%s %s%s%s %s %s by %s[%d]: %s: %s\n", timeText(d.time), times, a.paint(a.stdout, st, d.action), mode,
-		d.op, d.hook, printable(d.comm), d.pid, plain.Text(d.file), plain.Text(d.rule))
+	return fmt.Sprintf("%s %s%s%s %s %s by %s[%d]: %s: %s\n", timeText(d.time), times, a.Paint(st, d.action), mode,
+		d.op, d.hook, plain.Name(d.comm), d.pid, plain.Text(d.file), plain.Text(d.rule))
 }
 
 // timeText is a dash for a record without a time.

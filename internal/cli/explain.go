@@ -8,6 +8,7 @@ import (
 
 	"github.com/ipe-linux/ipe/digest"
 	"github.com/ipe-linux/ipe/eval"
+	"github.com/ipe-linux/ipe/internal/cli/ui"
 	"github.com/ipe-linux/ipe/internal/plain"
 	"github.com/ipe-linux/ipe/policy"
 )
@@ -42,51 +43,43 @@ type facts struct {
 func (a *app) explain() *cobra.Command {
 	var f facts
 	cmd := &cobra.Command{
-		Use: "explain FILE", Short: "Say what a policy decides about a file, and why", Args: exactly(1, "one FILE"),
+		Use: "explain FILE", Short: "Say what a policy decides about a file, and why", Args: ui.Exactly(1, "one FILE"),
 		Long: "Explain evaluates the policy text FILE for one event. The file in question has no\n" +
 			"trust facts but those given by flags.",
 		Example: "  ipe policy explain site.pol --op EXECUTE --dmverity-signature",
 		RunE:    func(cmd *cobra.Command, args []string) error { return a.runExplain(cmd, args[0], f) },
 	}
 	fl := cmd.Flags()
-	fl.StringVar(&f.op, "op", "EXECUTE", "operation: "+strings.Join(opNames(), ", "))
+	fl.StringVar(&f.op, "op", "EXECUTE", "operation: "+strings.Join(ui.Operations(), ", "))
 	fl.BoolVar(&f.boot, "boot-verified", false, "the file came with the initramfs")
 	fl.StringVar(&f.rootHash, "dmverity-roothash", "", "root hash of its dm-verity volume, as `ALG:HEX`")
 	fl.BoolVar(&f.dmSig, "dmverity-signature", false, "that root hash is signed")
 	fl.StringVar(&f.fileHash, "fsverity-digest", "", "its fs-verity digest, as `ALG:HEX`")
 	fl.BoolVar(&f.fsSig, "fsverity-signature", false, "that digest carries a verified built-in signature")
-	choices(cmd, "op", opNames()...)
+	ui.Choices(cmd, "op", ui.Operations()...)
 	return cmd
-}
-
-func opNames() []string {
-	var names []string
-	for _, op := range policy.Ops() {
-		names = append(names, op.String())
-	}
-	return names
 }
 
 func (a *app) runExplain(cmd *cobra.Command, file string, f facts) error {
 	event, err := f.event()
 	if err != nil {
-		return usage(cmd, "%w", err)
+		return ui.Usage(cmd, "%w", err)
 	}
-	text, err := a.read(file)
+	text, err := a.Read(file)
 	if err != nil {
 		return err
 	}
 	p, err := policy.Parse(text)
 	if err != nil {
 		a.diagnose(file, text, err)
-		return errSaid
+		return ui.ErrSaid
 	}
 	x, err := explainEvent(file, p, event)
 	if err != nil {
 		return err
 	}
-	if a.json {
-		return a.printJSON(x)
+	if a.JSON {
+		return a.PrintJSON(x)
 	}
 	return a.printExplanation(x)
 }
@@ -97,7 +90,7 @@ func (f facts) event() (eval.Event, error) {
 	e := eval.Event{Op: op, Evidence: eval.Evidence{
 		BootVerified: f.boot, RootHashSigned: f.dmSig, FileDigestSigned: f.fsSig}}
 	if err != nil {
-		return e, fmt.Errorf("--op %s: not one of %s", f.op, strings.Join(opNames(), ", "))
+		return e, fmt.Errorf("--op %s: not one of %s", f.op, strings.Join(ui.Operations(), ", "))
 	}
 	if e.Evidence.RootHash, err = optionalDigest("--dmverity-roothash", f.rootHash); err != nil {
 		return e, err
@@ -151,12 +144,12 @@ func (a *app) printExplanation(x explanation) error {
 			fmt.Fprintf(&b, "    false: %s\n", plain.Text(p))
 		}
 	}
-	st := green
+	st := ui.Green
 	if x.Action == policy.Deny.String() {
-		st = red
+		st = ui.Red
 	}
-	fmt.Fprintf(&b, "%s %s, decided by %s: %s\n", x.Op, a.paint(a.stdout, st, x.Action), scopeText(x.Scope), plain.Text(x.Rule))
-	return a.emit([]byte(b.String()))
+	fmt.Fprintf(&b, "%s %s, decided by %s: %s\n", x.Op, a.Paint(st, x.Action), scopeText(x.Scope), plain.Text(x.Rule))
+	return a.Emit([]byte(b.String()))
 }
 
 // scopeText says in words what kind of statement decided.

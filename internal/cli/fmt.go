@@ -2,11 +2,12 @@ package cli
 
 import (
 	"bytes"
-	"fmt"
 
 	"github.com/rogpeppe/go-internal/diff"
 	"github.com/spf13/cobra"
 
+	"github.com/ipe-linux/ipe/internal/cli/ui"
+	"github.com/ipe-linux/ipe/internal/plain"
 	"github.com/ipe-linux/ipe/policy/syntax"
 )
 
@@ -18,16 +19,16 @@ type formatFlags struct {
 func (a *app) format() *cobra.Command {
 	var f formatFlags
 	cmd := &cobra.Command{
-		Use: "fmt FILE...", Short: "Print policy texts in the one form, comments kept", Args: some("at least one FILE"),
+		Use: "fmt FILE...", Short: "Print policy texts in the one form, comments kept", Args: ui.Some("at least one FILE"),
 		Long: "Fmt prints each policy in canonical form. FILE - is standard input.\n\n" +
 			"With --check nothing is printed but the names of files that are not in that form;\n" +
 			"the exit status is 1 if there are any.",
 		RunE: func(cmd *cobra.Command, args []string) error {
 			switch {
 			case f.write && (f.check || f.diff):
-				return usage(cmd, "-w goes with neither --check nor --diff")
-			case a.json:
-				return usage(cmd, "the result is a text, there is no --json; policy check has one")
+				return ui.Usage(cmd, "-w goes with neither --check nor --diff")
+			case a.JSON:
+				return ui.Usage(cmd, "the result is a text, there is no --json; policy check has one")
 			}
 			return a.runFormat(args, f)
 		},
@@ -48,7 +49,7 @@ func (a *app) runFormat(files []string, f formatFlags) error {
 		refused = refused || !ok
 	}
 	if refused {
-		return errSaid
+		return ui.ErrSaid
 	}
 	return nil
 }
@@ -56,14 +57,14 @@ func (a *app) runFormat(files []string, f formatFlags) error {
 // formatFile formats one file and reports what stands against it; err is only
 // about printing the result.
 func (a *app) formatFile(file string, f formatFlags) (ok bool, err error) {
-	src, err := a.read(file)
+	src, err := a.Read(file)
 	var out []byte
 	if err == nil {
 		out, err = syntax.Format(src)
 	}
 	inPlace := f.write && file != "-"
 	if err == nil && inPlace && !bytes.Equal(src, out) {
-		err = rewrite(file, out)
+		err = ui.Rewrite(file, out)
 	}
 	if err != nil {
 		a.diagnose(file, src, err)
@@ -80,19 +81,12 @@ func (a *app) formatted(file string, src, out []byte, f formatFlags) error {
 	same := bytes.Equal(src, out)
 	switch {
 	case f.diff:
-		return a.emitText(diff.Diff(printable(file), src, printable(file+" (formatted)"), out))
+		return a.EmitText(diff.Diff(plain.Name(file), src, plain.Name(file+" (formatted)"), out))
 	case f.check:
 		if same {
 			return nil
 		}
-		return a.emit([]byte(printable(file) + "\n"))
+		return a.Emit([]byte(plain.Name(file) + "\n"))
 	}
-	return a.emitText(out)
-}
-
-func (a *app) emit(b []byte) error {
-	if _, err := a.stdout.Write(b); err != nil {
-		return fmt.Errorf("write result: %w", err)
-	}
-	return nil
+	return a.EmitText(out)
 }

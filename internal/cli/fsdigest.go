@@ -6,6 +6,8 @@ import (
 
 	"github.com/spf13/cobra"
 
+	"github.com/ipe-linux/ipe/internal/cli/ui"
+	"github.com/ipe-linux/ipe/internal/plain"
 	"github.com/ipe-linux/ipe/verity/fsverity"
 	"github.com/ipe-linux/ipe/verity/merkle"
 )
@@ -36,7 +38,7 @@ func (f *metadataFlags) flags(cmd *cobra.Command) {
 func (a *app) fsDigest() *cobra.Command {
 	var f digestFlags
 	cmd := &cobra.Command{
-		Use: "digest FILE...", Short: "Print the fs-verity digests of files", Args: some("at least one FILE"),
+		Use: "digest FILE...", Short: "Print the fs-verity digests of files", Args: ui.Some("at least one FILE"),
 		Long: "Digest prints for each file what the kernel measures when fs-verity is enabled with the same\n" +
 			"parameters, as \"fsverity digest\" does. In a directory, that is each regular file.",
 		Example: "  ipe fsverity digest /usr/bin/true",
@@ -56,7 +58,7 @@ func (a *app) runFSDigest(cmd *cobra.Command, files []string, f digestFlags) err
 		return err
 	}
 	if (f.outTree != "" || f.outDescr != "") && len(files) != 1 {
-		return usage(cmd, "--out-merkle-tree and --out-descriptor are for one FILE")
+		return ui.Usage(cmd, "--out-merkle-tree and --out-descriptor are for one FILE")
 	}
 	if err := a.writeMetadata(cmd, files[0], p, f.metadataFlags); err != nil {
 		return err
@@ -66,8 +68,8 @@ func (a *app) runFSDigest(cmd *cobra.Command, files []string, f digestFlags) err
 
 func (a *app) printDigest(m measured, f digestFlags) error {
 	text := m.digest.String()
-	if a.json {
-		return a.printJSON(fileDigest{File: m.path, Digest: text, Size: m.size})
+	if a.JSON {
+		return a.PrintJSON(fileDigest{File: m.path, Digest: text, Size: m.size})
 	}
 	switch {
 	case f.builtin:
@@ -80,9 +82,9 @@ func (a *app) printDigest(m measured, f digestFlags) error {
 		text = hex.EncodeToString(m.digest.Bytes())
 	}
 	if !f.compact {
-		text += " " + printable(m.path)
+		text += " " + plain.Name(m.path)
 	}
-	return a.result(nil, "%s\n", text)
+	return a.Result(nil, "%s\n", text)
 }
 
 // writeMetadata writes tree and descriptor of a file, as far as they are asked for.
@@ -100,8 +102,8 @@ func (a *app) writeMetadata(cmd *cobra.Command, file string, p fsverity.Params, 
 		return err
 	}
 	for _, out := range []string{f.outTree, f.outDescr} {
-		if out != "" && sameFile(out, file) {
-			return usage(cmd, "%s: would be overwritten", printable(file))
+		if out != "" && ui.SameFile(out, file) {
+			return ui.Usage(cmd, "%s: would be overwritten", plain.Name(file))
 		}
 	}
 	var d fsverity.Descriptor
@@ -125,5 +127,5 @@ func (a *app) writeMetadata(cmd *cobra.Command, file string, p fsverity.Params, 
 	if err != nil {
 		return err
 	}
-	return create(f.outDescr, b)
+	return ui.Create(f.outDescr, b)
 }

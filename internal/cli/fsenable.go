@@ -7,6 +7,7 @@ import (
 
 	"github.com/spf13/cobra"
 
+	"github.com/ipe-linux/ipe/internal/cli/ui"
 	"github.com/ipe-linux/ipe/internal/inorder"
 	"github.com/ipe-linux/ipe/internal/plain"
 )
@@ -42,7 +43,7 @@ type enableFlags struct {
 func (a *app) fsEnable() *cobra.Command {
 	var f enableFlags
 	cmd := &cobra.Command{
-		Use: "enable FILE...", Short: "Enable fs-verity on files", Args: some("at least one FILE or directory"),
+		Use: "enable FILE...", Short: "Enable fs-verity on files", Args: ui.Some("at least one FILE or directory"),
 		Long: "Enable makes files read-only for ever and has the kernel verify each block of them when it is read,\n" +
 			"as \"fsverity enable\" does; the digest is what policies name. In a directory, that is each regular file.\n" +
 			"What is enabled already with the same parameters counts as done, so that it can be run again. What\n" +
@@ -71,20 +72,20 @@ func (a *app) runFSEnable(cmd *cobra.Command, f enableFlags) error {
 	if err != nil {
 		return err
 	}
-	e := &enabler{a: a, params: params, dryRun: f.dryRun, tree: f.tree, signatures: f.signatures, bar: a.progress(0)}
+	e := &enabler{a: a, params: params, dryRun: f.dryRun, tree: f.tree, signatures: f.signatures, bar: a.Progress(0)}
 	if err := e.check(cmd); err != nil {
 		return err
 	}
 	switch {
 	case f.signature != "" && (f.signatures != "" || len(f.args) > 1 || isDir(f.args[0])):
-		return usage(cmd, "--signature is for one FILE; for more there is --signatures")
+		return ui.Usage(cmd, "--signature is for one FILE; for more there is --signatures")
 	case f.signature != "":
 		if e.signature, err = a.readSignature(f.signature); err != nil {
 			return err
 		}
 	case f.signatures != "":
 		if !isDir(f.signatures) {
-			return usage(cmd, "--signatures %s: not a directory", printable(f.signatures))
+			return ui.Usage(cmd, "--signatures %s: not a directory", plain.Name(f.signatures))
 		}
 		e.without = signatureSuffix
 	}
@@ -93,11 +94,11 @@ func (a *app) runFSEnable(cmd *cobra.Command, f enableFlags) error {
 
 // run prints what became of each file and, if there was more than one, how many.
 func (e *enabler) run(ctx context.Context) (err error) {
-	defer e.a.buffer()(&err)
+	defer e.a.Buffer()(&err)
 	defer e.close()
-	defer e.bar.end()
+	defer e.bar.End()
 	e.count = map[string]int{}
-	failures := complaints{a: e.a, bar: e.bar}
+	failures := e.a.Complaints(e.bar)
 	worker := func() func(treeFile) *enabledFile {
 		m := &measurer{params: e.params, bar: e.bar}
 		return func(t treeFile) *enabledFile { return e.file(ctx, m, t) }
@@ -107,29 +108,29 @@ func (e *enabler) run(ctx context.Context) (err error) {
 			return nil
 		}
 		e.count[r.Status]++
-		return e.print(r, &failures)
+		return e.print(r, failures)
 	})
 	if err != nil {
 		return err
 	}
-	e.bar.end()
-	return e.summary(failures.n)
+	e.bar.End()
+	return e.summary(failures.N)
 }
 
-func (e *enabler) print(r *enabledFile, failures *complaints) error {
+func (e *enabler) print(r *enabledFile, failures *ui.Complaints) error {
 	if r.err != nil {
-		r.Error, r.Hint = plain.Error(r.err), hintOf(r.err)
-		failures.add(r.err)
-		if !e.a.json {
+		r.Error, r.Hint = plain.Error(r.err), ui.HintOf(r.err)
+		failures.Add(r.err)
+		if !e.a.JSON {
 			return nil
 		}
 	}
-	e.bar.aside(e.a.stdout)
+	e.bar.MakeWay()
 	word := map[string]string{statusEnabled: "enabled", statusAlready: "enabled already", statusPossible: "can be enabled"}[r.Status]
 	if r.Digest != "" {
 		word += ", " + r.Digest
 	}
-	return e.a.result(r, "%s: %s\n", printable(r.File), word)
+	return e.a.Result(r, "%s: %s\n", plain.Name(r.File), word)
 }
 
 func (e *enabler) summary(failed int) error {
@@ -139,11 +140,11 @@ func (e *enabler) summary(failed int) error {
 	switch {
 	case all == 0:
 		return e.nothing()
-	case e.a.json, all == 1:
+	case e.a.JSON, all == 1:
 	case e.dryRun:
-		_, err = fmt.Fprintf(e.a.stdout, "%d files can be enabled, %d are already\n", possible, before)
+		_, err = fmt.Fprintf(e.a.Stdout(), "%d files can be enabled, %d are already\n", possible, before)
 	default:
-		_, err = fmt.Fprintf(e.a.stdout, "%d files enabled, %d already\n", done, before)
+		_, err = fmt.Fprintf(e.a.Stdout(), "%d files enabled, %d already\n", done, before)
 	}
 	switch {
 	case err != nil:
@@ -151,7 +152,7 @@ func (e *enabler) summary(failed int) error {
 	case failed > 0 && all > 1:
 		return fmt.Errorf("%d of %d files are not enabled as asked", failed, all)
 	case failed > 0:
-		return errSaid
+		return ui.ErrSaid
 	}
 	return nil
 }

@@ -12,7 +12,9 @@ import (
 	"golang.org/x/sys/unix"
 
 	"github.com/ipe-linux/ipe/digest"
+	"github.com/ipe-linux/ipe/internal/cli/ui"
 	"github.com/ipe-linux/ipe/internal/fsioctl"
+	"github.com/ipe-linux/ipe/internal/plain"
 	"github.com/ipe-linux/ipe/verity/fsverity"
 )
 
@@ -24,7 +26,7 @@ type enabler struct {
 	signature  []byte
 	signatures string
 	dryRun     bool
-	bar        *progress
+	bar        *ui.Progress
 	// count is by status.
 	count map[string]int
 	// linked are the inodes with several names, each with a lock: the kernel refuses the
@@ -57,7 +59,7 @@ func (e *enabler) file(ctx context.Context, m *measurer, file treeFile) *enabled
 		if r.Status, d, err = e.do(ctx, target{File: f, treeFile: file, size: r.Size, compute: m}); err == nil {
 			r.Digest = digestText(d)
 		} else {
-			err = fmt.Errorf("%s: %w", printable(file.path), err)
+			err = fmt.Errorf("%s: %w", plain.Name(file.path), err)
 		}
 	}
 	if err != nil {
@@ -100,7 +102,7 @@ func (e *enabler) do(ctx context.Context, t target) (status string, d digest.Dig
 	}
 	switch err = fsioctl.Enable(t.File, e.params, t.signature); {
 	case err == nil:
-		e.bar.add(t.size)
+		e.bar.Add(t.size)
 		d, err = fsioctl.Measure(t.File)
 		return statusEnabled, d, err
 	case !errors.Is(err, fsioctl.ErrEnabled):
@@ -120,7 +122,7 @@ func (e *enabler) signatureOf(file treeFile) ([]byte, error) {
 	}
 	b, err := e.a.readSignature(filepath.Join(e.signatures, file.rel+signatureSuffix))
 	if err != nil {
-		return nil, hinted(err, "make each with ipe fsverity sign, or leave files out with --executable or --glob")
+		return nil, ui.Hinted(err, "make each with ipe fsverity sign, or leave files out with --executable or --glob")
 	}
 	return b, nil
 }
@@ -129,7 +131,7 @@ func (e *enabler) signatureOf(file treeFile) ([]byte, error) {
 // have made of it.
 func (e *enabler) asWanted(ctx context.Context, t target, d digest.Digest) error {
 	other := func(format string, args ...any) error {
-		return hinted(fmt.Errorf("%w, "+format, append([]any{fsioctl.ErrEnabled}, args...)...),
+		return ui.Hinted(fmt.Errorf("%w, "+format, append([]any{fsioctl.ErrEnabled}, args...)...),
 			"fs-verity cannot be changed or taken away: copy the file to a new one and enable that")
 	}
 	have, err := fsioctl.ReadDescriptor(t.File)

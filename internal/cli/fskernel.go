@@ -6,14 +6,16 @@ import (
 
 	"github.com/spf13/cobra"
 
+	"github.com/ipe-linux/ipe/internal/cli/ui"
 	"github.com/ipe-linux/ipe/internal/fsioctl"
 	"github.com/ipe-linux/ipe/internal/inorder"
+	"github.com/ipe-linux/ipe/internal/plain"
 )
 
 func (a *app) fsMeasure() *cobra.Command {
 	var t tree
 	cmd := &cobra.Command{
-		Use: "measure FILE...", Short: "Print the digests that the kernel has of fs-verity files", Args: some("at least one FILE or directory"),
+		Use: "measure FILE...", Short: "Print the digests that the kernel has of fs-verity files", Args: ui.Some("at least one FILE or directory"),
 		Long: "Measure asks the kernel, as \"fsverity measure\" does: nothing is read or computed. A file on which\n" +
 			"fs-verity is not enabled is an error, in directories, too.",
 		Example: "  ipe fsverity measure --executable /opt/app",
@@ -23,7 +25,7 @@ func (a *app) fsMeasure() *cobra.Command {
 				return err
 			}
 			return a.printEach(nil, func(m measured) error {
-				return a.result(fileDigest{File: m.path, Digest: m.digest.String(), Size: m.size}, "%v %s\n", m.digest, printable(m.path))
+				return a.Result(fileDigest{File: m.path, Digest: m.digest.String(), Size: m.size}, "%v %s\n", m.digest, plain.Name(m.path))
 			}, func(each func(measured) error) error { return measureInKernel(cmd.Context(), &t, each) })
 		},
 	}
@@ -63,7 +65,7 @@ func (t *tree) measure(file treeFile) *measured {
 	defer f.Close()
 	m.size = st.Size()
 	if m.digest, err = fsioctl.Measure(f); err != nil {
-		m.err = fmt.Errorf("%s: %w", printable(file.path), err)
+		m.err = fmt.Errorf("%s: %w", plain.Name(file.path), err)
 	}
 	return m
 }

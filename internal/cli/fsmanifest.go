@@ -12,6 +12,7 @@ import (
 
 	"github.com/spf13/cobra"
 
+	"github.com/ipe-linux/ipe/internal/cli/ui"
 	"github.com/ipe-linux/ipe/internal/plain"
 	"github.com/ipe-linux/ipe/sign"
 )
@@ -35,7 +36,7 @@ type writtenManifest struct {
 func (a *app) fsManifest() *cobra.Command {
 	var f manifestFlags
 	cmd := &cobra.Command{
-		Use: "manifest FILE...", Short: "List files with their fs-verity digests, as JSON lines", Args: some("at least one FILE or directory"),
+		Use: "manifest FILE...", Short: "List files with their fs-verity digests, as JSON lines", Args: ui.Some("at least one FILE or directory"),
 		Long: "Manifest prints one JSON object a line for each file, and for each regular file in a directory:\n" +
 			"path, digest, size and permissions. ipe fsverity rules and verify read it.\n\n" +
 			"With --root, paths are those below DIR. With -o, the manifest is written whole or, if a file cannot\n" +
@@ -65,7 +66,7 @@ func (a *app) runFSManifest(cmd *cobra.Command, files []string, f manifestFlags)
 	signing := f.key != "" || f.cert != ""
 	if signing {
 		if f.out == "" || f.out == "-" {
-			return usage(cmd, "a signed manifest needs -o")
+			return ui.Usage(cmd, "a signed manifest needs -o")
 		}
 		if err := f.check(cmd, f.out, f.out+signatureSuffix); err != nil {
 			return err
@@ -89,13 +90,13 @@ func (a *app) runFSManifest(cmd *cobra.Command, files []string, f manifestFlags)
 		if whole {
 			return m.keep(e)
 		}
-		return a.printJSON(e)
+		return a.PrintJSON(e)
 	})
 	switch {
 	case err != nil || !whole:
 		return err
 	case len(m.seen) == 0:
-		return hinted(fmt.Errorf("%s: %w", printable(f.out), errNoFiles), "nothing was written")
+		return ui.Hinted(fmt.Errorf("%s: %w", plain.Name(f.out), errNoFiles), "nothing was written")
 	}
 	return a.writeManifest(cmd.Context(), &m, signing, f.signFlags)
 }
@@ -111,17 +112,17 @@ func (a *app) writeManifest(ctx context.Context, m *manifestWriter, signing bool
 			return err
 		}
 		r.Signature = f.out + signatureSuffix
-		by = fmt.Sprintf(", signed by %s in %s", plain.Text(r.Signer), printable(r.Signature))
+		by = fmt.Sprintf(", signed by %s in %s", plain.Text(r.Signer), plain.Name(r.Signature))
 	}
-	if err := create(f.out, m.text.Bytes()); err != nil {
+	if err := ui.Create(f.out, m.text.Bytes()); err != nil {
 		return err
 	}
 	if signing {
-		if err := create(r.Signature, message); err != nil {
+		if err := ui.Create(r.Signature, message); err != nil {
 			return err
 		}
 	}
-	return a.result(r, "%s: %d files%s\n", printable(r.Output), r.Files, by)
+	return a.Result(r, "%s: %d files%s\n", plain.Name(r.Output), r.Files, by)
 }
 
 // manifestWriter turns files into entries, each path once.
@@ -169,7 +170,7 @@ func (m *manifestWriter) keep(e *manifestEntry) error {
 	if m.text.Len() > maxManifest {
 		return fmt.Errorf("manifest: more than %d bytes", maxManifest)
 	}
-	return writeJSON(&m.text, e)
+	return ui.WriteJSON(&m.text, e)
 }
 
 // checkPath refuses paths that could lead to another file than they seem to, or

@@ -35,20 +35,6 @@ func FuzzParseManifest(f *testing.F) {
 	})
 }
 
-func TestProgress(t *testing.T) {
-	p := (&app{}).progress(10 << 20)
-	done := p.upTo()
-	done(1 << 20)
-	done(3 << 20)
-	if got := p.line(); got != " 30%  3 of 10 MiB" {
-		t.Errorf("%q", got)
-	}
-	p.total = 0
-	if got := p.line(); got != "3 MiB" {
-		t.Errorf("%q", got)
-	}
-}
-
 // TestOctal: the bits that change whose rights a program has are shown.
 func TestOctal(t *testing.T) {
 	for mode, want := range map[fs.FileMode]string{

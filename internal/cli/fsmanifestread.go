@@ -8,7 +8,6 @@ import (
 	"fmt"
 	"io"
 	"io/fs"
-	"os"
 	"regexp"
 	"strings"
 	"unicode/utf8"
@@ -17,6 +16,7 @@ import (
 	"golang.org/x/sys/unix"
 
 	"github.com/ipe-linux/ipe/digest"
+	"github.com/ipe-linux/ipe/internal/cli/ui"
 	"github.com/ipe-linux/ipe/internal/controlrpc"
 	"github.com/ipe-linux/ipe/internal/plain"
 	"github.com/ipe-linux/ipe/internal/trust"
@@ -66,13 +66,13 @@ func (s *manifestSource) flags(cmd *cobra.Command) {
 func (s *manifestSource) check(cmd *cobra.Command) error {
 	switch {
 	case s.file == "" && (len(s.trust) > 0 || s.signature != ""):
-		return usage(cmd, "--trust and --signature are for --manifest")
+		return ui.Usage(cmd, "--trust and --signature are for --manifest")
 	case s.signature != "" && len(s.trust) == 0:
-		return usage(cmd, "--signature needs --trust: whom to believe")
+		return ui.Usage(cmd, "--signature needs --trust: whom to believe")
 	case s.file == "-" && len(s.trust) > 0 && s.signature == "":
-		return usage(cmd, "--trust needs --signature for a manifest from standard input")
+		return ui.Usage(cmd, "--trust needs --signature for a manifest from standard input")
 	case s.file == "-" && s.signature == "-":
-		return usage(cmd, "standard input cannot be manifest and signature")
+		return ui.Usage(cmd, "standard input cannot be manifest and signature")
 	}
 	return nil
 }
@@ -89,7 +89,7 @@ func (a *app) readManifest(s manifestSource, each func(listed) error) (signer st
 		}
 		in, signer = bytes.NewReader(text), who
 	} else {
-		file, err := a.open(s.file)
+		file, err := a.Open(s.file)
 		if err != nil {
 			return "", err
 		}
@@ -97,17 +97,9 @@ func (a *app) readManifest(s manifestSource, each func(listed) error) (signer st
 		in = file
 	}
 	if err := parseManifest(in, each); err != nil {
-		return "", fmt.Errorf("%s: %w", printable(s.file), err)
+		return "", fmt.Errorf("%s: %w", plain.Name(s.file), err)
 	}
 	return signer, nil
-}
-
-// open opens a file, or standard input for "-".
-func (a *app) open(name string) (io.ReadCloser, error) {
-	if name == "-" {
-		return io.NopCloser(a.stdin), nil
-	}
-	return os.Open(name)
 }
 
 // verifiedManifest returns the text of a manifest that somebody trusted has signed.
@@ -117,25 +109,25 @@ func (a *app) verifiedManifest(s manifestSource) (text []byte, signer string, er
 		return nil, "", err
 	}
 	for _, e := range skipped {
-		a.warnOf("", "%s", plain.Error(e))
+		a.WarnOf("", "%s", plain.Error(e))
 	}
 	name := s.signature
 	if name == "" {
 		name = s.file + signatureSuffix
 	}
-	message, err := a.read(name)
+	message, err := a.Read(name)
 	if errors.Is(err, fs.ErrNotExist) {
-		return nil, "", hinted(fmt.Errorf("%s is not signed: %w", printable(s.file), err), "--signature names a signature that is elsewhere; without --trust, none is needed")
+		return nil, "", ui.Hinted(fmt.Errorf("%s is not signed: %w", plain.Name(s.file), err), "--signature names a signature that is elsewhere; without --trust, none is needed")
 	}
 	if err != nil {
 		return nil, "", err
 	}
-	if text, err = a.readUpTo(s.file, maxManifest); err != nil {
+	if text, err = a.ReadUpTo(s.file, maxManifest); err != nil {
 		return nil, "", err
 	}
 	e, err := sign.VerifyDetached(message, text, ring)
 	if err != nil {
-		return nil, "", manifestHint(fmt.Errorf("%s: signature in %s: %w [%s]", printable(s.file), printable(name), err, controlrpc.Symbol(err)), len(ring.Certificates()), s.trust)
+		return nil, "", manifestHint(fmt.Errorf("%s: signature in %s: %w [%s]", plain.Name(s.file), plain.Name(name), err, controlrpc.Symbol(err)), len(ring.Certificates()), s.trust)
 	}
 	return text, signerOf(e), nil
 }
@@ -143,9 +135,9 @@ func (a *app) verifiedManifest(s manifestSource) (text []byte, signer string, er
 func manifestHint(err error, anchors int, trusted []string) error {
 	switch {
 	case anchors == 0:
-		return hinted(err, "no certificate is in %s; in a directory, names end in .pem, .crt, .cer or .der", strings.Join(trusted, ", "))
+		return ui.Hinted(err, "no certificate is in %s; in a directory, names end in .pem, .crt, .cer or .der", strings.Join(trusted, ", "))
 	case errors.Is(err, sign.ErrRejected):
-		return hinted(err, "the manifest was changed after it was signed, or the signature is another file's")
+		return ui.Hinted(err, "the manifest was changed after it was signed, or the signature is another file's")
 	}
 	return err
 }

@@ -7,6 +7,7 @@ import (
 
 	"github.com/spf13/cobra"
 
+	"github.com/ipe-linux/ipe/internal/cli/ui"
 	"github.com/ipe-linux/ipe/internal/plain"
 	"github.com/ipe-linux/ipe/verity/fsverity"
 )
@@ -71,12 +72,12 @@ func (a *app) runManifestVerify(cmd *cobra.Command, dirs []string, f verifyManif
 	if err != nil {
 		return err
 	}
-	bar := a.progress(max(total, 0))
-	defer bar.end()
-	defer a.buffer()(&err)
+	bar := a.Progress(max(total, 0))
+	defer bar.End()
+	defer a.Buffer()(&err)
 	t := tally{files: len(want)}
 	err = a.measureAll(cmd.Context(), measurer{in: in, params: params, bar: bar}, wanted(want), func(m measured) error {
-		bar.aside(a.stdout)
+		bar.MakeWay()
 		return a.judge(m, f, &t)
 	})
 	if err == nil {
@@ -85,7 +86,7 @@ func (a *app) runManifestVerify(cmd *cobra.Command, dirs []string, f verifyManif
 	if err != nil {
 		return err
 	}
-	bar.end()
+	bar.End()
 	return a.sumUp(f, t, signer)
 }
 
@@ -140,10 +141,10 @@ func (v *entryVerdict) compare(m measured, ignoreMode bool) {
 // entry prints what is not as it should be; as JSON, everything.
 func (a *app) entry(v entryVerdict) error {
 	v.Valid = len(v.Differs) == 0
-	if v.Valid && !a.json {
+	if v.Valid && !a.JSON {
 		return nil
 	}
-	return a.result(v, "%s: %s\n", printable(v.File), plain.Text(v.Message))
+	return a.Result(v, "%s: %s\n", plain.Name(v.File), plain.Text(v.Message))
 }
 
 // findExtra looks for files that the manifest does not name.
@@ -179,9 +180,9 @@ func (a *app) findExtra(in place, dirs []string, want []listed, f verifyManifest
 
 // sumUp prints the last line.
 func (a *app) sumUp(f verifyManifestFlags, t tally, signer string) error {
-	if a.json {
+	if a.JSON {
 		if !t.ok() {
-			return errSaid
+			return ui.ErrSaid
 		}
 		return nil
 	}
@@ -192,11 +193,11 @@ func (a *app) sumUp(f verifyManifestFlags, t tally, signer string) error {
 	if signer != "" {
 		by = ", signed by " + plain.Text(signer)
 	}
-	if err := a.result(nil, "%s: %s%v%s\n", printable(f.source.file), verdict, t, by); err != nil {
+	if err := a.Result(nil, "%s: %s%v%s\n", plain.Name(f.source.file), verdict, t, by); err != nil {
 		return err
 	}
 	if !t.ok() {
-		return errSaid
+		return ui.ErrSaid
 	}
 	return nil
 }

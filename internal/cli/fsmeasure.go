@@ -1,7 +1,6 @@
 package cli
 
 import (
-	"bufio"
 	"context"
 	"errors"
 	"fmt"
@@ -10,8 +9,10 @@ import (
 	"iter"
 
 	"github.com/ipe-linux/ipe/digest"
+	"github.com/ipe-linux/ipe/internal/cli/ui"
 	"github.com/ipe-linux/ipe/internal/fsioctl"
 	"github.com/ipe-linux/ipe/internal/inorder"
+	"github.com/ipe-linux/ipe/internal/plain"
 	"github.com/ipe-linux/ipe/policy"
 	"github.com/ipe-linux/ipe/verity/fsverity"
 	"github.com/ipe-linux/ipe/verity/merkle"
@@ -59,7 +60,7 @@ func (a *app) measureAll(ctx context.Context, like measurer, jobs iter.Seq[measu
 type measurer struct {
 	in     place
 	params fsverity.Params
-	bar    *progress
+	bar    *ui.Progress
 	// kernel says whether a digest that the kernel has is taken without reading the file.
 	kernel kernelDigests
 	// operations says whether to find out which operation judges a file.
@@ -103,11 +104,11 @@ func (w *measurer) file(ctx context.Context, job measureJob) measured {
 	}
 	defer f.close()
 	if m.size, m.mode, m.id, err = f.stat(); err != nil {
-		m.err = fmt.Errorf("stat %s: %w", printable(job.path), err)
+		m.err = fmt.Errorf("stat %s: %w", plain.Name(job.path), err)
 		return m
 	}
 	if !m.mode.IsRegular() {
-		m.err = fmt.Errorf("%s: %w", printable(job.path), errNotRegular)
+		m.err = fmt.Errorf("%s: %w", plain.Name(job.path), errNotRegular)
 		return m
 	}
 	if m.want != nil {
@@ -120,7 +121,7 @@ func (w *measurer) file(ctx context.Context, job measureJob) measured {
 		m.op = operationOf(w.in.locate(job.path), f)
 	}
 	if m.digest, err = w.open(ctx, f, m.size); err != nil {
-		m.err = fmt.Errorf("%s: %w", printable(job.path), err)
+		m.err = fmt.Errorf("%s: %w", plain.Name(job.path), err)
 	}
 	return m
 }
@@ -160,12 +161,12 @@ func (w *measurer) small(f handle, size int) (d digest.Digest, err error) {
 	if _, err := w.writer.Write(w.buf[:size]); err != nil {
 		return d, err
 	}
-	w.bar.add(int64(size))
+	w.bar.Add(int64(size))
 	return w.writer.FileDigest()
 }
 
 func (w *measurer) large(ctx context.Context, f handle, size int64) (digest.Digest, error) {
-	opts := merkle.Options{Workers: 1, Progress: w.bar.upTo()}
+	opts := merkle.Options{Workers: 1, Progress: w.bar.UpTo()}
 	if size >= largeFile {
 		opts.Workers = 0
 	}
@@ -176,50 +177,33 @@ var errNotRegular = errors.New("not a regular file")
 
 // report measures files and, in directories, all regular files that keep wants. It
 // calls each for those that were measured, and prints an error for the others. In
-// the end it returns errSaid if there was one.
+// the end it returns ui.ErrSaid if there was one.
 func (a *app) report(ctx context.Context, like measurer, paths []string, keep keeper, each func(measured) error) error {
-	like.bar = a.progress(0)
-	defer like.bar.end()
+	like.bar = a.Progress(0)
+	defer like.bar.End()
 	return a.printEach(like.bar, each, func(each func(measured) error) error {
 		return a.measureAll(ctx, like, like.in.files(paths, keep), each)
 	})
 }
 
 // printEach is report with any way to measure; bar may be nil.
-func (a *app) printEach(bar *progress, show func(measured) error, measure func(each func(measured) error) error) (err error) {
-	defer a.buffer()(&err)
-	c := complaints{a: a, bar: bar}
+func (a *app) printEach(bar *ui.Progress, show func(measured) error, measure func(each func(measured) error) error) (err error) {
+	defer a.Buffer()(&err)
+	c := a.Complaints(bar)
 	err = measure(func(m measured) error {
 		if m.err == nil {
-			bar.aside(a.stdout)
+			bar.MakeWay()
 			m.err = show(m)
 			var refusal *pathError
 			if !errors.As(m.err, &refusal) {
 				return m.err
 			}
 		}
-		c.add(m.err)
+		c.Add(m.err)
 		return nil
 	})
-	if err == nil && c.n > 0 {
-		return errSaid
+	if err == nil && c.N > 0 {
+		return ui.ErrSaid
 	}
 	return err
-}
-
-// buffer makes many lines one write where nobody waits for each. What it returns
-// must be called at the end.
-func (a *app) buffer() func(*error) {
-	out := a.stdout
-	if isTerminal(out) {
-		return func(*error) {}
-	}
-	lines := bufio.NewWriter(out)
-	a.stdout = lines
-	return func(err *error) {
-		a.stdout = out
-		if e := lines.Flush(); e != nil && (*err == nil || errors.Is(*err, errSaid)) {
-			*err = fmt.Errorf("write result: %w", e)
-		}
-	}
 }

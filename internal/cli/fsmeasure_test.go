@@ -10,7 +10,7 @@ import (
 
 	"github.com/google/go-cmp/cmp"
 
-	"github.com/ipe-linux/ipe/internal/cli"
+	"github.com/ipe-linux/ipe/internal/cli/ui"
 	"github.com/ipe-linux/ipe/verity/fsverity"
 )
 
@@ -53,7 +53,7 @@ func TestManyFiles(t *testing.T) {
 	if diff := cmp.Diff(want, strings.Split(strings.TrimSpace(stdout), "\n")); diff != "" {
 		t.Error(diff)
 	}
-	if n := strings.Count(stderr, "absent: no such file or directory\n"); code == cli.ExitOK || n != 50 {
+	if n := strings.Count(stderr, "absent: no such file or directory\n"); code == ui.ExitOK || n != 50 {
 		t.Errorf("exit code %d, %d errors, want 50: %s", code, n, stderr)
 	}
 }

@@ -8,6 +8,7 @@ import (
 	"github.com/spf13/cobra"
 	"github.com/spf13/pflag"
 
+	"github.com/ipe-linux/ipe/internal/cli/ui"
 	"github.com/ipe-linux/ipe/internal/pkcs11uri"
 )
 
@@ -65,9 +66,9 @@ func (p *peerToken) uri(cmd *cobra.Command, key string) (string, error) {
 	case p.engine == "" && p.module == "" && p.keyID == "":
 		return key, nil
 	case key != "":
-		return "", usage(cmd, "--key and --pkcs11-module are two ways to name a key")
+		return "", ui.Usage(cmd, "--key and --pkcs11-module are two ways to name a key")
 	case p.module == "":
-		return "", usage(cmd, "--pkcs11-module is needed: the library of the token's vendor")
+		return "", ui.Usage(cmd, "--pkcs11-module is needed: the library of the token's vendor")
 	}
 	uri := p.keyID
 	if uri == "" {
@@ -75,10 +76,10 @@ func (p *peerToken) uri(cmd *cobra.Command, key string) (string, error) {
 	}
 	u, err := pkcs11uri.Parse(uri)
 	if err != nil {
-		return "", usage(cmd, "--pkcs11-keyid: %w", err)
+		return "", ui.Usage(cmd, "--pkcs11-keyid: %w", err)
 	}
 	if _, ok := u.Get(pkcs11uri.ModulePath); ok {
-		return "", usage(cmd, "--pkcs11-keyid names a module-path, and --pkcs11-module another")
+		return "", ui.Usage(cmd, "--pkcs11-keyid names a module-path, and --pkcs11-module another")
 	}
 	join := "?"
 	if strings.Contains(uri, "?") {

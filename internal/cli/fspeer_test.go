@@ -7,6 +7,8 @@ import (
 	"testing"
 
 	"github.com/google/go-cmp/cmp"
+
+	"github.com/ipe-linux/ipe/internal/cli/ui"
 )
 
 // TestPeerFlags compares the options of fsverity(1) with what it says itself.
@@ -27,7 +29,7 @@ func TestPeerFlags(t *testing.T) {
 		if diff := cmp.Diff(options, known); diff != "" {
 			t.Errorf("%s (-theirs +ours):\n%s", name, diff)
 		}
-		cmd, _, err := (&app{}).fsverity().Find([]string{name})
+		cmd, _, err := (&app{UI: &ui.UI{}}).fsverity().Find([]string{name})
 		if err != nil {
 			t.Fatal(err)
 		}

@@ -8,6 +8,8 @@ import (
 	"github.com/spf13/cobra"
 
 	"github.com/ipe-linux/ipe/digest"
+	"github.com/ipe-linux/ipe/internal/cli/ui"
+	"github.com/ipe-linux/ipe/internal/plain"
 	"github.com/ipe-linux/ipe/policy"
 )
 
@@ -47,24 +49,24 @@ func (a *app) fsRules() *cobra.Command {
 	f.flags(cmd)
 	f.source.flags(cmd)
 	fl := cmd.Flags()
-	fl.StringVar(&f.op, "op", "", "operation of all rules: "+strings.Join(opNames(), ", ")+" (default that which judges the file)")
+	fl.StringVar(&f.op, "op", "", "operation of all rules: "+strings.Join(ui.Operations(), ", ")+" (default that which judges the file)")
 	fl.StringVar(&f.action, "action", "ALLOW", "ALLOW or DENY")
 	fl.BoolVar(&f.executable, "executable", false, onlyJudged)
 	fl.BoolVar(&f.paths, "paths", false, "name the file in a comment before its rule")
-	choices(cmd, "op", opNames()...)
-	choices(cmd, "action", "ALLOW", "DENY")
+	ui.Choices(cmd, "op", ui.Operations()...)
+	ui.Choices(cmd, "action", "ALLOW", "DENY")
 	return cmd
 }
 
 func (a *app) runFSRules(cmd *cobra.Command, args []string, f rulesFlags) error {
 	if (f.source.file == "") == (len(args) == 0) {
-		return usage(cmd, "%s wants FILE or --manifest", cmd.CommandPath())
+		return ui.Usage(cmd, "%s wants FILE or --manifest", cmd.CommandPath())
 	}
 	if err := f.source.check(cmd); err != nil {
 		return err
 	}
 	if err := f.checkWords(); err != nil {
-		return usage(cmd, "%w", err)
+		return ui.Usage(cmd, "%w", err)
 	}
 	p, err := a.params(cmd, &f.fsParams)
 	if err != nil {
@@ -79,9 +81,9 @@ func (a *app) runFSRules(cmd *cobra.Command, args []string, f rulesFlags) error 
 		seen[rule] = true
 		comment := ""
 		if f.paths {
-			comment = "# " + printable(name) + "\n"
+			comment = "# " + plain.Name(name) + "\n"
 		}
-		return a.result(fileRule{name, f.operation(op), rule}, "%s%s\n", comment, rule)
+		return a.Result(fileRule{name, f.operation(op), rule}, "%s%s\n", comment, rule)
 	}
 	if f.source.file == "" {
 		m := measurer{params: p, kernel: askAny, operations: f.op == ""}

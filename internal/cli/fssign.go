@@ -6,6 +6,7 @@ import (
 
 	"github.com/spf13/cobra"
 
+	"github.com/ipe-linux/ipe/internal/cli/ui"
 	"github.com/ipe-linux/ipe/internal/plain"
 	"github.com/ipe-linux/ipe/sign"
 	"github.com/ipe-linux/ipe/verity/fsverity"
@@ -35,7 +36,7 @@ func (a *app) fsSign() *cobra.Command {
 	var f fsSignFlags
 	cmd := &cobra.Command{
 		Use:   "sign --key KEY [--cert CERT] FILE [SIGNATURE] | sign --key KEY [--cert CERT] [--beside | --signatures DIR] FILE...",
-		Short: "Sign files for fs-verity", Args: some("FILE"),
+		Short: "Sign files for fs-verity", Args: ui.Some("FILE"),
 		Long: "Sign writes the built-in signature of a file, detached PKCS#7 over its digest, to SIGNATURE as\n" +
 			"\"fsverity sign\" does, by default to FILE.p7s. The kernel checks it when fs-verity is enabled with it,\n" +
 			"and whenever the file is opened.\n\n" +
@@ -106,7 +107,7 @@ func (a *app) signOne(cmd *cobra.Command, params fsverity.Params, f fsSignFlags)
 	if err := a.writeMetadata(cmd, file, params, f.metadataFlags); err != nil {
 		return err
 	}
-	m := (&measurer{params: params, kernel: askSame, bar: a.progress(0)}).file(cmd.Context(), measureJob{path: file})
+	m := (&measurer{params: params, kernel: askSame, bar: a.Progress(0)}).file(cmd.Context(), measureJob{path: file})
 	if m.err != nil {
 		return m.err
 	}
@@ -115,7 +116,7 @@ func (a *app) signOne(cmd *cobra.Command, params fsverity.Params, f fsSignFlags)
 		return err
 	}
 	return a.signDetached(cmd, content, f.out, f.signFlags, sign.Options{NoCertificate: !f.include}, func(signer string) error {
-		return a.result(signedFile{file, m.digest.String(), f.out, signer}, "%s: signed %v by %s\n", printable(f.out), m.digest, plain.Text(signer))
+		return a.Result(signedFile{file, m.digest.String(), f.out, signer}, "%s: signed %v by %s\n", plain.Name(f.out), m.digest, plain.Text(signer))
 	})
 }
 
@@ -124,16 +125,16 @@ func (f *fsSignFlags) destination(cmd *cobra.Command) error {
 	file := f.args[0]
 	switch {
 	case len(f.globs) > 0 || f.executable:
-		return usage(cmd, "--glob and --executable are for directories")
+		return ui.Usage(cmd, "--glob and --executable are for directories")
 	case len(f.args) > 1 && f.out != "":
-		return usage(cmd, "SIGNATURE and -o are two ways to say one thing")
+		return ui.Usage(cmd, "SIGNATURE and -o are two ways to say one thing")
 	case len(f.args) > 1:
 		f.out = f.args[1]
 	case f.out == "":
 		f.out = file + signatureSuffix
 	}
-	if f.out != "-" && sameFile(f.out, file) {
-		return usage(cmd, "%s: would overwrite what is read", printable(f.out))
+	if f.out != "-" && ui.SameFile(f.out, file) {
+		return ui.Usage(cmd, "%s: would overwrite what is read", plain.Name(f.out))
 	}
 	return nil
 }
@@ -146,27 +147,27 @@ func (a *app) asSignature(cmd *cobra.Command, name string) error {
 	case err != nil, !st.IsDir() && !st.Mode().IsRegular(), st.Mode().IsRegular() && st.Size() == 0:
 		return nil
 	case st.IsDir():
-		return usage(cmd, "%s is a directory: --signatures writes to it, --beside signs what is in it", printable(name))
+		return ui.Usage(cmd, "%s is a directory: --signatures writes to it, --beside signs what is in it", plain.Name(name))
 	}
-	b, err := a.readUpTo(name, sign.MaxLen)
+	b, err := a.ReadUpTo(name, sign.MaxLen)
 	if err == nil {
 		_, err = sign.Inspect(b)
 	}
 	if err == nil {
 		return nil
 	}
-	return usage(cmd, "%s is there, and is no signature: --beside signs both files, -o replaces it", printable(name))
+	return ui.Usage(cmd, "%s is there, and is no signature: --beside signs both files, -o replaces it", plain.Name(name))
 }
 
 // signMany is fsverity sign for all files.
 func (a *app) signMany(cmd *cobra.Command, params fsverity.Params, f fsSignFlags) error {
 	switch {
 	case f.beside && f.signatures != "":
-		return usage(cmd, "--beside and --signatures exclude each other")
+		return ui.Usage(cmd, "--beside and --signatures exclude each other")
 	case f.out != "":
-		return usage(cmd, "-o is for one FILE; for more there is --signatures")
+		return ui.Usage(cmd, "-o is for one FILE; for more there is --signatures")
 	case f.outTree != "" || f.outDescr != "":
-		return usage(cmd, "--out-merkle-tree and --out-descriptor are for one FILE")
+		return ui.Usage(cmd, "--out-merkle-tree and --out-descriptor are for one FILE")
 	}
 	if err := f.signFlags.check(cmd); err != nil {
 		return err
@@ -185,7 +186,7 @@ func (a *app) signMany(cmd *cobra.Command, params fsverity.Params, f fsSignFlags
 	}
 	defer s.close()
 	f.args, f.without = a.withoutSignatures(f.args), signatureSuffix
-	t := &treeSigner{a: a, tree: f.tree, signer: s, params: params, bar: a.progress(0), signatures: f.signatures,
+	t := &treeSigner{a: a, tree: f.tree, signer: s, params: params, bar: a.Progress(0), signatures: f.signatures,
 		opts: sign.Options{Hash: hashes[f.hash], Detached: true, NoCertificate: !f.include}}
 	return t.run(cmd.Context())
 }

@@ -14,6 +14,7 @@ import (
 
 	"github.com/ipe-linux/ipe/digest"
 	"github.com/ipe-linux/ipe/internal/atomicfile"
+	"github.com/ipe-linux/ipe/internal/cli/ui"
 	"github.com/ipe-linux/ipe/internal/inorder"
 	"github.com/ipe-linux/ipe/internal/plain"
 	"github.com/ipe-linux/ipe/sign"
@@ -29,7 +30,7 @@ type treeSigner struct {
 	params     fsverity.Params
 	opts       sign.Options
 	signatures string // directory of the signatures, "" for beside the files
-	bar        *progress
+	bar        *ui.Progress
 
 	// oneAtATime is held while a token signs.
 	oneAtATime sync.Mutex
@@ -54,9 +55,9 @@ type unsignedFile struct {
 }
 
 func (s *treeSigner) run(ctx context.Context) (err error) {
-	defer s.a.buffer()(&err)
+	defer s.a.Buffer()(&err)
 	defer s.close()
-	defer s.bar.end()
+	defer s.bar.End()
 	if s.signatures != "" {
 		if s.below, err = os.OpenRoot(s.signatures); err != nil {
 			return fmt.Errorf("--signatures: %w", err)
@@ -64,7 +65,7 @@ func (s *treeSigner) run(ctx context.Context) (err error) {
 		defer s.below.Close()
 	}
 	s.from = map[string]string{}
-	failures, done := complaints{a: s.a, bar: s.bar}, 0
+	failures, done := s.a.Complaints(s.bar), 0
 	worker := func() func(treeFile) *madeSignature {
 		m := &measurer{params: s.params, kernel: askSame, bar: s.bar}
 		return func(t treeFile) *madeSignature { return s.make(ctx, m, t) }
@@ -75,27 +76,27 @@ func (s *treeSigner) run(ctx context.Context) (err error) {
 		}
 		out, err := s.write(m)
 		if err != nil {
-			return s.complain(&failures, m.file.path, err)
+			return s.complain(failures, m.file.path, err)
 		}
 		done++
-		s.bar.aside(s.a.stdout)
+		s.bar.MakeWay()
 		by := s.signer.cert.Subject.String()
-		return s.a.result(signedFile{m.file.path, m.digest.String(), out, by}, "%s: signed %v by %s\n", printable(out), m.digest, plain.Text(by))
+		return s.a.Result(signedFile{m.file.path, m.digest.String(), out, by}, "%s: signed %v by %s\n", plain.Name(out), m.digest, plain.Text(by))
 	})
 	if err != nil {
 		return err
 	}
-	s.bar.end()
-	return s.summary(done, failures.n)
+	s.bar.End()
+	return s.summary(done, failures.N)
 }
 
 // complain tells of a file that was not signed; the others go on.
-func (s *treeSigner) complain(failures *complaints, file string, err error) error {
-	failures.add(err)
-	if !s.a.json {
+func (s *treeSigner) complain(failures *ui.Complaints, file string, err error) error {
+	failures.Add(err)
+	if !s.a.JSON {
 		return nil
 	}
-	return s.a.printJSON(unsignedFile{file, plain.Error(err), hintOf(err)})
+	return s.a.PrintJSON(unsignedFile{file, plain.Error(err), ui.HintOf(err)})
 }
 
 func (s *treeSigner) summary(done, failed int) error {
@@ -106,10 +107,10 @@ func (s *treeSigner) summary(done, failed int) error {
 		return s.nothing()
 	case failed > 0:
 		return fmt.Errorf("%d of %d files are not signed", failed, done+failed)
-	case s.a.json:
+	case s.a.JSON:
 		return nil
 	}
-	if _, err := fmt.Fprintf(s.a.stdout, "%d files signed\n", done); err != nil {
+	if _, err := fmt.Fprintf(s.a.Stdout(), "%d files signed\n", done); err != nil {
 		return fmt.Errorf("write result: %w", err)
 	}
 	return nil
@@ -128,7 +129,7 @@ func (s *treeSigner) make(ctx context.Context, m *measurer, file treeFile) *made
 			made.message, err = s.sign(made.digest)
 		}
 		if err != nil {
-			err = fmt.Errorf("%s: %w", printable(file.path), err)
+			err = fmt.Errorf("%s: %w", plain.Name(file.path), err)
 		}
 	}
 	made.err = err
@@ -161,7 +162,7 @@ func (s *treeSigner) write(m *madeSignature) (out string, err error) {
 		out = filepath.Join(s.signatures, m.file.rel+signatureSuffix)
 	}
 	if other, taken := s.from[out]; taken && other != m.file.path {
-		return "", hinted(fmt.Errorf("%s: its signature would be in %s, where that of %s is", printable(m.file.path), printable(out), printable(other)),
+		return "", ui.Hinted(fmt.Errorf("%s: its signature would be in %s, where that of %s is", plain.Name(m.file.path), plain.Name(out), plain.Name(other)),
 			"sign one directory after the other, each with a directory of signatures of its own")
 	}
 	s.from[out] = m.file.path
@@ -171,11 +172,11 @@ func (s *treeSigner) write(m *madeSignature) (out string, err error) {
 	case m.file.root != nil:
 		err = writeBelow(m.file.root, m.file.rel+signatureSuffix, m.message)
 	default:
-		err = create(out, m.message)
+		err = ui.Create(out, m.message)
 	}
 	var errno unix.Errno // without the name of the file that is written aside
 	if errors.As(err, &errno) {
-		err = fmt.Errorf("write %s: %w", printable(out), errno)
+		err = fmt.Errorf("write %s: %w", plain.Name(out), errno)
 	}
 	return out, err
 }
@@ -196,7 +197,7 @@ func (a *app) withoutSignatures(args []string) []string {
 	var files []string
 	for _, arg := range args {
 		if strings.HasSuffix(arg, signatureSuffix) && !isDir(arg) {
-			a.warnOf(arg, "left out, for its name is that of a signature")
+			a.WarnOf(arg, "left out, for its name is that of a signature")
 			continue
 		}
 		files = append(files, arg)

@@ -12,6 +12,9 @@ import (
 
 	"github.com/spf13/cobra"
 	"golang.org/x/sys/unix"
+
+	"github.com/ipe-linux/ipe/internal/cli/ui"
+	"github.com/ipe-linux/ipe/internal/plain"
 )
 
 // treeFile is a file among the arguments or in a directory, to be opened without being
@@ -44,7 +47,7 @@ func (t *tree) flags(cmd *cobra.Command) {
 func (t *tree) check(cmd *cobra.Command) error {
 	for _, g := range t.globs {
 		if _, err := path.Match(g, ""); err != nil {
-			return usage(cmd, "--glob %s: %w", g, err)
+			return ui.Usage(cmd, "--glob %s: %w", g, err)
 		}
 	}
 	return nil
@@ -61,7 +64,7 @@ func (t *tree) walk(give func(treeFile) bool) {
 				return
 			}
 		case err == nil && !st.Mode().IsRegular():
-			err = fmt.Errorf("%s: %w", printable(arg), errNotRegular)
+			err = fmt.Errorf("%s: %w", plain.Name(arg), errNotRegular)
 			fallthrough
 		default:
 			if !give(treeFile{path: arg, rel: filepath.Base(arg), err: err}) {
@@ -111,10 +114,19 @@ func (t *tree) named(rel string) bool {
 	return len(t.globs) == 0
 }
 
+// names are the arguments as a person reads them.
+func (t *tree) names() string {
+	var shown []string
+	for _, arg := range t.args {
+		shown = append(shown, plain.Name(arg))
+	}
+	return strings.Join(shown, " ")
+}
+
 // nothing is the error when no file was asked for: a pattern that matches none must not
 // look like success.
 func (t *tree) nothing() error {
-	return fmt.Errorf("%s: no file is asked for", names(t.args))
+	return fmt.Errorf("%s: no file is asked for", t.names())
 }
 
 // close closes the directories; no file of them can be opened any more.
@@ -136,7 +148,7 @@ func (t *tree) open(file treeFile) (*os.File, fs.FileInfo, error) {
 	}
 	st, err := f.Stat()
 	if err == nil && !st.Mode().IsRegular() {
-		err = fmt.Errorf("%s: %w", printable(file.path), errNotRegular)
+		err = fmt.Errorf("%s: %w", plain.Name(file.path), errNotRegular)
 	}
 	if err != nil || file.dir != nil && t.executable && !judged(place{}.locate(file.path), st.Mode(), f) {
 		f.Close()
@@ -157,7 +169,7 @@ func (file treeFile) open() (*os.File, error) {
 		Flags: flags, Resolve: unix.RESOLVE_BENEATH | unix.RESOLVE_NO_SYMLINKS | unix.RESOLVE_NO_MAGICLINKS,
 	})
 	if errors.Is(err, unix.ELOOP) {
-		return nil, fmt.Errorf("open %s: a symbolic link took its place: %w", printable(file.path), err)
+		return nil, fmt.Errorf("open %s: a symbolic link took its place: %w", plain.Name(file.path), err)
 	}
 	if err != nil {
 		return nil, &fs.PathError{Op: "open", Path: file.path, Err: err}

@@ -6,6 +6,8 @@ import (
 	"github.com/spf13/cobra"
 
 	"github.com/ipe-linux/ipe/digest"
+	"github.com/ipe-linux/ipe/internal/cli/ui"
+	"github.com/ipe-linux/ipe/internal/plain"
 )
 
 // fileVerdict is the result of fsverity verify --digest.
@@ -55,28 +57,28 @@ func (a *app) runFSVerify(cmd *cobra.Command, args []string, f verifyManifestFla
 	}
 	switch {
 	case (f.digest == "") == (f.source.file == ""):
-		return usage(cmd, "--digest or --manifest is needed, and not both")
+		return ui.Usage(cmd, "--digest or --manifest is needed, and not both")
 	case f.digest != "" && (f.root != "" || f.strict || f.ignoreMode):
-		return usage(cmd, "--root, --strict and --ignore-mode are for --manifest")
+		return ui.Usage(cmd, "--root, --strict and --ignore-mode are for --manifest")
 	case f.digest != "":
 		return a.runDigestVerify(cmd, args, f)
 	case f.executable && !f.strict:
-		return usage(cmd, "--executable is for --strict")
+		return ui.Usage(cmd, "--executable is for --strict")
 	case len(args) > 0 && !f.strict:
-		return usage(cmd, "with --manifest, directories are for --strict")
+		return ui.Usage(cmd, "with --manifest, directories are for --strict")
 	case len(args) == 0 && f.strict && f.root == "":
-		return usage(cmd, "--strict wants directories, or --root")
+		return ui.Usage(cmd, "--strict wants directories, or --root")
 	}
 	return a.runManifestVerify(cmd, args, f)
 }
 
 func (a *app) runDigestVerify(cmd *cobra.Command, args []string, f verifyManifestFlags) error {
-	if err := exactly(1, "one FILE")(cmd, args); err != nil {
+	if err := ui.Exactly(1, "one FILE")(cmd, args); err != nil {
 		return err
 	}
 	d, err := digest.Parse(f.digest)
 	if err != nil {
-		return usage(cmd, "--digest: %w", err)
+		return ui.Usage(cmd, "--digest: %w", err)
 	}
 	// The algorithm is the digest's.
 	f.alg = d.Algorithm()
@@ -84,16 +86,16 @@ func (a *app) runDigestVerify(cmd *cobra.Command, args []string, f verifyManifes
 	if err != nil {
 		return err
 	}
-	m := (&measurer{params: params, bar: a.progress(0)}).file(cmd.Context(), measureJob{path: args[0]})
+	m := (&measurer{params: params, bar: a.Progress(0)}).file(cmd.Context(), measureJob{path: args[0]})
 	if m.err != nil {
 		return m.err
 	}
 	r := fileVerdict{File: args[0], Valid: m.digest.Equal(d), Digest: m.digest.String()}
 	if !r.Valid {
-		if err := a.result(r, ""); err != nil {
+		if err := a.Result(r, ""); err != nil {
 			return err
 		}
-		return fmt.Errorf("%s: digest is %v", printable(args[0]), m.digest)
+		return fmt.Errorf("%s: digest is %v", plain.Name(args[0]), m.digest)
 	}
-	return a.result(r, "%s: ok\n", printable(args[0]))
+	return a.Result(r, "%s: ok\n", plain.Name(args[0]))
 }

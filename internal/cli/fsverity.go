@@ -7,6 +7,7 @@ import (
 	"github.com/spf13/cobra"
 
 	"github.com/ipe-linux/ipe/digest"
+	"github.com/ipe-linux/ipe/internal/cli/ui"
 	"github.com/ipe-linux/ipe/internal/controlrpc"
 	"github.com/ipe-linux/ipe/internal/decimal"
 	"github.com/ipe-linux/ipe/verity/fsverity"
@@ -14,10 +15,11 @@ import (
 
 // fsverity is the group of commands about file digests.
 func (a *app) fsverity() *cobra.Command {
-	cmd := a.group("fsverity", "Compute fs-verity digests of files, rules from them, and enable fs-verity",
+	cmd := a.Group("fsverity", "Compute fs-verity digests of files, rules from them, and enable fs-verity",
 		"Enable and measure ask the kernel, about files on a file system that has fs-verity. The others compute\n"+
-			"what it would answer; they need neither root nor such a file system.")
-	likePeer(cmd, "")
+			"what it would answer; they need neither root nor such a file system.",
+		map[string]string{"disable": "fs-verity cannot be taken away from a file: replace the file by a copy"})
+	ui.LikePeer(cmd, "")
 	cmd.AddCommand(a.fsDigest(), a.fsEnable(), a.fsMeasure(), a.fsManifest(), a.fsRules(), a.fsVerify(), a.fsSign())
 	for _, c := range append(cmd.Commands(), cmd) {
 		// fsverity(1) has --version everywhere, and -v nowhere.
@@ -39,14 +41,14 @@ func (p *fsParams) flags(cmd *cobra.Command) {
 	fl.StringVar(&p.alg, "hash-alg", fsverity.DefaultAlgorithm, "hash algorithm: sha256 or sha512")
 	fl.Var(decimal.Flag(&p.block, fsverity.DefaultBlockSize), "block-size", "block size in `bytes`")
 	fl.StringVar(&p.salt, "salt", "", "salt, `hex` digits")
-	choices(cmd, "hash-alg", "sha256", "sha512")
+	ui.Choices(cmd, "hash-alg", "sha256", "sha512")
 }
 
 // params checks the flags, and says so if no kernel enables fs-verity with them.
 func (a *app) params(cmd *cobra.Command, p *fsParams) (fsverity.Params, error) {
 	params, err := p.params(cmd)
 	if err == nil && (p.block < fsverity.MinKernelBlockSize || p.block > fsverity.MaxKernelBlockSize) {
-		a.warnOf("", "no kernel enables fs-verity with blocks of %d bytes, only with some of %d to %d",
+		a.WarnOf("", "no kernel enables fs-verity with blocks of %d bytes, only with some of %d to %d",
 			p.block, fsverity.MinKernelBlockSize, fsverity.MaxKernelBlockSize)
 	}
 	return params, err
@@ -56,7 +58,7 @@ func (a *app) params(cmd *cobra.Command, p *fsParams) (fsverity.Params, error) {
 func (p *fsParams) params(cmd *cobra.Command) (fsverity.Params, error) {
 	salt, err := hex.DecodeString(p.salt)
 	if err != nil {
-		return fsverity.Params{}, usage(cmd, "--salt %s: %w", p.salt, digest.ErrHex)
+		return fsverity.Params{}, ui.Usage(cmd, "--salt %s: %w", p.salt, digest.ErrHex)
 	}
 	params := fsverity.Params{Algorithm: p.alg, BlockSize: p.block, Salt: salt}
 	if p.alg == "" || p.block == 0 {
@@ -65,7 +67,7 @@ func (p *fsParams) params(cmd *cobra.Command) (fsverity.Params, error) {
 		_, err = fsverity.NewWriter(params)
 	}
 	if err != nil {
-		return params, usage(cmd, "%w", err)
+		return params, ui.Usage(cmd, "%w", err)
 	}
 	return params, nil
 }

@@ -11,13 +11,14 @@ import (
 	"github.com/spf13/pflag"
 
 	"github.com/ipe-linux/ipe/internal/atomicfile"
+	"github.com/ipe-linux/ipe/internal/cli/ui"
 )
 
 // man writes manual pages, one a command, for packagers. Pages bear no date, so
 // that two builds give the same bytes.
 func (a *app) man() *cobra.Command {
 	return &cobra.Command{
-		Use: "man DIR", Short: "Write manual pages", Hidden: true, Args: exactly(1, "one DIR"),
+		Use: "man DIR", Short: "Write manual pages", Hidden: true, Args: ui.Exactly(1, "one DIR"),
 		RunE: func(cmd *cobra.Command, args []string) error {
 			if err := os.MkdirAll(args[0], 0o755); err != nil {
 				return err

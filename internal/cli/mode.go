@@ -5,6 +5,7 @@ import (
 
 	"github.com/spf13/cobra"
 
+	"github.com/ipe-linux/ipe/internal/cli/ui"
 	"github.com/ipe-linux/ipe/internal/controlrpc"
 )
 
@@ -30,7 +31,7 @@ func (a *app) mode() *cobra.Command {
 	}
 	cmd.Flags().StringVar(&audit, "success-audit", "", "also record what is allowed: `on|off`")
 	addForce(cmd, &force)
-	choices(cmd, "success-audit", "on", "off")
+	ui.Choices(cmd, "success-audit", "on", "off")
 	return cmd
 }
 
@@ -39,13 +40,13 @@ func modeChange(cmd *cobra.Command, args []string, audit string) (controlrpc.Mod
 	on, off := true, false
 	switch {
 	case len(args) > 1:
-		return ch, usage(cmd, "one mode at most")
+		return ch, ui.Usage(cmd, "one mode at most")
 	case len(args) == 1 && args[0] == "enforce":
 		ch.Enforce = &on
 	case len(args) == 1 && args[0] == "permissive":
 		ch.Enforce = &off
 	case len(args) == 1:
-		return ch, usage(cmd, "mode %q: not enforce or permissive", args[0])
+		return ch, ui.Usage(cmd, "mode %q: not enforce or permissive", args[0])
 	}
 	switch audit {
 	case "":
@@ -54,7 +55,7 @@ func modeChange(cmd *cobra.Command, args []string, audit string) (controlrpc.Mod
 	case "off":
 		ch.SuccessAudit = &off
 	default:
-		return ch, usage(cmd, "--success-audit %s: not on or off", audit)
+		return ch, ui.Usage(cmd, "--success-audit %s: not on or off", audit)
 	}
 	return ch, nil
 }
@@ -71,9 +72,9 @@ func (a *app) runMode(ctx context.Context, c *controlrpc.Client, change controlr
 		return err
 	}
 	if m.NotKept != "" {
-		a.warnOf("", "%s", m.NotKept)
+		a.WarnOf("", "%s", m.NotKept)
 	}
-	return a.result(m, "%s\n", modeText(m.Mode))
+	return a.Result(m, "%s\n", modeText(m.Mode))
 }
 
 func modeText(m controlrpc.Mode) string {

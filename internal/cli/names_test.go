@@ -16,6 +16,7 @@ import (
 	"github.com/spf13/pflag"
 
 	"github.com/ipe-linux/ipe/internal/cli"
+	"github.com/ipe-linux/ipe/internal/cli/ui"
 	"github.com/ipe-linux/ipe/internal/control/controltest"
 )
 
@@ -210,7 +211,7 @@ func TestErrorsAreJSON(t *testing.T) {
 			args = append(path(c), args...)
 			want, _, _ := ipe(nil, args...)
 			code, stdout, stderr := ipe(nil, append([]string{"--json"}, args...)...)
-			if code != want || code == cli.ExitOK || stdout != "" && code == cli.ExitUsage {
+			if code != want || code == ui.ExitOK || stdout != "" && code == ui.ExitUsage {
 				t.Errorf("ipe --json %q: exit code %d, want %d; %s", args, code, want, stdout)
 			}
 			if stderr == "" && stdout == "" {
@@ -223,14 +224,14 @@ func TestErrorsAreJSON(t *testing.T) {
 		line, errno, hint string
 		code              int
 	}{
-		{"status", "ENOENT", "start it with", cli.ExitUnreachable},
-		{"policy", "EINVAL", "ipe policy --help", cli.ExitUsage},
-		{"policy list --frob", "EINVAL", "ipe policy list --help", cli.ExitUsage},
-		{"policy lisst", "EINVAL", "ipe policy list", cli.ExitUsage},
-		{"fsverity digest missing", "ENOENT", "", cli.ExitRefused},
-		{"policy fmt missing", "EINVAL", "", cli.ExitUsage},
-		{"completion bash", "EINVAL", "", cli.ExitUsage},
-		{"completion bash x", "EINVAL", "", cli.ExitUsage},
+		{"status", "ENOENT", "start it with", ui.ExitUnreachable},
+		{"policy", "EINVAL", "ipe policy --help", ui.ExitUsage},
+		{"policy list --frob", "EINVAL", "ipe policy list --help", ui.ExitUsage},
+		{"policy lisst", "EINVAL", "ipe policy list", ui.ExitUsage},
+		{"fsverity digest missing", "ENOENT", "", ui.ExitRefused},
+		{"policy fmt missing", "EINVAL", "", ui.ExitUsage},
+		{"completion bash", "EINVAL", "", ui.ExitUsage},
+		{"completion bash x", "EINVAL", "", ui.ExitUsage},
 	} {
 		code, stdout, stderr := ipe(nil, append(strings.Fields(tt.line), "--json")...)
 		var e struct{ Error, Errno, Hint string }
@@ -266,7 +267,7 @@ func TestNamesOfPolicies(t *testing.T) {
 	serve(t, controltest.NewEngine(), texts...)
 	for _, line := range []string{"policy list", "status", "mode", "events"} {
 		code, stdout, stderr := ipe(nil, strings.Fields(line)...)
-		if bad := clean(stdout + stderr); bad != "" || code == cli.ExitUnreachable || code == cli.ExitUsage {
+		if bad := clean(stdout + stderr); bad != "" || code == ui.ExitUnreachable || code == ui.ExitUsage {
 			t.Errorf("ipe %s: exit code %d, %s: %q", line, code, bad, stdout+stderr)
 		}
 		if rows := strings.Count(stdout, "\n"); line == "policy list" && rows != len(names)+1 {

@@ -12,6 +12,7 @@ import (
 
 	"github.com/google/go-cmp/cmp"
 
+	"github.com/ipe-linux/ipe/internal/cli/ui"
 	"github.com/ipe-linux/ipe/policy"
 )
 
@@ -163,7 +164,7 @@ func TestRulesByOperation(t *testing.T) {
 	ask := func(args ...string) string {
 		t.Helper()
 		var out, errs bytes.Buffer
-		if code := Main(append([]string{"fsverity"}, args...), strings.NewReader(""), &out, &errs); code != ExitOK || errs.Len() > 0 {
+		if code := Main(append([]string{"fsverity"}, args...), strings.NewReader(""), &out, &errs); code != ui.ExitOK || errs.Len() > 0 {
 			t.Fatalf("%v: %d %s", args, code, &errs)
 		}
 		return out.String()

@@ -8,6 +8,7 @@ import (
 
 	"github.com/spf13/cobra"
 
+	"github.com/ipe-linux/ipe/internal/cli/ui"
 	"github.com/ipe-linux/ipe/internal/controlrpc"
 	"github.com/ipe-linux/ipe/internal/plain"
 )
@@ -21,7 +22,7 @@ const (
 func (a *app) preflight() *cobra.Command {
 	return &cobra.Command{
 		Use: "preflight NAME|FILE.p7b", Short: "Show what a policy would newly deny, and change nothing",
-		Args: exactly(1, "one NAME or FILE.p7b"), ValidArgsFunction: a.deployedNames,
+		Args: ui.Exactly(1, "one NAME or FILE.p7b"), ValidArgsFunction: a.deployedNames,
 		Long: "Preflight looks at what processes have in memory now, and at init, iped, ipe, shells and\n" +
 			"logins, and tells what of it the policy would deny that is allowed now. What has a slash or\n" +
 			"ends in .p7b is a file. Exit status 4 if there is something. Needs root.",
@@ -31,10 +32,10 @@ func (a *app) preflight() *cobra.Command {
 				if err != nil {
 					return err
 				}
-				if err := a.result(f, "%s", a.forecastText(f)); err != nil || denied(f) == 0 {
+				if err := a.Result(f, "%s", a.forecastText(f)); err != nil || denied(f) == 0 {
 					return err
 				}
-				return &exitError{code: ExitLockout, err: errSaid}
+				return ui.Exit(ui.ExitLockout, ui.ErrSaid, "")
 			})
 		},
 	}
@@ -44,7 +45,7 @@ func (a *app) askPreflight(ctx context.Context, c *controlrpc.Client, what strin
 	if !strings.Contains(what, "/") && !strings.HasSuffix(what, ".p7b") {
 		return c.Preflight(ctx, what)
 	}
-	raw, err := a.read(what)
+	raw, err := a.Read(what)
 	if err != nil {
 		return controlrpc.Forecast{}, err
 	}
@@ -62,10 +63,10 @@ func (a *app) change(cmd *cobra.Command, force bool, fn func(context.Context, *c
 		if !errors.As(err, &refusal) || refusal.Forecast == nil {
 			return err
 		}
-		if err := a.result(refusal, "%s", a.forecastText(*refusal.Forecast)); err != nil {
+		if err := a.Result(refusal, "%s", a.forecastText(*refusal.Forecast)); err != nil {
 			return err
 		}
-		return &exitError{code: ExitLockout, err: err, hint: refusal.Hint()}
+		return ui.Exit(ui.ExitLockout, err, refusal.Hint())
 	})
 }
 
@@ -80,14 +81,14 @@ func (a *app) forecastText(f controlrpc.Forecast) string {
 	var b strings.Builder
 	n := denied(f)
 	if n == 0 {
-		fmt.Fprintf(&b, "%s %s: of %d files in use, with %d processes, none would newly be denied\n", printable(f.Policy), f.Version, f.Files, f.Processes)
+		fmt.Fprintf(&b, "%s %s: of %d files in use, with %d processes, none would newly be denied\n", plain.Name(f.Policy), f.Version, f.Files, f.Processes)
 		return b.String()
 	}
-	fmt.Fprintf(&b, "%s %s would newly deny, of %d files in use:\n", printable(f.Policy), f.Version, f.Files)
+	fmt.Fprintf(&b, "%s %s would newly deny, of %d files in use:\n", plain.Name(f.Policy), f.Version, f.Files)
 	memory := false
 	for _, x := range f.Findings[:min(len(f.Findings), shownFindings)] {
 		memory = memory || x.Memory
-		fmt.Fprintf(&b, "  %s%s%s: %s\n", a.paint(a.stdout, red, whatText(x)), roleText(x.Roles), usersText(x), plain.Text(x.Rule))
+		fmt.Fprintf(&b, "  %s%s%s: %s\n", a.Paint(ui.Red, whatText(x)), roleText(x.Roles), usersText(x), plain.Text(x.Rule))
 	}
 	if n > shownFindings {
 		fmt.Fprintf(&b, "  and %d more, which --json shows\n", n-shownFindings)
@@ -106,7 +107,7 @@ func whatText(x controlrpc.Finding) string {
 	case x.Path == "":
 		return fmt.Sprintf("inode %d on %s", x.Inode, x.Device)
 	}
-	return printable(x.Path)
+	return plain.Name(x.Path)
 }
 
 func roleText(roles []string) string {
@@ -119,7 +120,7 @@ func roleText(roles []string) string {
 func usersText(x controlrpc.Finding) string {
 	var names []string
 	for _, p := range x.Processes[:min(len(x.Processes), shownProcesses)] {
-		names = append(names, fmt.Sprintf("%s[%d]", printable(p.Comm), p.PID))
+		names = append(names, fmt.Sprintf("%s[%d]", plain.Name(p.Comm), p.PID))
 	}
 	if len(names) == 0 {
 		return ""

@@ -16,6 +16,7 @@ import (
 
 	"github.com/spf13/cobra"
 
+	"github.com/ipe-linux/ipe/internal/cli/ui"
 	"github.com/ipe-linux/ipe/internal/pkcs11uri"
 	"github.com/ipe-linux/ipe/internal/plain"
 	"github.com/ipe-linux/ipe/policy"
@@ -52,7 +53,7 @@ type signed struct {
 func (a *app) sign() *cobra.Command {
 	var f signFlags
 	cmd := &cobra.Command{
-		Use: "sign --key KEY [--cert CERT] FILE", Short: "Sign a policy text for deployment", Args: exactly(1, "one FILE"),
+		Use: "sign --key KEY [--cert CERT] FILE", Short: "Sign a policy text for deployment", Args: ui.Exactly(1, "one FILE"),
 		Long: "Sign checks the policy text FILE and writes it as a signed message (PKCS#7), by default to\n" +
 			"FILE.p7b. The result loads into iped and into a kernel that has IPE.\n\n" +
 			"The passphrase of an encrypted key is read from --passphrase-file, else from the\n" +
@@ -89,7 +90,7 @@ func (f *signFlags) whoFlags(cmd *cobra.Command) {
 func (f *signFlags) hashName(cmd *cobra.Command, name, value, unset string) {
 	f.hashFlag = name
 	cmd.Flags().StringVar(&f.hash, name, value, "digest of the message: sha256, sha384 or sha512"+unset)
-	choices(cmd, name, slices.Sorted(maps.Keys(hashes))...)
+	ui.Choices(cmd, name, slices.Sorted(maps.Keys(hashes))...)
 }
 
 // fileKeyFlags are those of the commands that sign and measure files. There, as for
@@ -104,23 +105,23 @@ func (f *signFlags) check(cmd *cobra.Command, outputs ...string) error {
 	onToken := pkcs11uri.Is(f.key)
 	switch {
 	case f.key == "":
-		return usage(cmd, "--key is needed")
+		return ui.Usage(cmd, "--key is needed")
 	case f.pinFile != "" && !onToken:
-		return usage(cmd, "--pin-file is for a key on a token (pkcs11:)")
+		return ui.Usage(cmd, "--pin-file is for a key on a token (pkcs11:)")
 	case f.passphraseFile != "" && onToken:
-		return usage(cmd, "--passphrase-file is for a key in a file; a token has --pin-file")
+		return ui.Usage(cmd, "--passphrase-file is for a key in a file; a token has --pin-file")
 	}
 	if onToken {
 		if _, err := f.tokenURI(); err != nil {
-			return usage(cmd, "%w", err)
+			return ui.Usage(cmd, "%w", err)
 		}
 	}
 	if _, ok := hashes[f.hash]; !ok {
-		return usage(cmd, "--%s %s: not one of sha256, sha384, sha512", f.hashFlag, f.hash)
+		return ui.Usage(cmd, "--%s %s: not one of sha256, sha384, sha512", f.hashFlag, f.hash)
 	}
 	for _, out := range outputs {
-		if out != "-" && (sameFile(out, f.key) || sameFile(out, f.cert)) {
-			return usage(cmd, "-o %s: would overwrite what is read", printable(out))
+		if out != "-" && (ui.SameFile(out, f.key) || ui.SameFile(out, f.cert)) {
+			return ui.Usage(cmd, "-o %s: would overwrite what is read", plain.Name(out))
 		}
 	}
 	return nil
@@ -132,11 +133,11 @@ func (a *app) runSign(cmd *cobra.Command, file string, f signFlags) error {
 	}
 	switch {
 	case file == "-" && f.out == "":
-		return usage(cmd, "signing standard input needs -o")
-	case f.out != "" && sameFile(f.out, file):
-		return usage(cmd, "-o %s: would overwrite what is read", printable(f.out))
+		return ui.Usage(cmd, "signing standard input needs -o")
+	case f.out != "" && ui.SameFile(f.out, file):
+		return ui.Usage(cmd, "-o %s: would overwrite what is read", plain.Name(f.out))
 	}
-	text, err := a.read(file)
+	text, err := a.Read(file)
 	if err != nil {
 		return err
 	}
@@ -169,7 +170,7 @@ func (a *app) signable(file string, text []byte, force bool) (*policy.Policy, er
 	if force {
 		return nil, nil
 	}
-	return nil, hinted(fmt.Errorf("sign %s: not a valid policy", printable(file)), "mend it, or sign it as it is with --force")
+	return nil, ui.Hinted(fmt.Errorf("sign %s: not a valid policy", plain.Name(file)), "mend it, or sign it as it is with --force")
 }
 
 // signer is who signs.
@@ -192,31 +193,31 @@ func (a *app) signer(ctx context.Context, f signFlags) (*signer, error) {
 	}
 	cert, err := a.certificate(from)
 	if f.cert == "" && errors.Is(err, sign.ErrNoCertificate) {
-		return nil, hinted(err, "name the file of the certificate with --cert")
+		return nil, ui.Hinted(err, "name the file of the certificate with --cert")
 	}
 	if err != nil {
 		return nil, err
 	}
-	raw, err := a.read(f.key)
+	raw, err := a.Read(f.key)
 	if err != nil {
 		return nil, err
 	}
 	key, err := a.privateKey(f, raw)
 	if err != nil {
-		return nil, fmt.Errorf("%s: %w", printable(f.key), err)
+		return nil, fmt.Errorf("%s: %w", plain.Name(f.key), err)
 	}
 	return &signer{cert: cert, from: from, key: key, close: func() {}}, nil
 }
 
 // certificate reads the first certificate of a file.
 func (a *app) certificate(file string) (*x509.Certificate, error) {
-	raw, err := a.read(file)
+	raw, err := a.Read(file)
 	if err != nil {
 		return nil, err
 	}
 	certs, err := sign.ParseCertificates(raw)
 	if err != nil {
-		return nil, fmt.Errorf("%s: %w", printable(file), err)
+		return nil, fmt.Errorf("%s: %w", plain.Name(file), err)
 	}
 	return certs[0], nil
 }
@@ -229,33 +230,33 @@ func (a *app) privateKey(f signFlags, pemText []byte) (crypto.Signer, error) {
 		return nil, err
 	}
 	key, err := sign.ParseKey(pemText, pass)
-	if errors.Is(err, sign.ErrNoPassphrase) && f.passphraseFile == "" && isTerminal(a.stdin) {
-		if pass, err = askSecret("passphrase of " + printable(f.key) + ": "); err != nil {
+	if errors.Is(err, sign.ErrNoPassphrase) && f.passphraseFile == "" && a.CanAsk() {
+		if pass, err = ui.AskSecret("passphrase of " + plain.Name(f.key) + ": "); err != nil {
 			return nil, err
 		}
 		key, err = sign.ParseKey(pemText, pass)
 	}
 	switch {
 	case errors.Is(err, sign.ErrNoKey):
-		return nil, hinted(err, "--key wants the private key, --cert the certificate that belongs to it")
+		return nil, ui.Hinted(err, "--key wants the private key, --cert the certificate that belongs to it")
 	case errors.Is(err, sign.ErrNoPassphrase):
-		return nil, hinted(err, "give it with --passphrase-file or in %s", passphraseEnv)
+		return nil, ui.Hinted(err, "give it with --passphrase-file or in %s", passphraseEnv)
 	case errors.Is(err, sign.ErrPassphrase):
-		return nil, hinted(err, "spaces and line ends count, except one newline at the end of --passphrase-file")
+		return nil, ui.Hinted(err, "spaces and line ends count, except one newline at the end of --passphrase-file")
 	}
 	return key, err
 }
 
 func (a *app) passphrase(file string) ([]byte, error) {
 	if file == "" {
-		return []byte(a.getenv(passphraseEnv)), nil
+		return []byte(a.Getenv(passphraseEnv)), nil
 	}
 	return a.secretFile(file)
 }
 
 // secretFile reads a passphrase or a PIN.
 func (a *app) secretFile(file string) ([]byte, error) {
-	b, err := a.read(file)
+	b, err := a.Read(file)
 	return bytes.TrimSuffix(bytes.TrimSuffix(b, []byte("\n")), []byte("\r")), err
 }
 
@@ -266,7 +267,7 @@ const minRSABits = 2048
 // warnOfSigner says what kernels do not mind about a certificate and people do.
 func (a *app) warnOfSigner(file string, cert *x509.Certificate, now time.Time) {
 	warn := func(format string, args ...any) {
-		a.warnOf(printable(file), format, args...)
+		a.WarnOf(plain.Name(file), format, args...)
 	}
 	day := func(t time.Time) string { return t.UTC().Format(time.RFC3339) }
 	switch {
@@ -284,28 +285,28 @@ func (a *app) warnOfSigner(file string, cert *x509.Certificate, now time.Time) {
 func signHint(err error) error {
 	switch {
 	case errors.Is(err, sign.ErrKeyMismatch):
-		return hinted(err, "--key and --cert must belong together; the first certificate of the file counts")
+		return ui.Hinted(err, "--key and --cert must belong together; the first certificate of the file counts")
 	case errors.Is(err, sign.ErrTooLong):
-		return hinted(err, "no engine takes a longer one; "+tooLong)
+		return ui.Hinted(err, "no engine takes a longer one; "+tooLong)
 	}
 	return tokenHint(err)
 }
 
 func (a *app) writeSigned(file, out string, p *policy.Policy, cert *x509.Certificate, envelope []byte) error {
 	if out == "-" {
-		return a.emit(envelope)
+		return a.Emit(envelope)
 	}
 	if out == "" {
 		out = file + ".p7b"
 	}
-	if err := create(out, envelope); err != nil {
+	if err := ui.Create(out, envelope); err != nil {
 		return err
 	}
 	r := signed{File: file, Output: out, Signer: cert.Subject.String(), SHA256: sum(envelope)}
 	what := "what is not a policy"
 	if p != nil {
 		r.Name, r.Version = p.Name, p.Version.String()
-		what = printable(p.Name) + " " + r.Version
+		what = plain.Name(p.Name) + " " + r.Version
 	}
-	return a.result(r, "%s: signed %s by %s, %d bytes\n", printable(out), plain.Text(what), plain.Text(r.Signer), len(envelope))
+	return a.Result(r, "%s: signed %s by %s, %d bytes\n", plain.Name(out), plain.Text(what), plain.Text(r.Signer), len(envelope))
 }

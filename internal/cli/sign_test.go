@@ -14,7 +14,7 @@ import (
 	"testing"
 	"time"
 
-	"github.com/ipe-linux/ipe/internal/cli"
+	"github.com/ipe-linux/ipe/internal/cli/ui"
 )
 
 // signer writes a key and its certificate, valid from and to some hours from now,
@@ -60,7 +60,7 @@ func TestSignWarnsOfDates(t *testing.T) {
 	} {
 		dir, key, cert := signer(t, tt.from, tt.to)
 		code, _, stderr := ipe([]byte(text), "policy", "sign", "--key", key, "--cert", cert, "-o", filepath.Join(dir, "out"), "-")
-		if code != cli.ExitOK || (stderr == "") != (tt.want == "") || !strings.Contains(stderr, tt.want) {
+		if code != ui.ExitOK || (stderr == "") != (tt.want == "") || !strings.Contains(stderr, tt.want) {
 			t.Errorf("%s: exit code %d, stderr %q; want %q", tt.name, code, stderr, tt.want)
 		}
 	}

@@ -10,6 +10,7 @@ import (
 	"github.com/spf13/cobra"
 
 	"github.com/ipe-linux/ipe/audit"
+	"github.com/ipe-linux/ipe/internal/cli/ui"
 	"github.com/ipe-linux/ipe/internal/control"
 	"github.com/ipe-linux/ipe/internal/controlrpc"
 	"github.com/ipe-linux/ipe/internal/engine"
@@ -19,7 +20,7 @@ import (
 func (a *app) status() *cobra.Command {
 	var check bool
 	cmd := &cobra.Command{
-		Use: "status", Short: "Say whether this machine enforces a policy, and how that is known", Args: none,
+		Use: "status", Short: "Say whether this machine enforces a policy, and how that is known", Args: ui.None,
 		Long: "Status reads back what the kernel holds. It says enforcing only if the last self-test saw the\n" +
 			"kernel deny what the active policy denies.\n\n" +
 			"With --check it prints the first line alone, and the exit status is 0 if the policy is enforced,\n" +
@@ -35,7 +36,7 @@ func (a *app) status() *cobra.Command {
 				if check {
 					text = a.paintSummary(st.Summary) + "\n"
 				}
-				if err := a.result(st, "%s", text); err != nil || !check {
+				if err := a.Result(st, "%s", text); err != nil || !check {
 					return err
 				}
 				return verdictOn(st)
@@ -52,24 +53,24 @@ func verdictOn(st controlrpc.Status) error {
 	case control.StateEnforcing:
 		return nil
 	case control.StateUnproven:
-		return &exitError{code: ExitUnproven, err: errSaid}
+		return ui.Exit(ui.ExitUnproven, ui.ErrSaid, "")
 	case "":
-		return &exitError{code: ExitUnproven, err: errors.New("this iped is older than ipe, and does not tell its state"),
-			hint: "systemctl restart iped starts the new one; the kernel goes on enforcing meanwhile"}
+		return ui.Exit(ui.ExitUnproven, errors.New("this iped is older than ipe, and does not tell its state"),
+			"systemctl restart iped starts the new one; the kernel goes on enforcing meanwhile")
 	}
-	return errSaid
+	return ui.ErrSaid
 }
 
 // paintSummary colours the honest word by what it means.
 func (a *app) paintSummary(s string) string {
-	st := yellow
+	st := ui.Yellow
 	switch {
 	case s == "enforcing":
-		st = green
+		st = ui.Green
 	case strings.HasPrefix(s, "NOT ENFORCING"):
-		st = red
+		st = ui.Red
 	}
-	return a.paint(a.stdout, st, plain.Text(s))
+	return a.Paint(st, plain.Text(s))
 }
 
 func (a *app) statusText(st controlrpc.Status) string {
@@ -81,7 +82,7 @@ func (a *app) statusText(st controlrpc.Status) string {
 	if st.Active == nil {
 		row("policy", "none")
 	} else {
-		row("policy", "%s %s, %s, sha256:%.16s", printable(st.Active.Name), st.Active.Version, count(st.Active.Rules, "rule"), st.Active.SHA256)
+		row("policy", "%s %s, %s, sha256:%.16s", plain.Name(st.Active.Name), st.Active.Version, ui.Count(st.Active.Rules, "rule"), st.Active.SHA256)
 		row("signed by", "%s", signedBy(st.Active))
 	}
 	row("mode", "%s", modeText(st.Mode))
@@ -108,7 +109,7 @@ func (a *app) statusText(st controlrpc.Status) string {
 		}
 	}
 	for _, p := range st.Problems {
-		fmt.Fprintf(&b, "%s %s\n", a.paint(a.stdout, red, "problem   "), plain.Text(p))
+		fmt.Fprintf(&b, "%s %s\n", a.Paint(ui.Red, "problem   "), plain.Text(p))
 	}
 	return b.String()
 }
@@ -126,12 +127,12 @@ func (a *app) selfTestText(b *strings.Builder, t *controlrpc.SelfTest) {
 	}
 	fmt.Fprintf(b, "%-11s%d of %d as the policy demands, %s\n", "self-test", ok, len(t.Probes), t.Time.UTC().Format(time.RFC3339))
 	for _, p := range t.Probes {
-		mark := a.paint(a.stdout, green, "ok")
+		mark := a.Paint(ui.Green, "ok")
 		switch {
 		case p.Unclear:
-			mark = a.paint(a.stdout, yellow, "proves nothing")
+			mark = a.Paint(ui.Yellow, "proves nothing")
 		case !p.OK:
-			mark = a.paint(a.stdout, red, "WRONG")
+			mark = a.Paint(ui.Red, "WRONG")
 		}
 		fmt.Fprintf(b, "           %s: demanded %s, got %s: %s\n", plain.Text(p.Name), plain.Text(p.Want), plain.Text(p.Got), mark)
 	}
@@ -146,12 +147,12 @@ func signedBy(i *controlrpc.Info) string {
 
 func trustText(st controlrpc.Status) string {
 	if st.Trust.Kind != control.TrustKernel {
-		return count(st.Anchors, "certificate")
+		return ui.Count(st.Anchors, "certificate")
 	}
 	if st.Anchors == 0 {
 		return "the kernel's keyrings"
 	}
-	return "the kernel's keyrings and " + count(st.Anchors, "certificate")
+	return "the kernel's keyrings and " + ui.Count(st.Anchors, "certificate")
 }
 
 // recorded says which decisions are known of.

@@ -5,7 +5,7 @@ import (
 	"strings"
 	"testing"
 
-	"github.com/ipe-linux/ipe/internal/cli"
+	"github.com/ipe-linux/ipe/internal/cli/ui"
 	"github.com/ipe-linux/ipe/internal/control"
 	"github.com/ipe-linux/ipe/internal/control/controltest"
 	"github.com/ipe-linux/ipe/internal/engine"
@@ -24,26 +24,26 @@ func TestStatusCheck(t *testing.T) {
 		}
 	}
 	must(c.SetMode(engine.Mode{Enforce: true}))
-	wantCheck(t, cli.ExitRefused, control.StateNoPolicy, "no policy: everything is allowed\n")
+	wantCheck(t, ui.ExitRefused, control.StateNoPolicy, "no policy: everything is allowed\n")
 	must(c.Activate("allow"))
-	wantCheck(t, cli.ExitUnproven, control.StateUnproven, "active, not proven: the policy denied nothing that the self-test tried\n")
+	wantCheck(t, ui.ExitUnproven, control.StateUnproven, "active, not proven: the policy denied nothing that the self-test tried\n")
 	must(c.Activate("deny"))
-	wantCheck(t, cli.ExitOK, control.StateEnforcing, "enforcing\n")
+	wantCheck(t, ui.ExitOK, control.StateEnforcing, "enforcing\n")
 	must(c.SetMode(engine.Mode{}))
-	wantCheck(t, cli.ExitRefused, control.StatePermissive, "permissive\n")
+	wantCheck(t, ui.ExitRefused, control.StatePermissive, "permissive\n")
 	must(c.SetMode(engine.Mode{Enforce: true}))
 	eng.Lies = true
 	must(c.Activate("allow"))
 	must(c.Activate("deny"))
-	wantCheck(t, cli.ExitRefused, control.StateNot, "NOT ENFORCING: self-test exec-memfd: the policy demands EACCES, the kernel answered ok\n")
-	if code, _, _ := ipe(nil, "status"); code != cli.ExitOK {
+	wantCheck(t, ui.ExitRefused, control.StateNot, "NOT ENFORCING: self-test exec-memfd: the policy demands EACCES, the kernel answered ok\n")
+	if code, _, _ := ipe(nil, "status"); code != ui.ExitOK {
 		t.Errorf("without --check: exit code %d", code)
 	}
-	if code, _, _ := ipe(nil, "status", "--check", "x"); code != cli.ExitUsage {
+	if code, _, _ := ipe(nil, "status", "--check", "x"); code != ui.ExitUsage {
 		t.Errorf("wrong usage: exit code %d", code)
 	}
 	stop()
-	if code, stdout, stderr := ipe(nil, "status", "--check"); code != cli.ExitUnreachable || stdout != "" || !strings.Contains(stderr, "iped does not answer") {
+	if code, stdout, stderr := ipe(nil, "status", "--check"); code != ui.ExitUnreachable || stdout != "" || !strings.Contains(stderr, "iped does not answer") {
 		t.Errorf("without iped: exit code %d, %s%s", code, stdout, stderr)
 	}
 }
@@ -58,7 +58,7 @@ func wantCheck(t *testing.T, code int, state, text string) {
 	if err := json.Unmarshal([]byte(stdout), &s); err != nil || got != code || stderr != "" {
 		t.Fatalf("exit code %d, %v: %q, %q", got, err, stdout, stderr)
 	}
-	if s.State != state || (len(s.Reasons) == 0) != (code == cli.ExitOK) {
+	if s.State != state || (len(s.Reasons) == 0) != (code == ui.ExitOK) {
 		t.Errorf("state %q, reasons %q; want %q", s.State, s.Reasons, state)
 	}
 }

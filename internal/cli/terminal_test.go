@@ -11,6 +11,7 @@ import (
 	"golang.org/x/sys/unix"
 
 	"github.com/ipe-linux/ipe/internal/cli"
+	"github.com/ipe-linux/ipe/internal/cli/ui"
 )
 
 // terminal returns a terminal, and what reads all that was written to it so far.
@@ -67,7 +68,7 @@ func TestTextOnTerminal(t *testing.T) {
 		tty, read := terminal(t)
 		code := cli.Main(args, tty, tty, tty)
 		out := read()
-		if bad := clean(strings.ReplaceAll(out, "\t", "")); bad != "" || out == "" || code == cli.ExitUsage {
+		if bad := clean(strings.ReplaceAll(out, "\t", "")); bad != "" || out == "" || code == ui.ExitUsage {
 			t.Errorf("ipe %s: exit code %d, %s: %q", line, code, bad, out)
 		}
 	}

@@ -7,7 +7,9 @@ import (
 	"fmt"
 	"os"
 
+	"github.com/ipe-linux/ipe/internal/cli/ui"
 	"github.com/ipe-linux/ipe/internal/pkcs11uri"
+	"github.com/ipe-linux/ipe/internal/plain"
 	"github.com/ipe-linux/ipe/internal/token"
 )
 
@@ -65,7 +67,7 @@ func (a *app) startToken(ctx context.Context) (*token.Client, error) {
 	}
 	program, err := token.Find(self)
 	if err != nil {
-		return nil, hinted(err, "it is built beside ipe where there is a C compiler: make pkcs11")
+		return nil, ui.Hinted(err, "it is built beside ipe where there is a C compiler: make pkcs11")
 	}
 	return token.Start(ctx, program, os.Environ())
 }
@@ -73,7 +75,7 @@ func (a *app) startToken(ctx context.Context) (*token.Client, error) {
 func (a *app) useToken(client *token.Client, u *pkcs11uri.URI, f signFlags, s *signer) error {
 	module, ok := u.Get(pkcs11uri.ModulePath)
 	if !ok {
-		module = a.getenv(moduleEnv)
+		module = a.Getenv(moduleEnv)
 	}
 	if module == "" {
 		return token.Errorf(token.Module, "no module is given")
@@ -114,14 +116,14 @@ func (a *app) pin(f signFlags, u *pkcs11uri.URI, t *token.Token) (string, error)
 		b, err := a.secretFile(file)
 		return string(b), err
 	}
-	if pin := a.getenv(pinEnv); pin != "" || !isTerminal(a.stdin) {
+	if pin := a.Getenv(pinEnv); pin != "" || !a.CanAsk() {
 		return pin, nil
 	}
 	warning := ""
 	if t.LastTry {
 		warning = " (the last try before it locks)"
 	}
-	b, err := askSecret("PIN of token " + printable(t.Label) + warning + ": ")
+	b, err := ui.AskSecret("PIN of token " + plain.Name(t.Label) + warning + ": ")
 	return string(b), err
 }
 
@@ -129,26 +131,26 @@ func (a *app) pin(f signFlags, u *pkcs11uri.URI, t *token.Token) (string, error)
 func tokenHint(err error) error {
 	switch token.KindOf(err) {
 	case token.Module:
-		return hinted(err, "module-path=/… in the URI, or %s, names the library of the token's vendor", moduleEnv)
+		return ui.Hinted(err, "module-path=/… in the URI, or %s, names the library of the token's vendor", moduleEnv)
 	case token.Died:
-		return hinted(err, "the token's module brought it down most likely; nothing was signed")
+		return ui.Hinted(err, "the token's module brought it down most likely; nothing was signed")
 	case token.Slow:
-		return hinted(err, "does the token wait to be touched, or is its service down?")
+		return ui.Hinted(err, "does the token wait to be touched, or is its service down?")
 	case token.NoToken, token.NoKey:
-		return hinted(err, "attributes of the URI count to the letter; the fewer there are, the more it matches")
+		return ui.Hinted(err, "attributes of the URI count to the letter; the fewer there are, the more it matches")
 	case token.Tokens:
-		return hinted(err, "add serial= or slot-id= to the URI")
+		return ui.Hinted(err, "add serial= or slot-id= to the URI")
 	case token.Keys:
-		return hinted(err, "add id= or object= to the URI")
+		return ui.Hinted(err, "add id= or object= to the URI")
 	case token.NoPIN:
-		return hinted(err, "give it with --pin-file, with pin-source in the URI, or in %s", pinEnv)
+		return ui.Hinted(err, "give it with --pin-file, with pin-source in the URI, or in %s", pinEnv)
 	case token.WrongPIN:
-		return hinted(err, "it was tried once; tokens lock after a few wrong ones")
+		return ui.Hinted(err, "it was tried once; tokens lock after a few wrong ones")
 	case token.LockedPIN:
-		return hinted(err, "whoever has the token's security officer PIN can set a new one")
+		return ui.Hinted(err, "whoever has the token's security officer PIN can set a new one")
 	}
 	if errors.Is(err, token.ErrNoCertificate) || errors.Is(err, token.ErrCertificates) {
-		return hinted(err, "name one with --cert")
+		return ui.Hinted(err, "name one with --cert")
 	}
 	return err
 }

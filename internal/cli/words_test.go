@@ -13,7 +13,7 @@ import (
 	"testing"
 	"time"
 
-	"github.com/ipe-linux/ipe/internal/cli"
+	"github.com/ipe-linux/ipe/internal/cli/ui"
 )
 
 // TestWordsOfKeys: what is given in the wrong place, or of a kind that no kernel takes, is
@@ -31,7 +31,7 @@ func TestWordsOfKeys(t *testing.T) {
 		{"Ed25519", edKey, edCert, "Ed25519 key (kernels take RSA and ECDSA): unsupported algorithm"},
 	} {
 		code, _, stderr := ipe(nil, "policy", "sign", "--key", tt.key, "--cert", tt.cert, text)
-		if code != cli.ExitRefused || !strings.Contains(stderr, tt.want) {
+		if code != ui.ExitRefused || !strings.Contains(stderr, tt.want) {
 			t.Errorf("%s: exit code %d, %s", tt.name, code, stderr)
 		}
 	}
@@ -68,31 +68,7 @@ func ed25519Signer(t *testing.T) (key, cert string) {
 // TestLongLine: a manifest that is none is said to be that, in no library's words.
 func TestLongLine(t *testing.T) {
 	code, _, stderr := ipe([]byte(strings.Repeat("x", 1<<20)), "fsverity", "rules", "--manifest", "-")
-	if code != cli.ExitRefused || !strings.Contains(stderr, "line 1: longer than 65536 bytes: not a line of a manifest") {
+	if code != ui.ExitRefused || !strings.Contains(stderr, "line 1: longer than 65536 bytes: not a line of a manifest") {
 		t.Errorf("exit code %d, %s", code, stderr)
-	}
-}
-
-// TestOnePlaceForMessages: whatever writes to standard error by itself forgets names that
-// command terminals, or JSON. A line of progress, which is none with --json, and the
-// source below an error of a text are all else.
-func TestOnePlaceForMessages(t *testing.T) {
-	files, err := filepath.Glob("*.go")
-	if err != nil || len(files) == 0 {
-		t.Fatal(files, err)
-	}
-	for _, file := range files {
-		if strings.HasSuffix(file, "_test.go") || file == "messages.go" || file == "progress.go" || file == "check.go" {
-			continue
-		}
-		text, err := os.ReadFile(file)
-		if err != nil {
-			t.Fatal(err)
-		}
-		for i, line := range strings.Split(string(text), "\n") {
-			if strings.Contains(line, "Fprint") && strings.Contains(line, "stderr,") {
-				t.Errorf("%s:%d writes to standard error by itself: %s", file, i+1, strings.TrimSpace(line))
-			}
-		}
 	}
 }

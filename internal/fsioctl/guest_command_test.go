@@ -15,6 +15,7 @@ import (
 	"time"
 
 	"github.com/ipe-linux/ipe/internal/cli"
+	"github.com/ipe-linux/ipe/internal/cli/ui"
 	"github.com/ipe-linux/ipe/verity/fsverity"
 )
 
@@ -32,7 +33,7 @@ func command(args ...string) (code int, stdout, stderr string) {
 func done(t *testing.T, args ...string) string {
 	t.Helper()
 	code, stdout, stderr := command(args...)
-	if code != cli.ExitOK || stderr != "" {
+	if code != ui.ExitOK || stderr != "" {
 		t.Fatalf("ipe %v: %d\n%s%s", args, code, stdout, stderr)
 	}
 	return stdout
@@ -42,7 +43,7 @@ func done(t *testing.T, args ...string) string {
 func fails(t *testing.T, args []string, want ...string) (stdout string) {
 	t.Helper()
 	code, stdout, stderr := command(args...)
-	if code != cli.ExitRefused {
+	if code != ui.ExitRefused {
 		t.Fatalf("ipe %v: %d\n%s%s", args, code, stdout, stderr)
 	}
 	for _, w := range want {

@@ -1,4 +1,4 @@
-package cli
+package ui
 
 import (
 	"errors"
@@ -13,9 +13,12 @@ import (
 // errInterrupted: a signal came while a secret was asked for.
 var errInterrupted = errors.New("interrupted")
 
-// askSecret prompts on the controlling terminal and reads a line that it does not
+// CanAsk reports whether somebody may be there to be asked: standard input is a terminal.
+func (u *UI) CanAsk() bool { return isTerminal(u.stdin) }
+
+// AskSecret prompts on the controlling terminal and reads a line that it does not
 // show. A signal ends it with the terminal as it was before.
-func askSecret(prompt string) ([]byte, error) {
+func AskSecret(prompt string) ([]byte, error) {
 	tty, err := os.OpenFile("/dev/tty", os.O_RDWR, 0)
 	if err != nil {
 		return nil, err

@@ -1,4 +1,4 @@
-package cli
+package ui
 
 import (
 	"errors"
@@ -11,45 +11,50 @@ import (
 	"golang.org/x/sys/unix"
 
 	"github.com/ipe-linux/ipe/internal/atomicfile"
+	"github.com/ipe-linux/ipe/internal/plain"
 )
 
 // maxInput bounds what is read of one file. A kernel takes 64 KiB at most; texts
 // and texts with many comments may be larger.
 const maxInput = 16 << 20
 
-// read returns the content of a file, or of standard input for "-", which is its
+// Read returns the content of a file, or of standard input for "-", which is its
 // name in errors, too. One that is larger than maxInput gives EFBIG.
-func (a *app) read(name string) ([]byte, error) { return a.readUpTo(name, maxInput) }
+func (u *UI) Read(name string) ([]byte, error) { return u.ReadUpTo(name, maxInput) }
 
-// readUpTo is read with another limit, in bytes.
-func (a *app) readUpTo(name string, limit int64) ([]byte, error) {
-	r := a.stdin
-	if name != "-" {
-		f, err := os.Open(name)
-		if err != nil {
-			return nil, err
-		}
-		defer f.Close()
-		r = f
+// ReadUpTo is Read with another limit, in bytes.
+func (u *UI) ReadUpTo(name string, limit int64) ([]byte, error) {
+	r, err := u.Open(name)
+	if err != nil {
+		return nil, err
 	}
+	defer r.Close()
 	b, err := io.ReadAll(io.LimitReader(r, limit+1))
 	var pe *fs.PathError
 	if errors.As(err, &pe) {
 		err = pe.Err
 	}
 	if err != nil {
-		return nil, fmt.Errorf("read %s: %w", printable(name), err)
+		return nil, fmt.Errorf("read %s: %w", plain.Name(name), err)
 	}
 	if int64(len(b)) > limit {
-		return nil, fmt.Errorf("read %s: %w (more than %d bytes)", printable(name), unix.EFBIG, limit)
+		return nil, fmt.Errorf("read %s: %w (more than %d bytes)", plain.Name(name), unix.EFBIG, limit)
 	}
 	return b, nil
 }
 
-// rewrite replaces an existing file atomically and keeps its permissions. A
+// Open opens a file, or standard input for "-".
+func (u *UI) Open(name string) (io.ReadCloser, error) {
+	if name == "-" {
+		return io.NopCloser(u.stdin), nil
+	}
+	return os.Open(name)
+}
+
+// Rewrite replaces an existing file atomically and keeps its permissions. A
 // symbolic link is followed, so that the file it leads to is what changes. What
 // is no regular file is refused: a rename would put one in its place.
-func rewrite(name string, data []byte) error {
+func Rewrite(name string, data []byte) error {
 	target, err := filepath.EvalSymlinks(name)
 	if err != nil {
 		return err
@@ -59,14 +64,14 @@ func rewrite(name string, data []byte) error {
 		return err
 	}
 	if !st.Mode().IsRegular() {
-		return fmt.Errorf("write %s: not a regular file", printable(name))
+		return fmt.Errorf("write %s: not a regular file", plain.Name(name))
 	}
 	return atomicfile.Write(atomicfile.OS{}, target, data, st.Mode().Perm())
 }
 
-// create writes a result: to a new file, or in the place of a regular one, whole
+// Create writes a result: to a new file, or in the place of a regular one, whole
 // or not at all. A device or a pipe is written to and stays what it is.
-func create(name string, data []byte) error {
+func Create(name string, data []byte) error {
 	st, err := os.Stat(name)
 	switch {
 	case errors.Is(err, fs.ErrNotExist):
@@ -74,7 +79,7 @@ func create(name string, data []byte) error {
 	case err != nil:
 		return err
 	case st.Mode().IsRegular():
-		return rewrite(name, data)
+		return Rewrite(name, data)
 	}
 	f, err := os.OpenFile(name, os.O_WRONLY, 0)
 	if err != nil {
@@ -84,8 +89,8 @@ func create(name string, data []byte) error {
 	return errors.Join(err, f.Close())
 }
 
-// sameFile reports whether both names are those of one existing file.
-func sameFile(a, b string) bool {
+// SameFile reports whether both names are those of one existing file.
+func SameFile(a, b string) bool {
 	x, err := os.Stat(a)
 	if err != nil {
 		return false

@@ -1,11 +1,10 @@
-package cli
+package ui
 
 import (
 	"errors"
 	"fmt"
 	"strings"
 
-	"github.com/ipe-linux/ipe/internal/controlrpc"
 	"github.com/ipe-linux/ipe/internal/plain"
 )
 
@@ -24,71 +23,74 @@ type complaint struct {
 // "notice", "waiting", "trace" or "done".
 type notice map[string]string
 
-// complain is how every error reaches standard error.
-func (a *app) complain(err error) { a.complainWith(err, hintOf(err)) }
+// Complain is how every error reaches standard error.
+func (u *UI) Complain(err error) { u.complainWith(err, HintOf(err)) }
 
-func (a *app) complainWith(err error, hint string) {
+func (u *UI) complainWith(err error, hint string) {
 	text := plain.Error(err)
-	if a.json {
-		errno := errnoOf(err)
+	if u.JSON {
+		errno := u.errnoOf(err)
 		text = strings.TrimSuffix(text, " ["+errno+"]")
-		a.stderrJSON(complaint{Error: text, Errno: errno, Hint: plain.Text(hint)})
+		u.stderrJSON(complaint{Error: text, Errno: errno, Hint: plain.Text(hint)})
 		return
 	}
-	fmt.Fprintf(a.stderr, "ipe: %s %s\n", a.paint(a.stderr, red, "error:"), text)
-	a.hint(hint)
+	fmt.Fprintf(u.stderr, "ipe: %s %s\n", u.paint(u.stderr, Red, "error:"), text)
+	u.Hint(hint)
 }
 
-// hint prints what to do about an error that was printed; not as JSON, where it is
+// Hint prints what to do about an error that was printed; not as JSON, where it is
 // part of the error.
-func (a *app) hint(text string) {
-	if text != "" && !a.json {
-		fmt.Fprintf(a.stderr, "ipe: %s %s\n", a.paint(a.stderr, bold, "hint:"), plain.Text(text))
+func (u *UI) Hint(text string) {
+	if text != "" && !u.JSON {
+		fmt.Fprintf(u.stderr, "ipe: %s %s\n", u.paint(u.stderr, Bold, "hint:"), plain.Text(text))
 	}
 }
 
-// warnOf prints a warning about what stands at a place: a file, with or without a
+// WarnOf prints a warning about what stands at a place: a file, with or without a
 // line; without a place, it is ipe's own.
-func (a *app) warnOf(place, format string, args ...any) {
+func (u *UI) WarnOf(place, format string, args ...any) {
 	text := plain.Text(fmt.Sprintf(format, args...))
 	switch {
-	case a.json && place != "":
-		a.stderrJSON(notice{"warning": plain.Text(place) + ": " + text})
-	case a.json:
-		a.stderrJSON(notice{"warning": text})
+	case u.JSON && place != "":
+		u.stderrJSON(notice{"warning": plain.Text(place) + ": " + text})
+	case u.JSON:
+		u.stderrJSON(notice{"warning": text})
 	default:
 		if place == "" {
 			place = "ipe"
 		}
-		fmt.Fprintf(a.stderr, "%s: %s %s\n", plain.Text(place), a.paint(a.stderr, yellow, "warning:"), text)
+		fmt.Fprintf(u.stderr, "%s: %s %s\n", plain.Text(place), u.paint(u.stderr, Yellow, "warning:"), text)
 	}
 }
 
-// say prints a notice. What veritysetup(8) says, too, has its form.
-func (a *app) say(kind, format string, args ...any) {
+// Say prints a notice. What veritysetup(8) says, too, has its form.
+func (u *UI) Say(kind, format string, args ...any) {
 	text := plain.Text(fmt.Sprintf(format, args...))
 	switch {
-	case a.json:
-		a.stderrJSON(notice{kind: text})
+	case u.JSON:
+		u.stderrJSON(notice{kind: text})
 	case kind == "trace":
-		fmt.Fprintf(a.stderr, "# %s\n", text)
+		fmt.Fprintf(u.stderr, "# %s\n", text)
 	case kind == "done":
-		fmt.Fprintf(a.stderr, "%s\n", text)
+		fmt.Fprintf(u.stderr, "%s\n", text)
 	default:
-		fmt.Fprintf(a.stderr, "ipe: %s %s\n", a.paint(a.stderr, yellow, kind+":"), text)
+		fmt.Fprintf(u.stderr, "ipe: %s %s\n", u.paint(u.stderr, Yellow, kind+":"), text)
 	}
 }
 
 // stderrJSON has no result: where an error cannot be told, nothing can.
-func (a *app) stderrJSON(v any) { _ = writeJSON(a.stderr, v) }
+func (u *UI) stderrJSON(v any) { _ = WriteJSON(u.stderr, v) }
 
 // errnoOf returns the symbol of the number that an error has, "" if it has none.
-func errnoOf(err error) string {
+func (u *UI) errnoOf(err error) string {
 	var ee *exitError
 	if errors.As(err, &ee) && ee.code == ExitUsage {
 		return "EINVAL"
 	}
-	symbol, _ := controlrpc.KnownSymbol(err)
+	if u.Errno == nil {
+		return ""
+	}
+	symbol, _ := u.Errno(err)
 	return symbol
 }
 

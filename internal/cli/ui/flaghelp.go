@@ -1,4 +1,4 @@
-package cli
+package ui
 
 import (
 	"strings"
@@ -39,3 +39,10 @@ func (toggle) Type() string { return "boolfunc" }
 
 // IsBoolFlag says that the flag needs no value.
 func (toggle) IsBoolFlag() bool { return true }
+
+// LikePeer gives a group the help of its peer: -h is help nowhere in it. fsverity(1) has no
+// short flags, and veritysetup(8) has -h for --hash: a script would be told that all is
+// done, and nothing was.
+func LikePeer(cmd *cobra.Command, short string) {
+	cmd.PersistentFlags().BoolP("help", short, false, "show this help")
+}
