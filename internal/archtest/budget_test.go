@@ -26,18 +26,18 @@ type budget struct {
 
 var (
 	methods = budget{"methods", maxMethods, 1, map[string]int{
-		"internal/cli.app":           141,
+		"internal/cli.app":           129,
 		"internal/control.Control":   102,
 		"internal/engine/bpf.Engine": 63,
 		"internal/store.Store":       46,
 	}}
 	packageFiles = budget{"files", maxFiles, 1, map[string]int{
-		"internal/cli":     53,
+		"internal/cli":     52,
 		"internal/control": 25,
 		"internal/testvm":  23,
 	}}
 	packageLines = budget{"lines", maxLines, 100, map[string]int{
-		"internal/cli":               7800,
+		"internal/cli":               7400,
 		"internal/control":           3500,
 		"internal/engine/enginetest": 2800,
 		"internal/testvm":            2600,

@@ -10,6 +10,7 @@ import (
 	"golang.org/x/sys/unix"
 
 	"github.com/ipe-linux/ipe/internal/cli/ui"
+	"github.com/ipe-linux/ipe/internal/cli/ui/keys"
 	"github.com/ipe-linux/ipe/internal/control"
 	"github.com/ipe-linux/ipe/policy"
 	"github.com/ipe-linux/ipe/sign"
@@ -34,7 +35,7 @@ func (a *app) prepare(cmd *cobra.Command, f *checkFlags) (err error) {
 		return ui.Usage(cmd, "--boot and --cert exclude each other: a boot policy is not signed")
 	}
 	if f.cert != "" {
-		f.signer, err = a.certificate(f.cert)
+		f.signer, err = keys.Certificate(a.UI, f.cert)
 	}
 	return err
 }

@@ -13,15 +13,16 @@ import (
 	"github.com/spf13/cobra"
 
 	"github.com/ipe-linux/ipe/internal/cli/ui"
+	"github.com/ipe-linux/ipe/internal/cli/ui/keys"
 	"github.com/ipe-linux/ipe/internal/plain"
 	"github.com/ipe-linux/ipe/sign"
 )
 
 // manifestFlags are those of fsverity manifest.
 type manifestFlags struct {
-	signFlags
+	keys.Flags
 	fsParams
-	root       string
+	out, root  string
 	executable bool
 }
 
@@ -46,7 +47,7 @@ func (a *app) fsManifest() *cobra.Command {
 			"  ipe fsverity manifest --root /mnt/image --key signer.key --cert signer.pem -o image.manifest /",
 		RunE: func(cmd *cobra.Command, args []string) error { return a.runFSManifest(cmd, args, f) },
 	}
-	f.fileKeyFlags(cmd, defaultHash)
+	f.AddForFiles(cmd, keys.DefaultHash)
 	f.flags(cmd)
 	fl := cmd.Flags()
 	fl.StringVarP(&f.out, "output", "o", "", "where to write (default standard output)")
@@ -60,15 +61,15 @@ func (a *app) runFSManifest(cmd *cobra.Command, files []string, f manifestFlags)
 	if err != nil {
 		return err
 	}
-	if f.hash == "" {
-		f.hash = defaultHash
+	if f.Hash == "" {
+		f.Hash = keys.DefaultHash
 	}
-	signing := f.key != "" || f.cert != ""
+	signing := f.Key != "" || f.Cert != ""
 	if signing {
 		if f.out == "" || f.out == "-" {
 			return ui.Usage(cmd, "a signed manifest needs -o")
 		}
-		if err := f.check(cmd, f.out, f.out+signatureSuffix); err != nil {
+		if err := f.Check(cmd, f.out, f.out+signatureSuffix); err != nil {
 			return err
 		}
 	}
@@ -98,17 +99,17 @@ func (a *app) runFSManifest(cmd *cobra.Command, files []string, f manifestFlags)
 	case len(m.seen) == 0:
 		return ui.Hinted(fmt.Errorf("%s: %w", plain.Name(f.out), errNoFiles), "nothing was written")
 	}
-	return a.writeManifest(cmd.Context(), &m, signing, f.signFlags)
+	return a.writeManifest(cmd.Context(), &m, signing, f)
 }
 
 // writeManifest writes the signature, too, if there is to be one.
-func (a *app) writeManifest(ctx context.Context, m *manifestWriter, signing bool, f signFlags) error {
+func (a *app) writeManifest(ctx context.Context, m *manifestWriter, signing bool, f manifestFlags) error {
 	r := writtenManifest{Output: f.out, Files: len(m.seen)}
 	by := ""
 	var message []byte
 	if signing {
 		var err error
-		if message, r.Signer, err = a.detached(ctx, m.text.Bytes(), f, sign.Options{}); err != nil {
+		if message, r.Signer, err = f.Detached(ctx, a.UI, m.text.Bytes(), sign.Options{}); err != nil {
 			return err
 		}
 		r.Signature = f.out + signatureSuffix

@@ -7,6 +7,7 @@ import (
 	"github.com/spf13/cobra"
 
 	"github.com/ipe-linux/ipe/internal/cli/ui"
+	"github.com/ipe-linux/ipe/internal/cli/ui/keys"
 	"github.com/ipe-linux/ipe/internal/plain"
 	"github.com/ipe-linux/ipe/sign"
 	"github.com/ipe-linux/ipe/verity/fsverity"
@@ -22,14 +23,14 @@ type signedFile struct {
 
 // fsSignFlags are those of fsverity sign.
 type fsSignFlags struct {
-	signFlags
+	keys.Flags
 	fsParams
 	metadataFlags
 	peerToken
 	tree
-	signatures string
-	beside     bool
-	include    bool
+	out, signatures string
+	beside          bool
+	include         bool
 }
 
 func (a *app) fsSign() *cobra.Command {
@@ -56,7 +57,7 @@ func (a *app) fsSign() *cobra.Command {
 			return a.runFSSign(cmd, f)
 		},
 	}
-	f.fileKeyFlags(cmd, "that of --hash-alg")
+	f.AddForFiles(cmd, "that of --hash-alg")
 	f.fsParams.flags(cmd)
 	f.metadataFlags.flags(cmd)
 	f.peerToken.flags(cmd)
@@ -74,10 +75,10 @@ func (a *app) runFSSign(cmd *cobra.Command, f fsSignFlags) error {
 	if err != nil {
 		return err
 	}
-	if f.hash == "" {
-		f.hash = f.alg
+	if f.Hash == "" {
+		f.Hash = f.alg
 	}
-	if f.key, err = f.uri(cmd, f.key); err != nil {
+	if f.Key, err = f.uri(cmd, f.Key); err != nil {
 		return err
 	}
 	if f.many() {
@@ -101,7 +102,7 @@ func (a *app) signOne(cmd *cobra.Command, params fsverity.Params, f fsSignFlags)
 			return err
 		}
 	}
-	if err := f.signFlags.check(cmd, f.out); err != nil {
+	if err := f.Check(cmd, f.out); err != nil {
 		return err
 	}
 	if err := a.writeMetadata(cmd, file, params, f.metadataFlags); err != nil {
@@ -115,7 +116,7 @@ func (a *app) signOne(cmd *cobra.Command, params fsverity.Params, f fsSignFlags)
 	if err != nil {
 		return err
 	}
-	return a.signDetached(cmd, content, f.out, f.signFlags, sign.Options{NoCertificate: !f.include}, func(signer string) error {
+	return f.WriteDetached(cmd, a.UI, content, f.out, sign.Options{NoCertificate: !f.include}, func(signer string) error {
 		return a.Result(signedFile{file, m.digest.String(), f.out, signer}, "%s: signed %v by %s\n", plain.Name(f.out), m.digest, plain.Text(signer))
 	})
 }
@@ -169,7 +170,7 @@ func (a *app) signMany(cmd *cobra.Command, params fsverity.Params, f fsSignFlags
 	case f.outTree != "" || f.outDescr != "":
 		return ui.Usage(cmd, "--out-merkle-tree and --out-descriptor are for one FILE")
 	}
-	if err := f.signFlags.check(cmd); err != nil {
+	if err := f.Check(cmd); err != nil {
 		return err
 	}
 	if err := f.tree.check(cmd); err != nil {
@@ -180,13 +181,13 @@ func (a *app) signMany(cmd *cobra.Command, params fsverity.Params, f fsSignFlags
 			return fmt.Errorf("--signatures: %w", err)
 		}
 	}
-	s, err := a.signer(cmd.Context(), f.signFlags)
+	s, err := f.Open(cmd.Context(), a.UI)
 	if err != nil {
 		return err
 	}
-	defer s.close()
+	defer s.Close()
 	f.args, f.without = a.withoutSignatures(f.args), signatureSuffix
 	t := &treeSigner{a: a, tree: f.tree, signer: s, params: params, bar: a.Progress(0), signatures: f.signatures,
-		opts: sign.Options{Hash: hashes[f.hash], Detached: true, NoCertificate: !f.include}}
+		opts: sign.Options{Hash: f.Digest(), Detached: true, NoCertificate: !f.include}}
 	return t.run(cmd.Context())
 }

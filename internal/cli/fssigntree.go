@@ -15,6 +15,7 @@ import (
 	"github.com/ipe-linux/ipe/digest"
 	"github.com/ipe-linux/ipe/internal/atomicfile"
 	"github.com/ipe-linux/ipe/internal/cli/ui"
+	"github.com/ipe-linux/ipe/internal/cli/ui/keys"
 	"github.com/ipe-linux/ipe/internal/inorder"
 	"github.com/ipe-linux/ipe/internal/plain"
 	"github.com/ipe-linux/ipe/sign"
@@ -26,7 +27,7 @@ import (
 type treeSigner struct {
 	tree
 	a          *app
-	signer     *signer
+	signer     *keys.Signer
 	params     fsverity.Params
 	opts       sign.Options
 	signatures string // directory of the signatures, "" for beside the files
@@ -80,7 +81,7 @@ func (s *treeSigner) run(ctx context.Context) (err error) {
 		}
 		done++
 		s.bar.MakeWay()
-		by := s.signer.cert.Subject.String()
+		by := s.signer.Cert.Subject.String()
 		return s.a.Result(signedFile{m.file.path, m.digest.String(), out, by}, "%s: signed %v by %s\n", plain.Name(out), m.digest, plain.Text(by))
 	})
 	if err != nil {
@@ -141,15 +142,11 @@ func (s *treeSigner) sign(d digest.Digest) ([]byte, error) {
 	if err != nil {
 		return nil, err
 	}
-	if s.signer.onToken {
+	if s.signer.OnToken {
 		s.oneAtATime.Lock()
 		defer s.oneAtATime.Unlock()
 	}
-	message, err := sign.Content(content, s.signer.cert, s.signer.key, s.opts)
-	if err != nil {
-		return nil, signHint(err)
-	}
-	return message, nil
+	return s.signer.Sign(content, s.opts)
 }
 
 // write writes a signature and returns where it is.

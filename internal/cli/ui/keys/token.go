@@ -1,4 +1,4 @@
-package cli
+package keys
 
 import (
 	"context"
@@ -13,21 +13,14 @@ import (
 	"github.com/ipe-linux/ipe/internal/token"
 )
 
-const (
-	// pinEnv is where the PIN of a token may be given.
-	pinEnv = "IPE_PIN"
-	// moduleEnv is where the token's module may be given, as for OpenSSL's engine.
-	moduleEnv = "PKCS11_MODULE_PATH"
-)
-
 // tokenURI reads --key if it names a key on a token.
-func (f *signFlags) tokenURI() (*pkcs11uri.URI, error) {
-	u, err := pkcs11uri.Parse(f.key)
+func (f *Flags) tokenURI() (*pkcs11uri.URI, error) {
+	u, err := pkcs11uri.Parse(f.Key)
 	if err != nil {
 		return nil, fmt.Errorf("--key: %w", err)
 	}
 	if _, ok := u.Get(pkcs11uri.PINValue); ok {
-		return nil, fmt.Errorf("--key: pin-value is refused: everybody on this machine can read command lines (use --pin-file, pin-source or %s)", pinEnv)
+		return nil, fmt.Errorf("--key: pin-value is refused: everybody on this machine can read command lines (use --pin-file, pin-source or %s)", PINEnv)
 	}
 	if f.pinFile != "" && u.PINFile() != "" {
 		return nil, errors.New("--pin-file and pin-source exclude each other")
@@ -37,30 +30,30 @@ func (f *signFlags) tokenURI() (*pkcs11uri.URI, error) {
 
 // tokenSigner finds a key on a token, and its certificate there if there is no
 // --cert.
-func (a *app) tokenSigner(ctx context.Context, f signFlags) (*signer, error) {
-	u, err := f.tokenURI()
+func (f *Flags) tokenSigner(ctx context.Context, u *ui.UI) (*Signer, error) {
+	uri, err := f.tokenURI()
 	if err != nil {
 		return nil, err
 	}
 	var cert *x509.Certificate
-	if f.cert != "" {
-		if cert, err = a.certificate(f.cert); err != nil {
+	if f.Cert != "" {
+		if cert, err = Certificate(u, f.Cert); err != nil {
 			return nil, err
 		}
 	}
-	client, err := a.startToken(ctx)
+	client, err := startToken(ctx)
 	if err != nil {
 		return nil, err
 	}
-	s := &signer{cert: cert, from: f.cert, onToken: true, close: func() { _ = client.Close() }} // what it did not do is told before
-	if err := a.useToken(client, u, f, s); err != nil {
-		s.close()
-		return nil, tokenHint(fmt.Errorf("%v: %w", u, err))
+	s := &Signer{Cert: cert, from: f.Cert, OnToken: true, done: func() { _ = client.Close() }} // what it did not do is told before
+	if err := f.use(client, u, uri, s); err != nil {
+		s.Close()
+		return nil, tokenHint(fmt.Errorf("%v: %w", uri, err))
 	}
 	return s, nil
 }
 
-func (a *app) startToken(ctx context.Context) (*token.Client, error) {
+func startToken(ctx context.Context) (*token.Client, error) {
 	self, err := os.Executable()
 	if err != nil {
 		return nil, fmt.Errorf("find %s: %w", token.Program, err)
@@ -72,51 +65,52 @@ func (a *app) startToken(ctx context.Context) (*token.Client, error) {
 	return token.Start(ctx, program, os.Environ())
 }
 
-func (a *app) useToken(client *token.Client, u *pkcs11uri.URI, f signFlags, s *signer) error {
-	module, ok := u.Get(pkcs11uri.ModulePath)
+// use finds the key on the token.
+func (f *Flags) use(client *token.Client, u *ui.UI, uri *pkcs11uri.URI, s *Signer) error {
+	module, ok := uri.Get(pkcs11uri.ModulePath)
 	if !ok {
-		module = a.Getenv(moduleEnv)
+		module = u.Getenv(moduleEnv)
 	}
 	if module == "" {
 		return token.Errorf(token.Module, "no module is given")
 	}
-	t, err := client.Open(module, u)
+	t, err := client.Open(module, uri)
 	if err != nil {
 		return err
 	}
 	pin := ""
 	if t.Login {
-		if pin, err = a.pin(f, u, t); err != nil {
+		if pin, err = f.pin(u, uri, t); err != nil {
 			return err
 		}
 	}
 	if err := client.Login(pin); err != nil {
 		return err
 	}
-	key, err := client.Signer(s.cert)
+	key, err := client.Signer(s.Cert)
 	if err != nil {
 		return err
 	}
 	s.key = key
-	if s.cert == nil {
-		s.from = u.String()
-		s.cert, err = key.Certificate()
+	if s.Cert == nil {
+		s.from = uri.String()
+		s.Cert, err = key.Certificate()
 	}
 	return err
 }
 
 // pin reads the PIN: from a file, else from the environment, else from whoever sits
 // at the terminal.
-func (a *app) pin(f signFlags, u *pkcs11uri.URI, t *token.Token) (string, error) {
+func (f *Flags) pin(u *ui.UI, uri *pkcs11uri.URI, t *token.Token) (string, error) {
 	file := f.pinFile
 	if file == "" {
-		file = u.PINFile()
+		file = uri.PINFile()
 	}
 	if file != "" {
-		b, err := a.secretFile(file)
+		b, err := secretFile(u, file)
 		return string(b), err
 	}
-	if pin := a.Getenv(pinEnv); pin != "" || !a.CanAsk() {
+	if pin := u.Getenv(PINEnv); pin != "" || !u.CanAsk() {
 		return pin, nil
 	}
 	warning := ""
@@ -143,7 +137,7 @@ func tokenHint(err error) error {
 	case token.Keys:
 		return ui.Hinted(err, "add id= or object= to the URI")
 	case token.NoPIN:
-		return ui.Hinted(err, "give it with --pin-file, with pin-source in the URI, or in %s", pinEnv)
+		return ui.Hinted(err, "give it with --pin-file, with pin-source in the URI, or in %s", PINEnv)
 	case token.WrongPIN:
 		return ui.Hinted(err, "it was tried once; tokens lock after a few wrong ones")
 	case token.LockedPIN:
