@@ -20,6 +20,7 @@ import (
 	"time"
 
 	"github.com/ipe-linux/ipe/internal/cli/ui"
+	"github.com/ipe-linux/ipe/internal/cli/ui/daemon"
 	"github.com/ipe-linux/ipe/internal/kernelabi"
 	"github.com/ipe-linux/ipe/sign"
 )
@@ -178,7 +179,7 @@ func TestUntrustedPolicy(t *testing.T) {
 func TestDoctorTellsTheRoad(t *testing.T) {
 	steps := []step{lacking("service at boot", "not enabled", "systemctl enable iped")}
 	var out bytes.Buffer
-	a := &app{UI: ui.New(&bytes.Buffer{}, &out, &out, func(string) string { return "" })}
+	a := &app{Asker: daemon.New(ui.New(&bytes.Buffer{}, &out, &out, func(string) string { return "" }))}
 	a.JSON = true
 	_ = a.runDoctor(kernelabi.Report{}, kernelabi.Choice{}, steps, false) // what it thinks of this kernel is not asked
 	var got struct {

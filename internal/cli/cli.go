@@ -8,14 +8,14 @@ import (
 	"github.com/spf13/cobra"
 
 	"github.com/ipe-linux/ipe/internal/cli/ui"
+	"github.com/ipe-linux/ipe/internal/cli/ui/daemon"
 	"github.com/ipe-linux/ipe/internal/controlrpc"
 )
 
 // app is what subcommands share.
 type app struct {
-	*ui.UI
+	*daemon.Asker
 	verbose, debug bool // of dmverity
-	socket         string
 }
 
 // Main runs one command line, without the program's name, and returns the exit
@@ -28,5 +28,5 @@ func Main(args []string, stdin io.Reader, stdout, stderr io.Writer) int {
 // root builds the command tree.
 func root(u *ui.UI) *cobra.Command {
 	u.Errno = controlrpc.KnownSymbol
-	return (&app{UI: u}).root()
+	return (&app{Asker: daemon.New(u)}).root()
 }

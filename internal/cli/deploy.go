@@ -2,7 +2,6 @@ package cli
 
 import (
 	"context"
-	"errors"
 	"fmt"
 	"strings"
 	"text/tabwriter"
@@ -10,49 +9,12 @@ import (
 	"github.com/spf13/cobra"
 
 	"github.com/ipe-linux/ipe/internal/cli/ui"
+	"github.com/ipe-linux/ipe/internal/cli/ui/daemon"
 	"github.com/ipe-linux/ipe/internal/controlrpc"
 	"github.com/ipe-linux/ipe/internal/plain"
 	"github.com/ipe-linux/ipe/policy"
 	"github.com/ipe-linux/ipe/sign"
 )
-
-// ask runs fn with a client of the daemon and gives what goes wrong its exit
-// code.
-func (a *app) ask(cmd *cobra.Command, fn func(context.Context, *controlrpc.Client) error) error {
-	client := controlrpc.NewClient(a.socket)
-	client.OnWait = a.sayWaiting
-	defer client.Close()
-	err := fn(cmd.Context(), client)
-	if errors.Is(err, controlrpc.ErrUnreachable) {
-		return ui.Exit(ui.ExitUnreachable, err, unreachableHint(err))
-	}
-	return err
-}
-
-func unreachableHint(err error) string {
-	const look = "ipe status says what is in force as soon as iped answers"
-	const restart = "systemctl status iped shows its state; systemctl restart iped replaces it, and the kernel goes on enforcing meanwhile"
-	unknown := errors.Is(err, controlrpc.ErrUnknownOutcome)
-	switch hung := errors.Is(err, controlrpc.ErrHung); {
-	case hung && unknown:
-		return look + "; " + restart
-	case hung:
-		return restart
-	case unknown:
-		return look
-	}
-	return "start it with systemctl start iped; if it listens elsewhere, say where with --socket"
-}
-
-// sayWaiting tells whoever waits what for.
-func (a *app) sayWaiting(w controlrpc.Wait) {
-	since := int(w.Since.Seconds())
-	if w.Alive {
-		a.Say("waiting", "iped is busy and has not answered for %d s", since)
-		return
-	}
-	a.Say("waiting", "iped gives no sign of life for %d s, giving up after %d s", since, int(w.Most.Seconds()))
-}
 
 func (a *app) load() *cobra.Command {
 	return &cobra.Command{
@@ -62,7 +24,7 @@ func (a *app) load() *cobra.Command {
 			if err != nil {
 				return err
 			}
-			return a.ask(cmd, func(ctx context.Context, c *controlrpc.Client) error {
+			return a.Ask(cmd, func(ctx context.Context, c *controlrpc.Client) error {
 				i, err := c.Load(ctx, raw)
 				if err != nil {
 					return err
@@ -80,9 +42,9 @@ func (a *app) activate() *cobra.Command {
 		Long: "Activate makes a deployed policy the one that decides. In mode enforce it refuses, with exit\n" +
 			"status 4, what would newly deny code that runs now, unless --force is given: see ipe policy\n" +
 			"preflight.",
-		ValidArgsFunction: a.deployedNames,
+		ValidArgsFunction: a.Names,
 		RunE: func(cmd *cobra.Command, args []string) error {
-			return a.change(cmd, force, func(ctx context.Context, c *controlrpc.Client) error {
+			return a.Change(cmd, force, func(ctx context.Context, c *controlrpc.Client) error {
 				i, err := c.Activate(ctx, args[0])
 				if err != nil {
 					return err
@@ -91,11 +53,11 @@ func (a *app) activate() *cobra.Command {
 				if err != nil {
 					return err
 				}
-				return a.Result(i, "active: %s %s\n%s\n", plain.Name(i.Name), i.Version, a.paintSummary(st.Summary))
+				return a.Result(i, "active: %s %s\n%s\n", plain.Name(i.Name), i.Version, a.Summary(st.Summary))
 			})
 		},
 	}
-	addForce(cmd, &force)
+	daemon.AddForce(cmd, &force)
 	return cmd
 }
 
@@ -114,7 +76,7 @@ func (a *app) update() *cobra.Command {
 			if err != nil {
 				return unsignedHint(args[0], raw, err)
 			}
-			return a.change(cmd, force, func(ctx context.Context, c *controlrpc.Client) error {
+			return a.Change(cmd, force, func(ctx context.Context, c *controlrpc.Client) error {
 				i, err := c.Update(ctx, name, raw)
 				if err != nil {
 					return err
@@ -127,7 +89,7 @@ func (a *app) update() *cobra.Command {
 			})
 		},
 	}
-	addForce(cmd, &force)
+	daemon.AddForce(cmd, &force)
 	return cmd
 }
 
@@ -148,9 +110,9 @@ func nameIn(envelope []byte) (string, error) {
 func (a *app) remove() *cobra.Command {
 	return &cobra.Command{
 		Use: "delete NAME", Short: "Forget a policy that is not active", Args: ui.Exactly(1, "one NAME"),
-		ValidArgsFunction: a.deployedNames,
+		ValidArgsFunction: a.Names,
 		RunE: func(cmd *cobra.Command, args []string) error {
-			return a.ask(cmd, func(ctx context.Context, c *controlrpc.Client) error {
+			return a.Ask(cmd, func(ctx context.Context, c *controlrpc.Client) error {
 				if err := c.Delete(ctx, args[0]); err != nil {
 					return err
 				}
@@ -164,7 +126,7 @@ func (a *app) list() *cobra.Command {
 	return &cobra.Command{
 		Use: "list", Short: "List deployed policies", Args: ui.None,
 		RunE: func(cmd *cobra.Command, _ []string) error {
-			return a.ask(cmd, func(ctx context.Context, c *controlrpc.Client) error {
+			return a.Ask(cmd, func(ctx context.Context, c *controlrpc.Client) error {
 				all, err := c.List(ctx)
 				if err != nil {
 					return err

@@ -32,7 +32,7 @@ func (a *app) events() *cobra.Command {
 			if err := checkFormat(cmd, format); err != nil {
 				return err
 			}
-			return a.ask(cmd, func(ctx context.Context, c *controlrpc.Client) error {
+			return a.Ask(cmd, func(ctx context.Context, c *controlrpc.Client) error {
 				if format == formatAudit {
 					return c.Records(ctx, follow, a.printKernelLine)
 				}

@@ -6,6 +6,7 @@ import (
 	"github.com/spf13/cobra"
 
 	"github.com/ipe-linux/ipe/internal/cli/ui"
+	"github.com/ipe-linux/ipe/internal/cli/ui/daemon"
 	"github.com/ipe-linux/ipe/internal/controlrpc"
 )
 
@@ -24,13 +25,13 @@ func (a *app) mode() *cobra.Command {
 			if err != nil {
 				return err
 			}
-			return a.change(cmd, force, func(ctx context.Context, c *controlrpc.Client) error {
+			return a.Change(cmd, force, func(ctx context.Context, c *controlrpc.Client) error {
 				return a.runMode(ctx, c, change)
 			})
 		},
 	}
 	cmd.Flags().StringVar(&audit, "success-audit", "", "also record what is allowed: `on|off`")
-	addForce(cmd, &force)
+	daemon.AddForce(cmd, &force)
 	ui.Choices(cmd, "success-audit", "on", "off")
 	return cmd
 }

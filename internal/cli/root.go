@@ -15,7 +15,7 @@ func (a *app) root() *cobra.Command {
 			"4 refused, since code that runs now would be denied; of ipe status --check, not proven.", nil)
 	root.Version = controlrpc.BuildVersion()
 	root.SetVersionTemplate("ipe {{.Version}}\n")
-	root.PersistentFlags().StringVar(&a.socket, "socket", a.defaultSocket(), "where iped listens; also IPE_SOCKET")
+	a.Flag(root.PersistentFlags())
 	root.AddCommand(a.policy(), a.fsverity(), a.dmverity(), a.mode(), a.status(), a.doctor(), a.events(), a.audit(), a.version(), a.man())
 	root.Flags().BoolP("version", "v", false, "print the version and exit")
 	a.completions(root)
@@ -65,13 +65,6 @@ func (a *app) completions(root *cobra.Command) {
 			}
 		}
 	}
-}
-
-func (a *app) defaultSocket() string {
-	if s := a.Getenv("IPE_SOCKET"); s != "" {
-		return s
-	}
-	return controlrpc.DefaultSocket
 }
 
 // policy is the group of commands about policies.

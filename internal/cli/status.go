@@ -27,14 +27,14 @@ func (a *app) status() *cobra.Command {
 			"1 if not, 3 if iped does not answer, and 4 if that is not proven. With --json, state is one of\n" +
 			"enforcing, permissive, no policy, not enforcing and not proven, and reasons say why.",
 		RunE: func(cmd *cobra.Command, _ []string) error {
-			return a.ask(cmd, func(ctx context.Context, c *controlrpc.Client) error {
+			return a.Ask(cmd, func(ctx context.Context, c *controlrpc.Client) error {
 				st, err := c.Status(ctx)
 				if err != nil {
 					return err
 				}
 				text := a.statusText(st)
 				if check {
-					text = a.paintSummary(st.Summary) + "\n"
+					text = a.Summary(st.Summary) + "\n"
 				}
 				if err := a.Result(st, "%s", text); err != nil || !check {
 					return err
@@ -61,21 +61,9 @@ func verdictOn(st controlrpc.Status) error {
 	return ui.ErrSaid
 }
 
-// paintSummary colours the honest word by what it means.
-func (a *app) paintSummary(s string) string {
-	st := ui.Yellow
-	switch {
-	case s == "enforcing":
-		st = ui.Green
-	case strings.HasPrefix(s, "NOT ENFORCING"):
-		st = ui.Red
-	}
-	return a.Paint(st, plain.Text(s))
-}
-
 func (a *app) statusText(st controlrpc.Status) string {
 	var b strings.Builder
-	fmt.Fprintln(&b, a.paintSummary(st.Summary))
+	fmt.Fprintln(&b, a.Summary(st.Summary))
 	row := func(label, format string, args ...any) {
 		fmt.Fprintf(&b, "%-11s%s\n", label, plain.Text(fmt.Sprintf(format, args...)))
 	}

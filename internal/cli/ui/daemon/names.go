@@ -1,4 +1,4 @@
-package cli
+package daemon
 
 import (
 	"context"
@@ -13,14 +13,14 @@ import (
 // completionWait is how long a shell waits for the daemon.
 const completionWait = time.Second
 
-// deployedNames lets shells complete the name of a policy, if the daemon answers.
-func (a *app) deployedNames(cmd *cobra.Command, args []string, _ string) ([]string, cobra.ShellCompDirective) {
+// Names lets shells complete the name of a policy, if the daemon answers.
+func (d *Asker) Names(cmd *cobra.Command, args []string, _ string) ([]string, cobra.ShellCompDirective) {
 	if len(args) > 0 {
 		return nil, cobra.ShellCompDirectiveNoFileComp
 	}
 	ctx, cancel := context.WithTimeout(cmd.Context(), completionWait)
 	defer cancel()
-	client := controlrpc.NewClient(a.socket)
+	client := controlrpc.NewClient(d.socket)
 	defer client.Close()
 	all, err := client.List(ctx)
 	if err != nil {
