@@ -97,9 +97,10 @@ var table = map[string]row{
 	"internal/cli/ui/daemon": {6, "internal/cli/ui internal/controlrpc internal/plain", "how iped is asked; what, is for the rooms"},
 	"internal/cli": {7, "digest policy eval sign audit internal/atomicfile internal/cli/ui internal/cli/ui/daemon internal/cli/ui/keys internal/control internal/controlrpc internal/decimal internal/devmapper internal/engine internal/fsioctl internal/inorder internal/kernelabi internal/ownership internal/pkcs11uri internal/plain internal/roothash internal/trust verity/dmverity verity/fsverity verity/merkle policy/lint policy/syntax",
 		"control and engine for the values that controlrpc carries; it never makes one"},
-	"cmd/ipe":        {8, "internal/cli", "flag wiring is internal/cli's; this is the process around it"},
-	"cmd/ipe-pkcs11": {3, "internal/token/signer", "as cmd/ipe"},
-	"cmd/iped":       {8, "digest sign audit internal/auditsink internal/bootparam internal/control internal/controlfs internal/controlrpc internal/decimal internal/engine internal/engine/bpf internal/engine/securityfs internal/journal internal/kernelabi internal/keyring internal/ownership internal/plain internal/policydir internal/preflight internal/roothash internal/store internal/sysfilter internal/trust", "the one place that names engines"},
+	"internal/cli/clitest": {9, "internal/cli internal/control internal/control/controltest internal/controlrpc internal/store", ""},
+	"cmd/ipe":              {9, "internal/cli", "flag wiring is internal/cli's; this is the process around it"},
+	"cmd/ipe-pkcs11":       {3, "internal/token/signer", "as cmd/ipe"},
+	"cmd/iped":             {8, "digest sign audit internal/auditsink internal/bootparam internal/control internal/controlfs internal/controlrpc internal/decimal internal/engine internal/engine/bpf internal/engine/securityfs internal/journal internal/kernelabi internal/keyring internal/ownership internal/plain internal/policydir internal/preflight internal/roothash internal/store internal/sysfilter internal/trust", "the one place that names engines"},
 }
 
 // never are the edges that must not exist by any way round, each with its reason.

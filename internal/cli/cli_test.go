@@ -1,28 +1,20 @@
 package cli_test
 
 import (
-	"bytes"
 	"encoding/json"
 	"strings"
 	"testing"
 
 	"github.com/ipe-linux/ipe/conformance"
-	"github.com/ipe-linux/ipe/internal/cli"
+	"github.com/ipe-linux/ipe/internal/cli/clitest"
 	"github.com/ipe-linux/ipe/internal/cli/ui"
 	"github.com/ipe-linux/ipe/internal/control"
 )
 
-// ipe runs one command line.
-func ipe(stdin []byte, args ...string) (code int, stdout, stderr string) {
-	var out, err bytes.Buffer
-	code = cli.Main(args, bytes.NewReader(stdin), &out, &err)
-	return code, out.String(), err.String()
-}
-
 // TestCheckConforms puts every vector to the command and compares errno.
 func TestCheckConforms(t *testing.T) {
 	for _, c := range conformance.ParseCases() {
-		code, stdout, stderr := ipe(c.Text, "policy", "check", "--boot", "--json", "-")
+		code, stdout, stderr := clitest.Run(c.Text, "policy", "check", "--boot", "--json", "-")
 		var got map[string]any
 		if err := json.Unmarshal([]byte(stdout), &got); err != nil {
 			t.Fatalf("case %s: %v in %q", c.ID, err, stdout)
@@ -61,7 +53,7 @@ func TestCaret(t *testing.T) {
 	}
 	for _, tt := range tests {
 		t.Run(tt.name, func(t *testing.T) {
-			code, _, stderr := ipe([]byte(head+tt.line+"\n"), "policy", "check", "-")
+			code, _, stderr := clitest.Run([]byte(head+tt.line+"\n"), "policy", "check", "-")
 			lines := strings.Split(stderr, "\n")
 			if code != ui.ExitRefused || len(lines) < 3 || lines[1] != tt.src || lines[2] != tt.marks {
 				t.Errorf("exit code %d, got\n%s\nwant\n%s\n%s", code, stderr, tt.src, tt.marks)
@@ -77,7 +69,7 @@ func TestEveryCommandHelps(t *testing.T) {
 		"policy show", "policy load", "policy activate", "policy update", "policy delete", "policy list",
 		"mode", "status", "doctor", "events", "version"} {
 		args := append(strings.Fields(line), "--help")
-		code, stdout, stderr := ipe(nil, args...)
+		code, stdout, stderr := clitest.Run(nil, args...)
 		if code != ui.ExitOK || stderr != "" || !strings.Contains(stdout, "Usage:\n  ipe "+line) {
 			t.Errorf("ipe %s: exit code %d, stdout %.80q, stderr %q", strings.Join(args, " "), code, stdout, stderr)
 		}

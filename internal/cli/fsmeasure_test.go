@@ -10,6 +10,7 @@ import (
 
 	"github.com/google/go-cmp/cmp"
 
+	"github.com/ipe-linux/ipe/internal/cli/clitest"
 	"github.com/ipe-linux/ipe/internal/cli/ui"
 	"github.com/ipe-linux/ipe/verity/fsverity"
 )
@@ -49,7 +50,7 @@ func TestManyFiles(t *testing.T) {
 		}
 		want = append(want, fileDigest(t, data)+" "+name)
 	}
-	code, stdout, stderr := ipe(nil, append([]string{"fsverity", "digest"}, args...)...)
+	code, stdout, stderr := clitest.Run(nil, append([]string{"fsverity", "digest"}, args...)...)
 	if diff := cmp.Diff(want, strings.Split(strings.TrimSpace(stdout), "\n")); diff != "" {
 		t.Error(diff)
 	}

@@ -16,6 +16,7 @@ import (
 	"github.com/spf13/pflag"
 
 	"github.com/ipe-linux/ipe/internal/cli"
+	"github.com/ipe-linux/ipe/internal/cli/clitest"
 	"github.com/ipe-linux/ipe/internal/cli/ui"
 	"github.com/ipe-linux/ipe/internal/control/controltest"
 )
@@ -94,14 +95,12 @@ func lines(c *cobra.Command, name, key, cert string) (all [][]string) {
 	return all
 }
 
-const cleanPolicy = "policy_name=p policy_version=1.0.0\nDEFAULT action=DENY\n"
-
 // stage makes the files that command lines are about; they may have been written to.
 func stage(t *testing.T, name string) {
 	t.Helper()
 	for _, file := range []string{name, filepath.Join("dir", name)} {
 		_ = os.Remove(file)
-		if err := os.WriteFile(file, []byte(cleanPolicy), 0o644); err != nil {
+		if err := os.WriteFile(file, []byte(clitest.Policy), 0o644); err != nil {
 			t.Fatal(err)
 		}
 	}
@@ -128,7 +127,7 @@ func clean(out string) string {
 // and as the value of every flag: what comes out commands no terminal, and no name makes
 // a line. With --json, every line is JSON, and the exit code is the same.
 func TestNamesStayNames(t *testing.T) {
-	_, key, cert := signer(t, -1, 1)
+	_, key, cert := clitest.Signer(t, -1, 1)
 	t.Chdir(t.TempDir())
 	t.Setenv("IPE_SOCKET", "nobody")
 	t.Setenv("PKCS11_MODULE_PATH", "")
@@ -139,7 +138,7 @@ func TestNamesStayNames(t *testing.T) {
 		for _, c := range leaves(t) {
 			for _, args := range lines(c, name, key, cert) {
 				stage(t, name)
-				code, stdout, stderr := ipe(nil, args...)
+				code, stdout, stderr := clitest.Run(nil, args...)
 				for _, out := range []string{stdout, stderr} {
 					if bad := clean(out); bad != "" {
 						t.Errorf("ipe %q: %s: %q", args, bad, out)
@@ -157,7 +156,7 @@ func TestNamesStayNames(t *testing.T) {
 // asJSON runs a command line with --json. It wants JSON, line by line, and the exit code.
 func asJSON(t *testing.T, code int, args []string) {
 	t.Helper()
-	got, stdout, stderr := ipe(nil, args...)
+	got, stdout, stderr := clitest.Run(nil, args...)
 	noJSON := strings.Contains(stderr, "there is no --json")
 	if got != code && !noJSON {
 		t.Errorf("ipe %q: exit code %d, without --json %d: %s", args, got, code, stderr)
@@ -209,8 +208,8 @@ func TestErrorsAreJSON(t *testing.T) {
 				continue // has no --json, and says so instead
 			}
 			args = append(path(c), args...)
-			want, _, _ := ipe(nil, args...)
-			code, stdout, stderr := ipe(nil, append([]string{"--json"}, args...)...)
+			want, _, _ := clitest.Run(nil, args...)
+			code, stdout, stderr := clitest.Run(nil, append([]string{"--json"}, args...)...)
 			if code != want || code == ui.ExitOK || stdout != "" && code == ui.ExitUsage {
 				t.Errorf("ipe --json %q: exit code %d, want %d; %s", args, code, want, stdout)
 			}
@@ -233,7 +232,7 @@ func TestErrorsAreJSON(t *testing.T) {
 		{"completion bash", "EINVAL", "", ui.ExitUsage},
 		{"completion bash x", "EINVAL", "", ui.ExitUsage},
 	} {
-		code, stdout, stderr := ipe(nil, append(strings.Fields(tt.line), "--json")...)
+		code, stdout, stderr := clitest.Run(nil, append(strings.Fields(tt.line), "--json")...)
 		var e struct{ Error, Errno, Hint string }
 		if err := json.Unmarshal([]byte(stderr), &e); err != nil || stdout != "" {
 			t.Errorf("ipe %s --json: %v: %q, standard output %q", tt.line, err, stderr, stdout)
@@ -264,9 +263,9 @@ func TestNamesOfPolicies(t *testing.T) {
 	for _, name := range names {
 		texts = append(texts, "policy_name="+name+" policy_version=1.0.0\nDEFAULT action=DENY\n")
 	}
-	serve(t, controltest.NewEngine(), texts...)
+	clitest.Serve(t, controltest.NewEngine(), texts...)
 	for _, line := range []string{"policy list", "status", "mode", "events"} {
-		code, stdout, stderr := ipe(nil, strings.Fields(line)...)
+		code, stdout, stderr := clitest.Run(nil, strings.Fields(line)...)
 		if bad := clean(stdout + stderr); bad != "" || code == ui.ExitUnreachable || code == ui.ExitUsage {
 			t.Errorf("ipe %s: exit code %d, %s: %q", line, code, bad, stdout+stderr)
 		}
@@ -280,7 +279,7 @@ func TestNamesOfPolicies(t *testing.T) {
 			if line == "status" {
 				args = args[:1]
 			}
-			_, stdout, stderr := ipe(nil, args...)
+			_, stdout, stderr := clitest.Run(nil, args...)
 			if bad := clean(stdout + stderr); bad != "" {
 				t.Errorf("ipe %q: %s: %q", args, bad, stdout+stderr)
 			}
@@ -292,7 +291,7 @@ func TestNamesOfPolicies(t *testing.T) {
 // asJSONAgain is asJSON for what does not answer the same twice.
 func asJSONAgain(t *testing.T, args []string) {
 	t.Helper()
-	_, stdout, stderr := ipe(nil, append(args, "--json")...)
+	_, stdout, stderr := clitest.Run(nil, append(args, "--json")...)
 	for out := bufio.NewScanner(strings.NewReader(stdout)); out.Scan(); {
 		if !json.Valid(out.Bytes()) {
 			t.Errorf("ipe %q --json: not JSON: %q", args, out.Text())

@@ -5,6 +5,7 @@ import (
 	"strings"
 	"testing"
 
+	"github.com/ipe-linux/ipe/internal/cli/clitest"
 	"github.com/ipe-linux/ipe/internal/cli/ui"
 	"github.com/ipe-linux/ipe/internal/control"
 	"github.com/ipe-linux/ipe/internal/control/controltest"
@@ -16,7 +17,7 @@ func TestStatusCheck(t *testing.T) {
 	t.Chdir(t.TempDir())
 	t.Setenv("IPE_SOCKET", "s")
 	eng := controltest.NewEngine()
-	c, stop := serve(t, eng, "policy_name=deny policy_version=1.0.0\nDEFAULT action=DENY\n", "policy_name=allow policy_version=1.0.0\nDEFAULT action=ALLOW\n")
+	c, stop := clitest.Serve(t, eng, "policy_name=deny policy_version=1.0.0\nDEFAULT action=DENY\n", "policy_name=allow policy_version=1.0.0\nDEFAULT action=ALLOW\n")
 	must := func(err error) {
 		t.Helper()
 		if err != nil {
@@ -36,24 +37,24 @@ func TestStatusCheck(t *testing.T) {
 	must(c.Activate("allow"))
 	must(c.Activate("deny"))
 	wantCheck(t, ui.ExitRefused, control.StateNot, "NOT ENFORCING: self-test exec-memfd: the policy demands EACCES, the kernel answered ok\n")
-	if code, _, _ := ipe(nil, "status"); code != ui.ExitOK {
+	if code, _, _ := clitest.Run(nil, "status"); code != ui.ExitOK {
 		t.Errorf("without --check: exit code %d", code)
 	}
-	if code, _, _ := ipe(nil, "status", "--check", "x"); code != ui.ExitUsage {
+	if code, _, _ := clitest.Run(nil, "status", "--check", "x"); code != ui.ExitUsage {
 		t.Errorf("wrong usage: exit code %d", code)
 	}
 	stop()
-	if code, stdout, stderr := ipe(nil, "status", "--check"); code != ui.ExitUnreachable || stdout != "" || !strings.Contains(stderr, "iped does not answer") {
+	if code, stdout, stderr := clitest.Run(nil, "status", "--check"); code != ui.ExitUnreachable || stdout != "" || !strings.Contains(stderr, "iped does not answer") {
 		t.Errorf("without iped: exit code %d, %s%s", code, stdout, stderr)
 	}
 }
 
 func wantCheck(t *testing.T, code int, state, text string) {
 	t.Helper()
-	if got, stdout, stderr := ipe(nil, "status", "--check"); got != code || stdout != text || stderr != "" {
+	if got, stdout, stderr := clitest.Run(nil, "status", "--check"); got != code || stdout != text || stderr != "" {
 		t.Errorf("exit code %d, %q, %q; want %d, %q", got, stdout, stderr, code, text)
 	}
-	got, stdout, stderr := ipe(nil, "status", "--check", "--json")
+	got, stdout, stderr := clitest.Run(nil, "status", "--check", "--json")
 	var s control.Status
 	if err := json.Unmarshal([]byte(stdout), &s); err != nil || got != code || stderr != "" {
 		t.Fatalf("exit code %d, %v: %q, %q", got, err, stdout, stderr)

@@ -11,6 +11,7 @@ import (
 	"golang.org/x/sys/unix"
 
 	"github.com/ipe-linux/ipe/internal/cli"
+	"github.com/ipe-linux/ipe/internal/cli/clitest"
 	"github.com/ipe-linux/ipe/internal/cli/ui"
 )
 
@@ -62,7 +63,7 @@ func TestTextOnTerminal(t *testing.T) {
 	t.Setenv("NO_COLOR", "1")
 	for _, line := range []string{"policy fmt p", "policy fmt --diff p", "audit --format audit log", "policy check p", "audit log"} {
 		args := strings.Fields(line)
-		if _, stdout, _ := ipe(nil, args...); strings.Contains(line, "fmt") != strings.Contains(stdout, "\x1b]") {
+		if _, stdout, _ := clitest.Run(nil, args...); strings.Contains(line, "fmt") != strings.Contains(stdout, "\x1b]") {
 			t.Errorf("ipe %s: %q", line, stdout)
 		}
 		tty, read := terminal(t)
@@ -81,7 +82,7 @@ func TestJSONKeepsNames(t *testing.T) {
 		if err := os.WriteFile(name, nil, 0o600); err != nil {
 			t.Fatal(err)
 		}
-		_, stdout, _ := ipe(nil, "fsverity", "digest", "--json", name)
+		_, stdout, _ := clitest.Run(nil, "fsverity", "digest", "--json", name)
 		var got struct{ File string }
 		if err := json.Unmarshal([]byte(stdout), &got); err != nil || got.File != name {
 			t.Errorf("%q: %v, %q", name, err, stdout)

@@ -13,15 +13,16 @@ import (
 	"testing"
 	"time"
 
+	"github.com/ipe-linux/ipe/internal/cli/clitest"
 	"github.com/ipe-linux/ipe/internal/cli/ui"
 )
 
 // TestWordsOfKeys: what is given in the wrong place, or of a kind that no kernel takes, is
 // named.
 func TestWordsOfKeys(t *testing.T) {
-	dir, key, cert := signer(t, -1, 1)
+	dir, key, cert := clitest.Signer(t, -1, 1)
 	text := filepath.Join(dir, "p")
-	if err := os.WriteFile(text, []byte(cleanPolicy), 0o600); err != nil {
+	if err := os.WriteFile(text, []byte(clitest.Policy), 0o600); err != nil {
 		t.Fatal(err)
 	}
 	edKey, edCert := ed25519Signer(t)
@@ -30,12 +31,12 @@ func TestWordsOfKeys(t *testing.T) {
 		{"key as certificate", key, key, "certificate"},
 		{"Ed25519", edKey, edCert, "Ed25519 key (kernels take RSA and ECDSA): unsupported algorithm"},
 	} {
-		code, _, stderr := ipe(nil, "policy", "sign", "--key", tt.key, "--cert", tt.cert, text)
+		code, _, stderr := clitest.Run(nil, "policy", "sign", "--key", tt.key, "--cert", tt.cert, text)
 		if code != ui.ExitRefused || !strings.Contains(stderr, tt.want) {
 			t.Errorf("%s: exit code %d, %s", tt.name, code, stderr)
 		}
 	}
-	if _, _, stderr := ipe(nil, "policy", "sign", "--key", cert, "--cert", cert, text); !strings.Contains(stderr, "hint: --key wants the private key") {
+	if _, _, stderr := clitest.Run(nil, "policy", "sign", "--key", cert, "--cert", cert, text); !strings.Contains(stderr, "hint: --key wants the private key") {
 		t.Error(stderr)
 	}
 }
@@ -67,7 +68,7 @@ func ed25519Signer(t *testing.T) (key, cert string) {
 
 // TestLongLine: a manifest that is none is said to be that, in no library's words.
 func TestLongLine(t *testing.T) {
-	code, _, stderr := ipe([]byte(strings.Repeat("x", 1<<20)), "fsverity", "rules", "--manifest", "-")
+	code, _, stderr := clitest.Run([]byte(strings.Repeat("x", 1<<20)), "fsverity", "rules", "--manifest", "-")
 	if code != ui.ExitRefused || !strings.Contains(stderr, "line 1: longer than 65536 bytes: not a line of a manifest") {
 		t.Errorf("exit code %d, %s", code, stderr)
 	}

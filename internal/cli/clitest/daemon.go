@@ -1,4 +1,4 @@
-package cli_test
+package clitest
 
 import (
 	"context"
@@ -11,9 +11,9 @@ import (
 	"github.com/ipe-linux/ipe/internal/store"
 )
 
-// serve serves policies on the socket "s" of the working directory, until stop is called
+// Serve serves policies on the socket "s" of the working directory, until stop is called
 // or the test ends.
-func serve(t *testing.T, eng *controltest.Engine, texts ...string) (c *control.Control, stop func()) {
+func Serve(t *testing.T, eng *controltest.Engine, texts ...string) (c *control.Control, stop func()) {
 	t.Helper()
 	st, err := store.Open("state")
 	if err != nil {
