@@ -40,7 +40,7 @@ var parsers = []reader{
 	{"audit", "ParseStatement", "FuzzStatement"},
 	{"audit", "ParseUntrusted", "FuzzUntrusted"},
 	{"audit", "JSON.Record", "FuzzJSON"},
-	{"internal/cli", "unwrap", "FuzzUnwrap"},
+	{"internal/cli/records", "unwrap", "FuzzUnwrap"},
 	{"internal/control", "SplitMerged", "FuzzSplitMerged"},
 	{"internal/controlrpc", "parseModeChange", "FuzzParseModeChange"},
 
@@ -112,8 +112,8 @@ var noParsers = map[string]string{
 	"internal/store.parseName":        "parseIndex calls it",
 	"internal/store.parseVersion":     "parseIndex calls it",
 
-	"internal/cli.parseTime": "a flag",
-	"internal/cli.parseType": "a flag",
+	"internal/cli/records.parseTime": "a flag",
+	"internal/cli/records.parseType": "a flag",
 
 	"internal/testvm.parseMirror":          "the sources.list of the machine that runs the tests",
 	"internal/demo/appliance.parseClosure": "what a program of the demonstration prints",
