@@ -68,7 +68,7 @@ var parsers = []reader{
 	{"internal/kernelabi", "isKernels", "FuzzIsKernels"},
 	{"internal/kernelabi", "mountedType", "FuzzMountedType"},
 	{"internal/kernelabi", "matchSymbol", "FuzzMatchSymbol"},
-	{"internal/cli", "parseRootMount", "FuzzParseRootMount"},
+	{"internal/cli/machine", "parseRootMount", "FuzzParseRootMount"},
 	{"internal/devmapper", "parseTargets", "FuzzParseAnswers"},
 	{"internal/devmapper", "parseNames", "FuzzParseAnswers"},
 	{"internal/devmapper", "parseVersion", "FuzzParseAnswers"},

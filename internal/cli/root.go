@@ -3,6 +3,7 @@ package cli
 import (
 	"github.com/spf13/cobra"
 
+	"github.com/ipe-linux/ipe/internal/cli/machine"
 	"github.com/ipe-linux/ipe/internal/cli/records"
 	"github.com/ipe-linux/ipe/internal/cli/ui"
 	"github.com/ipe-linux/ipe/internal/controlrpc"
@@ -17,7 +18,8 @@ func (a *app) root() *cobra.Command {
 	root.Version = controlrpc.BuildVersion()
 	root.SetVersionTemplate("ipe {{.Version}}\n")
 	a.Flag(root.PersistentFlags())
-	root.AddCommand(a.policy(), a.fsverity(), a.dmverity(), a.mode(), a.status(), a.doctor(), a.version(), a.man())
+	root.AddCommand(a.policy(), a.fsverity(), a.dmverity(), a.version(), a.man())
+	root.AddCommand(machine.Commands(a.Asker)...)
 	root.AddCommand(records.Commands(a.Asker)...)
 	root.Flags().BoolP("version", "v", false, "print the version and exit")
 	a.completions(root)

@@ -1,4 +1,4 @@
-package cli_test
+package machine_test
 
 import (
 	"encoding/json"

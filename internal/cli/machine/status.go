@@ -1,4 +1,4 @@
-package cli
+package machine
 
 import (
 	"context"
@@ -13,7 +13,6 @@ import (
 	"github.com/ipe-linux/ipe/internal/cli/ui"
 	"github.com/ipe-linux/ipe/internal/control"
 	"github.com/ipe-linux/ipe/internal/controlrpc"
-	"github.com/ipe-linux/ipe/internal/engine"
 	"github.com/ipe-linux/ipe/internal/plain"
 )
 
@@ -85,7 +84,7 @@ func (a *app) statusText(st controlrpc.Status) string {
 	}
 	row("decisions", "%s", recorded(st))
 	if len(st.Users) > 0 {
-		row("", "over the share of their user: %s", overShare(st.Users))
+		row("", "over the share of their user: %s", overShare(st))
 	}
 	for _, sink := range st.Sinks {
 		row("records", "%s: %d written, %d lost%s", sink.Name, sink.Written, sink.Lost, because(sink.Error))
@@ -156,9 +155,9 @@ func recorded(st controlrpc.Status) string {
 }
 
 // overShare says whose decisions are not recorded, and how many.
-func overShare(users []engine.UserCount) string {
+func overShare(st controlrpc.Status) string {
 	var all []string
-	for _, u := range users {
+	for _, u := range st.Users {
 		who := fmt.Sprintf("uid %d", u.UID)
 		if u.UID == audit.Unset {
 			who = "others"
