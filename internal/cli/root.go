@@ -4,6 +4,7 @@ import (
 	"github.com/spf13/cobra"
 
 	"github.com/ipe-linux/ipe/internal/cli/machine"
+	"github.com/ipe-linux/ipe/internal/cli/policies"
 	"github.com/ipe-linux/ipe/internal/cli/records"
 	"github.com/ipe-linux/ipe/internal/cli/ui"
 	"github.com/ipe-linux/ipe/internal/controlrpc"
@@ -18,7 +19,7 @@ func (a *app) root() *cobra.Command {
 	root.Version = controlrpc.BuildVersion()
 	root.SetVersionTemplate("ipe {{.Version}}\n")
 	a.Flag(root.PersistentFlags())
-	root.AddCommand(a.policy(), a.fsverity(), a.dmverity(), a.version(), a.man())
+	root.AddCommand(policies.Command(a.Asker), a.fsverity(), a.dmverity(), a.version(), a.man())
 	root.AddCommand(machine.Commands(a.Asker)...)
 	root.AddCommand(records.Commands(a.Asker)...)
 	root.Flags().BoolP("version", "v", false, "print the version and exit")
@@ -68,26 +69,5 @@ func (a *app) completions(root *cobra.Command) {
 				cmd.RemoveCommand(shell)
 			}
 		}
-	}
-}
-
-// policy is the group of commands about policies.
-func (a *app) policy() *cobra.Command {
-	cmd := a.Group("policy", "Check, format, sign and deploy policies", "", otherPolicyWords())
-	cmd.AddCommand(a.check(), a.format(), a.explain(), a.sign(), a.verify(), a.show(),
-		a.load(), a.preflight(), a.activate(), a.update(), a.remove(), a.list())
-	return cmd
-}
-
-// otherPolicyWords are commands about policies that people look for, and what does that
-// here.
-func otherPolicyWords() map[string]string {
-	return map[string]string{
-		"deactivate": "one policy is always replaced by another: ipe policy activate; ipe mode permissive stops denials",
-		"disable":    "ipe mode permissive stops denials",
-		"unload":     "ipe policy delete NAME", "remove": "ipe policy delete NAME", "rm": "ipe policy delete NAME",
-		"deploy": "ipe policy load FILE.p7b", "install": "ipe policy load FILE.p7b", "add": "ipe policy load FILE.p7b",
-		"enable": "ipe policy activate NAME", "lint": "ipe policy check FILE", "validate": "ipe policy check FILE",
-		"inspect": "ipe policy show FILE.p7b",
 	}
 }

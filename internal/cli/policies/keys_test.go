@@ -1,4 +1,4 @@
-package cli_test
+package policies_test
 
 import (
 	"crypto/ed25519"
@@ -64,12 +64,4 @@ func ed25519Signer(t *testing.T) (key, cert string) {
 		}
 	}
 	return key, cert
-}
-
-// TestLongLine: a manifest that is none is said to be that, in no library's words.
-func TestLongLine(t *testing.T) {
-	code, _, stderr := clitest.Run([]byte(strings.Repeat("x", 1<<20)), "fsverity", "rules", "--manifest", "-")
-	if code != ui.ExitRefused || !strings.Contains(stderr, "line 1: longer than 65536 bytes: not a line of a manifest") {
-		t.Errorf("exit code %d, %s", code, stderr)
-	}
 }

@@ -1,4 +1,4 @@
-package cli_test
+package policies_test
 
 import (
 	"path/filepath"
