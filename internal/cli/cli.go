@@ -13,10 +13,7 @@ import (
 )
 
 // app is what subcommands share.
-type app struct {
-	*daemon.Asker
-	verbose, debug bool // of dmverity
-}
+type app struct{ *daemon.Asker }
 
 // Main runs one command line, without the program's name, and returns the exit
 // code. It reads the environment variables NO_COLOR, TERM, IPE_SOCKET,
@@ -27,6 +24,6 @@ func Main(args []string, stdin io.Reader, stdout, stderr io.Writer) int {
 
 // root builds the command tree.
 func root(u *ui.UI) *cobra.Command {
-	u.Errno = controlrpc.KnownSymbol
+	u.Version, u.Errno = controlrpc.BuildVersion(), controlrpc.KnownSymbol
 	return (&app{Asker: daemon.New(u)}).root()
 }

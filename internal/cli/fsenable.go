@@ -8,6 +8,7 @@ import (
 	"github.com/spf13/cobra"
 
 	"github.com/ipe-linux/ipe/internal/cli/ui"
+	"github.com/ipe-linux/ipe/internal/cli/ui/keys"
 	"github.com/ipe-linux/ipe/internal/inorder"
 	"github.com/ipe-linux/ipe/internal/plain"
 )
@@ -80,7 +81,7 @@ func (a *app) runFSEnable(cmd *cobra.Command, f enableFlags) error {
 	case f.signature != "" && (f.signatures != "" || len(f.args) > 1 || isDir(f.args[0])):
 		return ui.Usage(cmd, "--signature is for one FILE; for more there is --signatures")
 	case f.signature != "":
-		if e.signature, err = a.readSignature(f.signature); err != nil {
+		if e.signature, err = keys.ReadSignature(a.UI, f.signature); err != nil {
 			return err
 		}
 	case f.signatures != "":

@@ -13,6 +13,7 @@ import (
 
 	"github.com/ipe-linux/ipe/digest"
 	"github.com/ipe-linux/ipe/internal/cli/ui"
+	"github.com/ipe-linux/ipe/internal/cli/ui/keys"
 	"github.com/ipe-linux/ipe/internal/fsioctl"
 	"github.com/ipe-linux/ipe/internal/plain"
 	"github.com/ipe-linux/ipe/verity/fsverity"
@@ -120,7 +121,7 @@ func (e *enabler) signatureOf(file treeFile) ([]byte, error) {
 	if e.signatures == "" {
 		return e.signature, nil
 	}
-	b, err := e.a.readSignature(filepath.Join(e.signatures, file.rel+signatureSuffix))
+	b, err := keys.ReadSignature(e.a.UI, filepath.Join(e.signatures, file.rel+signatureSuffix))
 	if err != nil {
 		return nil, ui.Hinted(err, "make each with ipe fsverity sign, or leave files out with --executable or --glob")
 	}

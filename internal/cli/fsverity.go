@@ -8,7 +8,6 @@ import (
 
 	"github.com/ipe-linux/ipe/digest"
 	"github.com/ipe-linux/ipe/internal/cli/ui"
-	"github.com/ipe-linux/ipe/internal/controlrpc"
 	"github.com/ipe-linux/ipe/internal/decimal"
 	"github.com/ipe-linux/ipe/verity/fsverity"
 )
@@ -23,7 +22,7 @@ func (a *app) fsverity() *cobra.Command {
 	cmd.AddCommand(a.fsDigest(), a.fsEnable(), a.fsMeasure(), a.fsManifest(), a.fsRules(), a.fsVerify(), a.fsSign())
 	for _, c := range append(cmd.Commands(), cmd) {
 		// fsverity(1) has --version everywhere, and -v nowhere.
-		c.Version = controlrpc.BuildVersion()
+		c.Version = a.Version
 		c.Flags().Bool("version", false, "print the version of ipe")
 		abbreviations(c)
 	}

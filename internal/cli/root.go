@@ -7,7 +7,7 @@ import (
 	"github.com/ipe-linux/ipe/internal/cli/policies"
 	"github.com/ipe-linux/ipe/internal/cli/records"
 	"github.com/ipe-linux/ipe/internal/cli/ui"
-	"github.com/ipe-linux/ipe/internal/controlrpc"
+	"github.com/ipe-linux/ipe/internal/cli/volumes"
 )
 
 // root builds the command tree.
@@ -16,10 +16,10 @@ func (a *app) root() *cobra.Command {
 		"ipe writes, signs and deploys IPE policies and asks iped what they do.\n\n"+
 			"Exit status: 0 done or valid, 1 refused or invalid, 2 wrong usage, 3 iped does not answer,\n"+
 			"4 refused, since code that runs now would be denied; of ipe status --check, not proven.", nil)
-	root.Version = controlrpc.BuildVersion()
+	root.Version = a.Version
 	root.SetVersionTemplate("ipe {{.Version}}\n")
 	a.Flag(root.PersistentFlags())
-	root.AddCommand(policies.Command(a.Asker), a.fsverity(), a.dmverity(), a.version(), a.man())
+	root.AddCommand(policies.Command(a.Asker), a.fsverity(), volumes.Command(a.UI), a.version(), a.man())
 	root.AddCommand(machine.Commands(a.Asker)...)
 	root.AddCommand(records.Commands(a.Asker)...)
 	root.Flags().BoolP("version", "v", false, "print the version and exit")

@@ -37,6 +37,8 @@ const (
 type UI struct {
 	// JSON is --json: results and errors are JSON.
 	JSON bool
+	// Version is that of the program.
+	Version string
 	// Errno names the number that an error has, such as ENOENT, for errors as JSON. Nil
 	// names none.
 	Errno func(error) (symbol string, known bool)

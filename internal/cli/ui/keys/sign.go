@@ -7,6 +7,7 @@ import (
 	"github.com/spf13/cobra"
 
 	"github.com/ipe-linux/ipe/internal/cli/ui"
+	"github.com/ipe-linux/ipe/internal/plain"
 	"github.com/ipe-linux/ipe/sign"
 )
 
@@ -54,4 +55,17 @@ func (f *Flags) WriteDetached(cmd *cobra.Command, u *ui.UI, content []byte, out 
 		return err
 	}
 	return done(signer)
+}
+
+// ReadSignature reads a signature for the kernel, nil for an empty name. One without a
+// byte is refused: for the kernel that is none.
+func ReadSignature(u *ui.UI, name string) ([]byte, error) {
+	if name == "" {
+		return nil, nil
+	}
+	b, err := u.Read(name)
+	if err == nil && len(b) == 0 {
+		err = errors.New(plain.Name(name) + ": the signature is empty")
+	}
+	return b, err
 }

@@ -1,4 +1,5 @@
-package cli
+// Package volumes is the commands about dm-verity volumes: they do what veritysetup(8) does.
+package volumes
 
 import (
 	"encoding/hex"
@@ -21,8 +22,15 @@ import (
 	"github.com/ipe-linux/ipe/verity/merkle"
 )
 
-// dmverity is the group of commands about volumes.
-func (a *app) dmverity() *cobra.Command {
+// app is what the commands of this room share.
+type app struct {
+	*ui.UI
+	verbose, debug bool
+}
+
+// Command returns the group of commands about volumes.
+func Command(u *ui.UI) *cobra.Command {
+	a := &app{UI: u}
 	cmd := a.Group("dmverity", "Format, verify, sign and open dm-verity volumes",
 		"These commands do what veritysetup(8) does with files and block devices, with the same options\n"+
 			"and the same bytes: -h is --hash, and help is --help. They need no root but for devices: open,\n"+

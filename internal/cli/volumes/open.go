@@ -1,4 +1,4 @@
-package cli
+package volumes
 
 import (
 	"errors"
@@ -6,6 +6,7 @@ import (
 	"github.com/spf13/cobra"
 
 	"github.com/ipe-linux/ipe/internal/cli/ui"
+	"github.com/ipe-linux/ipe/internal/cli/ui/keys"
 	"github.com/ipe-linux/ipe/internal/devmapper"
 	"github.com/ipe-linux/ipe/internal/plain"
 	"github.com/ipe-linux/ipe/verity/dmverity"
@@ -121,7 +122,7 @@ func (a *app) runDMOpen(cmd *cobra.Command, args []string, f volumeOptions) (err
 	if c.root, err = a.readRoot(cmd, c.Algorithm, args[3:], f.rootFile); err != nil {
 		return err
 	}
-	if r.Signature, err = a.readSignature(f.signature); err != nil {
+	if r.Signature, err = keys.ReadSignature(a.UI, f.signature); err != nil {
 		return err
 	}
 	if err := c.precheck(r.Table); err != nil {
@@ -135,19 +136,6 @@ func (a *app) runDMOpen(cmd *cobra.Command, args []string, f volumeOptions) (err
 		return openHint(err, r)
 	}
 	return a.Result(opened{d.Name, d.Path(), r.Signature != nil}, "%s\n", plain.Name(d.Path()))
-}
-
-// readSignature reads a signature for the kernel, nil for an empty name. One without a
-// byte is refused: for the kernel that is none.
-func (a *app) readSignature(name string) ([]byte, error) {
-	if name == "" {
-		return nil, nil
-	}
-	b, err := a.Read(name)
-	if err == nil && len(b) == 0 {
-		err = errors.New(plain.Name(name) + ": the signature is empty")
-	}
-	return b, err
 }
 
 // precheck looks whether root hash and number of blocks are of the volume. Where the

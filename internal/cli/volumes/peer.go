@@ -1,4 +1,4 @@
-package cli
+package volumes
 
 import (
 	"strings"
@@ -7,7 +7,6 @@ import (
 	"github.com/spf13/pflag"
 
 	"github.com/ipe-linux/ipe/internal/cli/ui"
-	"github.com/ipe-linux/ipe/internal/controlrpc"
 )
 
 // Short flags of veritysetup(8) that would mean something else here by default.
@@ -26,7 +25,7 @@ func (a *app) peerFlags(cmd *cobra.Command) {
 	fl.BoolVar(&a.debug, "debug", false, "say what is done, in lines that begin with #")
 	fl.BoolP("batch-mode", "q", false, "ask nothing, which is always so")
 	cmd.PersistentPreRun = func(cmd *cobra.Command, args []string) {
-		a.trace("ipe %s: %s %s", controlrpc.BuildVersion(), cmd.CommandPath(), strings.Join(args, " "))
+		a.trace("ipe %s: %s %s", a.Version, cmd.CommandPath(), strings.Join(args, " "))
 	}
 	cmd.PersistentPostRun = func(*cobra.Command, []string) {
 		if a.verbose || a.debug {
@@ -34,7 +33,7 @@ func (a *app) peerFlags(cmd *cobra.Command) {
 		}
 	}
 	for _, c := range append(cmd.Commands(), cmd) {
-		c.Version = controlrpc.BuildVersion()
+		c.Version = a.Version
 	}
 	flagsBefore(cmd)
 }

@@ -1,4 +1,4 @@
-package cli
+package volumes
 
 import (
 	"github.com/spf13/cobra"
