@@ -26,7 +26,7 @@ var parsers = []reader{
 	{"sign", "ParseKey", "FuzzParseKey"},
 	{"sign", "ParseCertificates", "FuzzParseCertificates"},
 	{"internal/cli", "parseManifest", "FuzzParseManifest"},
-	{"internal/cli", "operationOf", "FuzzOperationOf"},
+	{"internal/author/walk", "OperationOf", "FuzzOperationOf"},
 	{"internal/preflight", "named", "FuzzNamed"},
 	{"internal/preflight", "rootShells", "FuzzRootShells"},
 	{"internal/roothash", "Parse", "FuzzParse"},

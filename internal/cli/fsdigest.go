@@ -6,6 +6,7 @@ import (
 
 	"github.com/spf13/cobra"
 
+	"github.com/ipe-linux/ipe/internal/author/walk"
 	"github.com/ipe-linux/ipe/internal/cli/ui"
 	"github.com/ipe-linux/ipe/internal/plain"
 	"github.com/ipe-linux/ipe/verity/fsverity"
@@ -92,7 +93,7 @@ func (a *app) writeMetadata(cmd *cobra.Command, file string, p fsverity.Params, 
 	if f.outTree == "" && f.outDescr == "" {
 		return nil
 	}
-	in, err := os.OpenFile(file, openFlags, 0)
+	in, err := os.OpenFile(file, walk.OpenFlags, 0)
 	if err != nil {
 		return err
 	}

@@ -12,6 +12,7 @@ import (
 	"golang.org/x/sys/unix"
 
 	"github.com/ipe-linux/ipe/digest"
+	"github.com/ipe-linux/ipe/internal/author/walk"
 	"github.com/ipe-linux/ipe/internal/cli/ui"
 	"github.com/ipe-linux/ipe/internal/cli/ui/keys"
 	"github.com/ipe-linux/ipe/internal/fsioctl"
@@ -83,7 +84,7 @@ func (e *enabler) lock(f *os.File) (unlock func()) {
 	if unix.Fstat(int(f.Fd()), &st) != nil || st.Nlink < 2 {
 		return func() {}
 	}
-	l, _ := e.linked.LoadOrStore(idOf(&st), &sync.Mutex{})
+	l, _ := e.linked.LoadOrStore(walk.IDOf(&st), &sync.Mutex{})
 	mu := l.(*sync.Mutex)
 	mu.Lock()
 	return mu.Unlock
@@ -138,7 +139,7 @@ func (e *enabler) asWanted(ctx context.Context, t target, d digest.Digest) error
 	have, err := fsioctl.ReadDescriptor(t.File)
 	switch {
 	case errors.Is(err, fsioctl.ErrUnsupported): // btrfs, of 6.12 and before; the digest says it, too
-		want, err := t.compute.open(ctx, handle{int(t.Fd()), t.File}, t.size)
+		want, err := t.compute.open(ctx, walk.HandleOf(t.File), t.size)
 		if err != nil {
 			return err
 		}

@@ -12,6 +12,7 @@ import (
 
 	"github.com/spf13/cobra"
 
+	"github.com/ipe-linux/ipe/internal/author/walk"
 	"github.com/ipe-linux/ipe/internal/cli/ui"
 	"github.com/ipe-linux/ipe/internal/cli/ui/keys"
 	"github.com/ipe-linux/ipe/internal/plain"
@@ -73,17 +74,17 @@ func (a *app) runFSManifest(cmd *cobra.Command, files []string, f manifestFlags)
 			return err
 		}
 	}
-	in, err := placeAt(f.root)
+	in, err := walk.At(f.root)
 	if err != nil {
 		return err
 	}
-	defer in.close()
+	defer in.Close()
 	whole := f.out != "" && f.out != "-"
 	m := manifestWriter{seen: map[string]string{}}
 	if whole {
 		m.mind(f.out, f.out+signatureSuffix)
 	}
-	err = a.report(cmd.Context(), measurer{in: in, params: params, kernel: askSame}, files, keeping(f.executable), func(file measured) error {
+	err = a.report(cmd.Context(), measurer{in: in, params: params, kernel: askSame}, files, walk.Keeping(f.executable), func(file measured) error {
 		e, err := m.entry(file)
 		if err != nil || e == nil {
 			return err
@@ -129,14 +130,14 @@ func (a *app) writeManifest(ctx context.Context, m *manifestWriter, signing bool
 // manifestWriter turns files into entries, each path once.
 type manifestWriter struct {
 	seen    map[string]string // path by key
-	outputs []fileID          // what will be replaced, and so cannot be listed
+	outputs []walk.FileID     // what will be replaced, and so cannot be listed
 	text    bytes.Buffer
 }
 
 // mind notes which files will be written.
 func (m *manifestWriter) mind(outputs ...string) {
 	for _, name := range outputs {
-		if id, err := identify(name); err == nil {
+		if id, err := walk.Identify(name); err == nil {
 			m.outputs = append(m.outputs, id)
 		}
 	}

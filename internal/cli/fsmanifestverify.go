@@ -7,6 +7,7 @@ import (
 
 	"github.com/spf13/cobra"
 
+	"github.com/ipe-linux/ipe/internal/author/walk"
 	"github.com/ipe-linux/ipe/internal/cli/ui"
 	"github.com/ipe-linux/ipe/internal/plain"
 	"github.com/ipe-linux/ipe/verity/fsverity"
@@ -54,11 +55,11 @@ func (a *app) runManifestVerify(cmd *cobra.Command, dirs []string, f verifyManif
 	if err != nil {
 		return err
 	}
-	in, err := placeAt(f.root)
+	in, err := walk.At(f.root)
 	if err != nil {
 		return err
 	}
-	defer in.close()
+	defer in.Close()
 	var want []listed
 	total := int64(0)
 	signer, err := a.readManifest(f.source, func(e listed) error {
@@ -148,24 +149,24 @@ func (a *app) entry(v entryVerdict) error {
 }
 
 // findExtra looks for files that the manifest does not name.
-func (a *app) findExtra(in place, dirs []string, want []listed, f verifyManifestFlags, t *tally) error {
+func (a *app) findExtra(in walk.Place, dirs []string, want []listed, f verifyManifestFlags, t *tally) error {
 	if !f.strict {
 		return nil
 	}
 	named := make(map[string]bool, len(want))
 	for _, e := range want {
-		named[in.key(e.Path)] = true
+		named[in.Key(e.Path)] = true
 	}
 	if len(dirs) == 0 {
 		dirs = []string{"/"} // of --root
 	}
-	for job := range in.files(dirs, keeping(f.executable)) {
-		v := entryVerdict{File: job.path}
+	for file := range in.Files(dirs, walk.Keeping(f.executable)) {
+		v := entryVerdict{File: file.Path}
 		switch {
-		case job.err != nil:
+		case file.Err != nil:
 			t.unreadable++
-			v.differs("unreadable", "%s", plain.Error(job.err))
-		case !named[in.key(job.path)]:
+			v.differs("unreadable", "%s", plain.Error(file.Err))
+		case !named[in.Key(file.Path)]:
 			t.extra++
 			v.differs("extra", "not in the manifest")
 		default:

@@ -9,6 +9,7 @@ import (
 	"iter"
 
 	"github.com/ipe-linux/ipe/digest"
+	"github.com/ipe-linux/ipe/internal/author/walk"
 	"github.com/ipe-linux/ipe/internal/cli/ui"
 	"github.com/ipe-linux/ipe/internal/fsioctl"
 	"github.com/ipe-linux/ipe/internal/inorder"
@@ -24,7 +25,7 @@ type measured struct {
 	path   string
 	size   int64
 	mode   fs.FileMode
-	id     fileID
+	id     walk.FileID
 	digest digest.Digest
 	err    error
 	want   *listed
@@ -58,7 +59,7 @@ func (a *app) measureAll(ctx context.Context, like measurer, jobs iter.Seq[measu
 
 // measurer measures files, one after the other.
 type measurer struct {
-	in     place
+	in     walk.Place
 	params fsverity.Params
 	bar    *ui.Progress
 	// kernel says whether a digest that the kernel has is taken without reading the file.
@@ -97,13 +98,13 @@ const smallFile = 256 << 10
 // file measures one file.
 func (w *measurer) file(ctx context.Context, job measureJob) measured {
 	m := measured{path: job.path, want: job.want}
-	f, err := w.in.handle(job.path)
+	f, err := w.in.Handle(job.path)
 	if err != nil {
 		m.err = err
 		return m
 	}
-	defer f.close()
-	if m.size, m.mode, m.id, err = f.stat(); err != nil {
+	defer f.Close()
+	if m.size, m.mode, m.id, err = f.Stat(); err != nil {
 		m.err = fmt.Errorf("stat %s: %w", plain.Name(job.path), err)
 		return m
 	}
@@ -118,7 +119,7 @@ func (w *measurer) file(ctx context.Context, job measureJob) measured {
 		w.use(m.want.digest.Algorithm())
 	}
 	if w.operations {
-		m.op = operationOf(w.in.locate(job.path), f)
+		m.op = walk.OperationOf(w.in.Locate(job.path), f)
 	}
 	if m.digest, err = w.open(ctx, f, m.size); err != nil {
 		m.err = fmt.Errorf("%s: %w", plain.Name(job.path), err)
@@ -127,8 +128,8 @@ func (w *measurer) file(ctx context.Context, job measureJob) measured {
 }
 
 // open measures an open file.
-func (w *measurer) open(ctx context.Context, f handle, size int64) (digest.Digest, error) {
-	if d, ok := w.ask(f.fd); ok {
+func (w *measurer) open(ctx context.Context, f walk.Handle, size int64) (digest.Digest, error) {
+	if d, ok := w.ask(f.FD()); ok {
 		return d, nil
 	}
 	if size <= smallFile {
@@ -144,7 +145,7 @@ func (w *measurer) use(alg string) {
 	}
 }
 
-func (w *measurer) small(f handle, size int) (d digest.Digest, err error) {
+func (w *measurer) small(f walk.Handle, size int) (d digest.Digest, err error) {
 	if w.writer == nil {
 		w.buf = make([]byte, smallFile)
 		if w.writer, err = fsverity.NewWriter(w.params); err != nil {
@@ -165,7 +166,7 @@ func (w *measurer) small(f handle, size int) (d digest.Digest, err error) {
 	return w.writer.FileDigest()
 }
 
-func (w *measurer) large(ctx context.Context, f handle, size int64) (digest.Digest, error) {
+func (w *measurer) large(ctx context.Context, f walk.Handle, size int64) (digest.Digest, error) {
 	opts := merkle.Options{Workers: 1, Progress: w.bar.UpTo()}
 	if size >= largeFile {
 		opts.Workers = 0
@@ -178,12 +179,23 @@ var errNotRegular = errors.New("not a regular file")
 // report measures files and, in directories, all regular files that keep wants. It
 // calls each for those that were measured, and prints an error for the others. In
 // the end it returns ui.ErrSaid if there was one.
-func (a *app) report(ctx context.Context, like measurer, paths []string, keep keeper, each func(measured) error) error {
+func (a *app) report(ctx context.Context, like measurer, paths []string, keep walk.Keeper, each func(measured) error) error {
 	like.bar = a.Progress(0)
 	defer like.bar.End()
 	return a.printEach(like.bar, each, func(each func(measured) error) error {
-		return a.measureAll(ctx, like, like.in.files(paths, keep), each)
+		return a.measureAll(ctx, like, found(like.in.Files(paths, keep)), each)
 	})
+}
+
+// found are files that were found, to be measured.
+func found(files iter.Seq[walk.File]) iter.Seq[measureJob] {
+	return func(yield func(measureJob) bool) {
+		for f := range files {
+			if !yield(measureJob{path: f.Path, err: f.Err}) {
+				return
+			}
+		}
+	}
 }
 
 // printEach is report with any way to measure; bar may be nil.

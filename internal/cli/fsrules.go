@@ -8,6 +8,7 @@ import (
 	"github.com/spf13/cobra"
 
 	"github.com/ipe-linux/ipe/digest"
+	"github.com/ipe-linux/ipe/internal/author/walk"
 	"github.com/ipe-linux/ipe/internal/cli/ui"
 	"github.com/ipe-linux/ipe/internal/plain"
 	"github.com/ipe-linux/ipe/policy"
@@ -90,9 +91,9 @@ func (a *app) runFSRules(cmd *cobra.Command, args []string, f rulesFlags) error 
 		if fl := cmd.Flags(); fl.Changed("hash-alg") || fl.Changed("block-size") || fl.Changed("salt") {
 			m.kernel = askSame
 		}
-		return a.report(cmd.Context(), m, args, keeping(f.executable), func(m measured) error { return put(m.path, m.op, m.digest) })
+		return a.report(cmd.Context(), m, args, walk.Keeping(f.executable), func(m measured) error { return put(m.path, m.op, m.digest) })
 	}
-	_, err = a.readManifest(f.source, func(e listed) error { return put(e.Path, operationAt(path.Clean("/"+e.Path)), e.digest) })
+	_, err = a.readManifest(f.source, func(e listed) error { return put(e.Path, walk.OperationAt(path.Clean("/"+e.Path)), e.digest) })
 	return err
 }
 

@@ -14,6 +14,7 @@ import (
 
 	"github.com/ipe-linux/ipe/digest"
 	"github.com/ipe-linux/ipe/internal/atomicfile"
+	"github.com/ipe-linux/ipe/internal/author/walk"
 	"github.com/ipe-linux/ipe/internal/cli/ui"
 	"github.com/ipe-linux/ipe/internal/cli/ui/keys"
 	"github.com/ipe-linux/ipe/internal/inorder"
@@ -126,7 +127,7 @@ func (s *treeSigner) make(ctx context.Context, m *measurer, file treeFile) *made
 	}
 	if err == nil {
 		defer f.Close()
-		if made.digest, err = m.open(ctx, handle{int(f.Fd()), f}, st.Size()); err == nil {
+		if made.digest, err = m.open(ctx, walk.HandleOf(f), st.Size()); err == nil {
 			made.message, err = s.sign(made.digest)
 		}
 		if err != nil {

@@ -13,6 +13,7 @@ import (
 	"github.com/spf13/cobra"
 	"golang.org/x/sys/unix"
 
+	"github.com/ipe-linux/ipe/internal/author/walk"
 	"github.com/ipe-linux/ipe/internal/cli/ui"
 	"github.com/ipe-linux/ipe/internal/plain"
 )
@@ -37,6 +38,9 @@ type tree struct {
 
 	dirs []io.Closer
 }
+
+// onlyJudged is the help for the flag that keeps to what policies judge.
+const onlyJudged = "in directories, only files with an executable bit, ELF files, and by their names what the kernel reads: modules, firmware, kernels to boot"
 
 func (t *tree) flags(cmd *cobra.Command) {
 	fl := cmd.Flags()
@@ -150,7 +154,7 @@ func (t *tree) open(file treeFile) (*os.File, fs.FileInfo, error) {
 	if err == nil && !st.Mode().IsRegular() {
 		err = fmt.Errorf("%s: %w", plain.Name(file.path), errNotRegular)
 	}
-	if err != nil || file.dir != nil && t.executable && !judged(place{}.locate(file.path), st.Mode(), f) {
+	if err != nil || file.dir != nil && t.executable && !walk.Judged(walk.Place{}.Locate(file.path), st.Mode(), f) {
 		f.Close()
 		return nil, nil, err
 	}
@@ -161,7 +165,7 @@ func (t *tree) open(file treeFile) (*os.File, fs.FileInfo, error) {
 // directory no symbolic link is followed on the way, should one have taken the place of
 // what was listed.
 func (file treeFile) open() (*os.File, error) {
-	const flags = openFlags | unix.O_NOCTTY | unix.O_CLOEXEC
+	const flags = walk.OpenFlags | unix.O_NOCTTY | unix.O_CLOEXEC
 	if file.dir == nil {
 		return os.OpenFile(file.path, flags, 0)
 	}

@@ -1,4 +1,4 @@
-package cli
+package walk
 
 import (
 	"errors"
@@ -18,29 +18,29 @@ func TestHandle(t *testing.T) {
 	if err := os.WriteFile(name, []byte("content"), 0o600); err != nil {
 		t.Fatal(err)
 	}
-	root, err := placeAt(dir)
+	root, err := At(dir)
 	if err != nil {
 		t.Fatal(err)
 	}
-	defer root.close()
+	defer root.Close()
 	for _, mode := range []fs.FileMode{0o644, 0o751 | fs.ModeSetuid, 0o755 | fs.ModeSetgid, 0o700 | fs.ModeSticky} {
 		if err := os.Chmod(name, mode); err != nil {
 			t.Fatal(err)
 		}
-		for path, in := range map[string]place{name: {}, "/file": root} {
+		for path, in := range map[string]Place{name: {}, "/file": root} {
 			checkHandle(t, in, path, mode)
 		}
 	}
 }
 
-func checkHandle(t *testing.T, in place, path string, want fs.FileMode) {
+func checkHandle(t *testing.T, in Place, path string, want fs.FileMode) {
 	t.Helper()
-	h, err := in.handle(path)
+	h, err := in.Handle(path)
 	if err != nil {
 		t.Fatal(err)
 	}
-	defer h.close()
-	size, mode, id, err := h.stat()
+	defer h.Close()
+	size, mode, id, err := h.Stat()
 	if err != nil || size != 7 || mode != want {
 		t.Errorf("%d bytes, mode %v, %v; want 7, %v", size, mode, err, want)
 	}
@@ -55,7 +55,7 @@ func checkHandle(t *testing.T, in place, path string, want fs.FileMode) {
 		t.Errorf("over the end: %d bytes, %v", n, err)
 	}
 	if in.below == nil {
-		if same, err := identify(path); err != nil || same != id {
+		if same, err := Identify(path); err != nil || same != id {
 			t.Errorf("identified as %v, %v; opened as %v", same, err, id)
 		}
 	}
@@ -69,16 +69,16 @@ func TestHandleOfOthers(t *testing.T) {
 		t.Fatal(err)
 	}
 	for _, name := range []string{dir, pipe, "/dev/null"} {
-		h, err := place{}.handle(name)
+		h, err := Place{}.Handle(name)
 		if err != nil {
 			t.Fatal(err)
 		}
-		if _, mode, _, err := h.stat(); err != nil || mode.IsRegular() {
+		if _, mode, _, err := h.Stat(); err != nil || mode.IsRegular() {
 			t.Errorf("%s: %v, %v", name, mode, err)
 		}
-		h.close()
+		h.Close()
 	}
-	if _, err := (place{}).handle(filepath.Join(dir, "absent")); !errors.Is(err, fs.ErrNotExist) {
+	if _, err := (Place{}).Handle(filepath.Join(dir, "absent")); !errors.Is(err, fs.ErrNotExist) {
 		t.Errorf("absent: %v", err)
 	}
 }

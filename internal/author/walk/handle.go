@@ -1,4 +1,4 @@
-package cli
+package walk
 
 import (
 	"errors"
@@ -9,35 +9,41 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// handle is a file that is open for reading, by its number. For an os.File there
+// Handle is a file that is open for reading, by its number. For an os.File there
 // are five more system calls, to find out how to wait for it; where there are
 // thousands of small files, that is much of the time.
-type handle struct {
+type Handle struct {
 	fd   int
 	file *os.File // whose number it is, or nil
 }
 
-// fileID is the same for all names of a file.
-type fileID struct{ dev, ino uint64 }
+// FileID is the same for all names of a file.
+type FileID struct{ dev, ino uint64 }
 
-// handle opens a file as open does.
-func (p place) handle(path string) (handle, error) {
+// Handle opens a file as open does.
+func (p Place) Handle(path string) (Handle, error) {
 	if p.below != nil {
 		f, err := p.open(path)
 		if err != nil {
-			return handle{}, err
+			return Handle{}, err
 		}
-		return handle{int(f.Fd()), f}, nil
+		return Handle{int(f.Fd()), f}, nil
 	}
-	fd, err := again(func() (int, error) { return unix.Open(path, openFlags|unix.O_CLOEXEC|unix.O_LARGEFILE, 0) })
+	fd, err := again(func() (int, error) { return unix.Open(path, OpenFlags|unix.O_CLOEXEC|unix.O_LARGEFILE, 0) })
 	if err != nil {
-		return handle{}, &fs.PathError{Op: "open", Path: path, Err: err}
+		return Handle{}, &fs.PathError{Op: "open", Path: path, Err: err}
 	}
-	return handle{fd, nil}, nil
+	return Handle{fd, nil}, nil
 }
 
-// close has no result: nothing was written.
-func (h handle) close() {
+// HandleOf is the handle of an open file: to close one is to close the other.
+func HandleOf(f *os.File) Handle { return Handle{int(f.Fd()), f} }
+
+// FD is the number of the file.
+func (h Handle) FD() int { return h.fd }
+
+// Close has no result: nothing was written.
+func (h Handle) Close() {
 	if h.file != nil {
 		h.file.Close()
 		return
@@ -45,23 +51,25 @@ func (h handle) close() {
 	_ = unix.Close(h.fd)
 }
 
-func (h handle) stat() (size int64, mode fs.FileMode, id fileID, err error) {
+// Stat tells size, permissions and which file it is.
+func (h Handle) Stat() (size int64, mode fs.FileMode, id FileID, err error) {
 	var st unix.Stat_t
 	if _, err := again(func() (int, error) { return 0, unix.Fstat(h.fd, &st) }); err != nil {
 		return 0, 0, id, err
 	}
-	return st.Size, fileMode(st.Mode), idOf(&st), nil
+	return st.Size, fileMode(st.Mode), IDOf(&st), nil
 }
 
-// identify says which file has a name, whatever symbolic links lead to it.
-func identify(name string) (fileID, error) {
+// Identify says which file has a name, whatever symbolic links lead to it.
+func Identify(name string) (FileID, error) {
 	var st unix.Stat_t
 	_, err := again(func() (int, error) { return 0, unix.Stat(name, &st) })
-	return idOf(&st), err
+	return IDOf(&st), err
 }
 
-func idOf(st *unix.Stat_t) fileID {
-	return fileID{uint64(st.Dev), st.Ino} //nolint:unconvert // it has 32 bits on MIPS
+// IDOf tells which file has this status.
+func IDOf(st *unix.Stat_t) FileID {
+	return FileID{uint64(st.Dev), st.Ino} //nolint:unconvert // it has 32 bits on MIPS
 }
 
 // fileMode translates permissions and the bits that change whose rights a program
@@ -83,7 +91,7 @@ func fileMode(mode uint32) fs.FileMode {
 }
 
 // ReadAt is that of io.ReaderAt.
-func (h handle) ReadAt(p []byte, offset int64) (n int, err error) {
+func (h Handle) ReadAt(p []byte, offset int64) (n int, err error) {
 	for n < len(p) {
 		k, err := again(func() (int, error) { return unix.Pread(h.fd, p[n:], offset+int64(n)) })
 		if err != nil {

@@ -1,4 +1,4 @@
-package cli
+package walk
 
 import (
 	"bytes"
@@ -23,9 +23,9 @@ const (
 	keysPlace     = "/etc/keys/"
 )
 
-// locate makes a path absolute, so that it says where the file is. Below another root it
+// Locate makes a path absolute, so that it says where the file is. Below another root it
 // is so already.
-func (p place) locate(name string) string {
+func (p Place) Locate(name string) string {
 	if p.below == nil {
 		if abs, err := filepath.Abs(name); err == nil {
 			return abs
@@ -34,9 +34,9 @@ func (p place) locate(name string) string {
 	return path.Clean("/" + name)
 }
 
-// operationAt says which operation judges a file, by its absolute path alone; OpExecute
+// OperationAt says which operation judges a file, by its absolute path alone; OpExecute
 // if the path says nothing.
-func operationAt(at string) policy.Op {
+func OperationAt(at string) policy.Op {
 	name := path.Base(at)
 	begins := func(words ...string) bool {
 		for _, w := range words {
@@ -80,10 +80,10 @@ func compressedModule(name string) (magic string) {
 	return ""
 }
 
-// operationOf says which operation judges a file: by what it is, where its content says
+// OperationOf says which operation judges a file: by what it is, where its content says
 // that, otherwise by its absolute path. Of most files it reads magicSize bytes.
-func operationOf(at string, f io.ReaderAt) policy.Op {
-	byPath := operationAt(at)
+func OperationOf(at string, f io.ReaderAt) policy.Op {
+	byPath := OperationAt(at)
 	if byPath == policy.OpFirmware { // has any form, even that of a program
 		return byPath
 	}
