@@ -101,12 +101,12 @@ var table = map[string]row{
 	"internal/cli/machine":   {7, "audit policy sign internal/cli/ui internal/cli/ui/daemon internal/control internal/controlrpc internal/kernelabi internal/ownership internal/plain internal/trust", "control for the words that status has on the way, until the wire has its own"},
 	"internal/cli/policies":  {7, "digest policy eval sign internal/cli/ui internal/cli/ui/daemon internal/cli/ui/keys internal/control internal/controlrpc internal/plain internal/trust policy/lint policy/syntax", "control for how long a boot policy may be, until the language says so"},
 	"internal/cli/volumes":   {7, "digest internal/cli/ui internal/cli/ui/keys internal/decimal internal/devmapper internal/plain internal/roothash sign verity/dmverity verity/merkle", "volumes need no iped"},
-	"internal/cli": {8, "digest internal/atomicfile internal/author/walk internal/cli/machine internal/cli/policies internal/cli/records internal/cli/ui internal/cli/ui/daemon internal/cli/ui/keys internal/cli/volumes internal/controlrpc internal/decimal internal/fsioctl internal/inorder internal/pkcs11uri internal/plain internal/trust policy sign verity/fsverity verity/merkle",
-		"control and engine for the values that controlrpc carries; it never makes one"},
-	"internal/cli/clitest": {9, "internal/cli internal/control internal/control/controltest internal/controlrpc internal/store", ""},
-	"cmd/ipe":              {9, "internal/cli", "flag wiring is internal/cli's; this is the process around it"},
-	"cmd/ipe-pkcs11":       {3, "internal/token/signer", "as cmd/ipe"},
-	"cmd/iped":             {8, "digest sign audit internal/auditsink internal/bootparam internal/control internal/controlfs internal/controlrpc internal/decimal internal/engine internal/engine/bpf internal/engine/securityfs internal/journal internal/kernelabi internal/keyring internal/ownership internal/plain internal/policydir internal/preflight internal/roothash internal/store internal/sysfilter internal/trust", "the one place that names engines"},
+	"internal/cli/files":     {7, "digest internal/atomicfile internal/author/walk internal/cli/ui internal/cli/ui/keys internal/controlrpc internal/decimal internal/fsioctl internal/inorder internal/pkcs11uri internal/plain internal/trust policy sign verity/fsverity verity/merkle", "controlrpc for the names of error numbers, until they are a leaf"},
+	"internal/cli":           {8, "internal/atomicfile internal/cli/files internal/cli/machine internal/cli/policies internal/cli/records internal/cli/ui internal/cli/ui/daemon internal/cli/volumes internal/controlrpc", "it builds the command tree; what commands do is for the rooms"},
+	"internal/cli/clitest":   {9, "internal/cli internal/control internal/control/controltest internal/controlrpc internal/store", ""},
+	"cmd/ipe":                {9, "internal/cli", "flag wiring is internal/cli's; this is the process around it"},
+	"cmd/ipe-pkcs11":         {3, "internal/token/signer", "as cmd/ipe"},
+	"cmd/iped":               {8, "digest sign audit internal/auditsink internal/bootparam internal/control internal/controlfs internal/controlrpc internal/decimal internal/engine internal/engine/bpf internal/engine/securityfs internal/journal internal/kernelabi internal/keyring internal/ownership internal/plain internal/policydir internal/preflight internal/roothash internal/store internal/sysfilter internal/trust", "the one place that names engines"},
 }
 
 // never are the edges that must not exist by any way round, each with its reason.

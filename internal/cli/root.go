@@ -3,6 +3,7 @@ package cli
 import (
 	"github.com/spf13/cobra"
 
+	"github.com/ipe-linux/ipe/internal/cli/files"
 	"github.com/ipe-linux/ipe/internal/cli/machine"
 	"github.com/ipe-linux/ipe/internal/cli/policies"
 	"github.com/ipe-linux/ipe/internal/cli/records"
@@ -19,7 +20,7 @@ func (a *app) root() *cobra.Command {
 	root.Version = a.Version
 	root.SetVersionTemplate("ipe {{.Version}}\n")
 	a.Flag(root.PersistentFlags())
-	root.AddCommand(policies.Command(a.Asker), a.fsverity(), volumes.Command(a.UI), a.version(), a.man())
+	root.AddCommand(policies.Command(a.Asker), files.Command(a.UI), volumes.Command(a.UI), a.version(), a.man())
 	root.AddCommand(machine.Commands(a.Asker)...)
 	root.AddCommand(records.Commands(a.Asker)...)
 	root.Flags().BoolP("version", "v", false, "print the version and exit")

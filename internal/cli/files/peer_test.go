@@ -1,4 +1,4 @@
-package cli
+package files
 
 import (
 	"os/exec"
@@ -9,7 +9,6 @@ import (
 	"github.com/google/go-cmp/cmp"
 
 	"github.com/ipe-linux/ipe/internal/cli/ui"
-	"github.com/ipe-linux/ipe/internal/cli/ui/daemon"
 )
 
 // TestPeerFlags compares the options of fsverity(1) with what it says itself.
@@ -30,7 +29,7 @@ func TestPeerFlags(t *testing.T) {
 		if diff := cmp.Diff(options, known); diff != "" {
 			t.Errorf("%s (-theirs +ours):\n%s", name, diff)
 		}
-		cmd, _, err := (&app{Asker: &daemon.Asker{UI: &ui.UI{}}}).fsverity().Find([]string{name})
+		cmd, _, err := Command(&ui.UI{}).Find([]string{name})
 		if err != nil {
 			t.Fatal(err)
 		}

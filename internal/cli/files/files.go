@@ -1,4 +1,6 @@
-package cli
+// Package files is the commands about files and their fs-verity digests: they do what
+// fsverity(1) does, and make manifests and rules of many files.
+package files
 
 import (
 	"encoding/hex"
@@ -12,8 +14,12 @@ import (
 	"github.com/ipe-linux/ipe/verity/fsverity"
 )
 
-// fsverity is the group of commands about file digests.
-func (a *app) fsverity() *cobra.Command {
+// app is what the commands of this room share.
+type app struct{ *ui.UI }
+
+// Command returns the group of commands about file digests.
+func Command(u *ui.UI) *cobra.Command {
+	a := &app{u}
 	cmd := a.Group("fsverity", "Compute fs-verity digests of files, rules from them, and enable fs-verity",
 		"Enable and measure ask the kernel, about files on a file system that has fs-verity. The others compute\n"+
 			"what it would answer; they need neither root nor such a file system.",

@@ -1,4 +1,4 @@
-package cli_test
+package files_test
 
 import (
 	"debug/elf"

@@ -1,6 +1,6 @@
 //go:build !guest
 
-package cli
+package files
 
 import (
 	"errors"
