@@ -16,7 +16,7 @@ import (
 
 // man writes manual pages, one a command, for packagers. Pages bear no date, so
 // that two builds give the same bytes.
-func (a *app) man() *cobra.Command {
+func man() *cobra.Command {
 	return &cobra.Command{
 		Use: "man DIR", Short: "Write manual pages", Hidden: true, Args: ui.Exactly(1, "one DIR"),
 		RunE: func(cmd *cobra.Command, args []string) error {
