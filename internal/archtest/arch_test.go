@@ -63,6 +63,8 @@ func TestRulesBite(t *testing.T) {
 		{"forbidden edge", "never", "sign/a.go", imports("sign", "policy"), "sign reaches policy: sign -> policy"},
 		{"room in a room", "rooms", "internal/cli/files/a.go", imports("files", "internal/cli/volumes"), "internal/cli/files: imports internal/cli/volumes"},
 		{"room in what rooms share", "rooms", "internal/cli/ui/keys/a.go", imports("keys", "internal/cli/files"), "internal/cli/ui/keys: imports internal/cli/files"},
+		{"room in the engine room", "rooms", "internal/cli/files/a.go", imports("files", "internal/engine/bpf"), "internal/cli/files: imports internal/engine/bpf: ipe asks iped"},
+		{"exception that is not needed", "rooms", "internal/cli/records/a.go", imports("records", "internal/cli/ui"), "internal/cli/records: does not import internal/control any more"},
 		{"harness in a program", "test packages", "cmd/ipe/a.go", imports("main", "internal/testvm"), "cmd/ipe: imports internal/testvm"},
 		{"fixture in a library", "test packages", "internal/control/a.go", imports("control", "internal/store/storetest"), "imports internal/store/storetest"},
 		{"demonstration in a program", "test packages", "cmd/ipe/a.go", imports("main", "internal/demo"), "cmd/ipe: imports internal/demo"},
