@@ -173,7 +173,7 @@ func (a *app) signMany(cmd *cobra.Command, params fsverity.Params, f fsSignFlags
 	if err := f.Check(cmd); err != nil {
 		return err
 	}
-	if err := f.tree.check(cmd); err != nil {
+	if err := f.check(cmd); err != nil {
 		return err
 	}
 	if f.signatures != "" {

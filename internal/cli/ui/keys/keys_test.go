@@ -1,4 +1,4 @@
-package policies_test
+package keys_test
 
 import (
 	"crypto/ed25519"
