@@ -23,6 +23,10 @@
 // record that was cut is [ErrTruncated].
 //
 // The texts are those of the kernel's security/ipe/audit.c.
+//
+// Stability: this is version 0. What Parse reads today it will read, and later generations of
+// records are added. The JSON has its version in it, [JSONVersion], which another meaning of a
+// field raises and a further field does not. Names of this package may still change.
 package audit
 
 import (

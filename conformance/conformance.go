@@ -6,6 +6,9 @@
 // "name" and "canonical" each character from U+0000 to U+00FF stands for the byte
 // of that number (read them as ISO-8859-1), and U+2026 for "fill" repeated
 // "times" times. The expectations are those of Linux 6.12.
+//
+// Stability: this is version 0. Vectors are added, and mended where a live kernel answers
+// otherwise. Fields of cases are added, and keep their meanings.
 package conformance
 
 import (

@@ -4,6 +4,10 @@
 // It is pure and slow on purpose, a line-by-line reading of the kernel's
 // security/ipe/eval.c, and so the oracle that decision tables and engines are
 // tested against.
+//
+// Stability: this is version 0. Verdicts are those of Linux 6.12 and stay; hooks and facts
+// are added as kernels get them, so a program has to expect a hook that it does not know.
+// Names of this package may still change.
 package eval
 
 import (

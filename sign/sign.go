@@ -26,6 +26,10 @@
 //
 // Every refusal wraps exactly one of the sentinels below. Each stands for one
 // errno of the kernel's interface, which this package does not name.
+//
+// Stability: this is version 0. Messages that Verify takes today are taken by later versions,
+// but for algorithms that turn out to be broken; sentinels keep their meanings. Names of this
+// package may still change.
 package sign
 
 import (

@@ -28,6 +28,7 @@ var rules = map[string]func(*tree) []string{
 	"package comments": checkComments,
 	"methods":          checkMethods,
 	"packages":         checkPackages,
+	"stability":        checkStability,
 	"C functions":      checkC,
 	"C licence":        checkLicence,
 }
@@ -77,6 +78,7 @@ func TestRulesBite(t *testing.T) {
 		{"long test file", "file length", "a/a_test.go", "package a\n" + strings.Repeat("\n", maxTestFile), "a/a_test.go: 1001 lines"},
 		{"long function", "function length", "p/a.go", long(maxFunc + 1), "p/a.go: f has 81 lines"},
 		{"functions that are long as a habit", "habit", "p/a.go", long(maxMedian + 1), "the median is 11"},
+		{"public package that promises nothing", "stability", "p/a.go", "// Package p is a package of five words.\npackage p", "p: the package comment lacks a paragraph"},
 		{"init", "init", "p/a.go", "package p\nfunc init() {}", "p/a.go: has an init function"},
 		{"number as a flag", "numbers", "p/a.go", "package p\nvar _ = fl.IntVarP(&x, \"size\", \"s\", 1, \"\")", "p/a.go: line 2: takes 010 for 8"},
 		{"number as a flag of 64 bits", "numbers", "p/a.go", "package p\nvar _ = flag.Uint64(\"size\", 1, \"\")", "takes 010 for 8"},

@@ -130,6 +130,17 @@ func checkComments(t *tree) (bad []string) {
 	return bad
 }
 
+// checkStability wants each package that others can import to say what of it stays.
+func checkStability(t *tree) (bad []string) {
+	for _, p := range t.sorted() {
+		hidden := strings.Contains("/"+p.dir+"/", "/internal/")
+		if docs := p.comments(); public(p.dir) && !hidden && len(docs) > 0 && !strings.Contains(docs[0], "\nStability: this is version ") {
+			bad = append(bad, p.dir+": the package comment lacks a paragraph \"Stability: this is version ...\"")
+		}
+	}
+	return bad
+}
+
 // comments returns the comments on package clauses. A package of tests alone has
 // them in a test file.
 func (p *pkg) comments() (docs []string) {

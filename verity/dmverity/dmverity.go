@@ -20,6 +20,10 @@
 //
 // Offsets are in bytes. The package opens no devices: it works on io.ReaderAt and
 // io.WriterAt, which several goroutines use at the same time.
+//
+// Stability: this is version 0. What is written on devices is the format's and stays, and
+// volumes that are read today will be. Names of this package may still change: functions of
+// many parameters are to become methods of an image.
 package dmverity
 
 import (

@@ -16,4 +16,7 @@
 //
 // All sizes and offsets are in bytes unless they are called blocks. Formats built
 // on this are in the packages dmverity and fsverity beside it.
+//
+// Stability: this is version 0. Roots and hash blocks are given by the formats and stay. Names
+// of this package may still change.
 package merkle
