@@ -35,7 +35,7 @@ func (s Status) verifyEdge() error {
 		return err
 	}
 	defer hashes.Close()
-	err = dmverity.VerifyEdge(data, hashes, t.Volume, t.Root)
+	err = dmverity.Image{Volume: t.Volume, Data: data, Hashes: hashes}.VerifyEdge(t.Root)
 	if t.FEC == nil || !errors.As(err, new(*merkle.CorruptError)) {
 		return err
 	}
@@ -44,7 +44,7 @@ func (s Status) verifyEdge() error {
 		return err
 	}
 	defer parity.Close()
-	return dmverity.VerifyEdgeFEC(data, hashes, parity, t.Volume, *t.FEC, t.Root)
+	return dmverity.Image{Volume: t.Volume, Data: data, Hashes: hashes, Parity: parity, FEC: t.FEC}.VerifyEdgeFEC(t.Root)
 }
 
 // openNumber opens the block device "major:minor" for reading.

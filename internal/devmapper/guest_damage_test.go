@@ -59,7 +59,7 @@ func (v *volume) untrusted(t *testing.T) (all []int64) {
 	t.Helper()
 	data, hash, sb := v.devices(t)
 	var corrupt *merkle.CorruptError
-	err := dmverity.Verify(t.Context(), data, hash, sb, v.digest(t), func(b merkle.BadBlock) {
+	err := dmverity.Image{Volume: sb, Data: data, Hashes: hash}.Verify(t.Context(), v.digest(t), func(b merkle.BadBlock) {
 		for i := range b.Count {
 			all = append(all, b.First+i)
 		}
@@ -81,7 +81,7 @@ func TestGuestCorruption(t *testing.T) {
 			spoil(t, r, v.hash, 2, 1, 1)
 		}
 		want := v.untrusted(t)
-		if data, hash, sb := v.devices(t); dmverity.VerifyEdge(data, hash, sb, v.digest(t)) != nil {
+		if data, hash, sb := v.devices(t); (dmverity.Image{Volume: sb, Data: data, Hashes: hash}).VerifyEdge(v.digest(t)) != nil {
 			refused(t, "or the hash area is damaged", v.ours("v")...) // how large the volume is cannot be told
 			veritysetup(t, v.open("v")...)
 		} else {
@@ -231,7 +231,7 @@ func (v *volume) repair(t *testing.T, f dmverity.FEC) bool {
 		}
 		defer parity.Close()
 	}
-	_, err := dmverity.Repair(t.Context(), data, hash, parity, sb, f, v.digest(t), merkle.Options{})
+	_, err := dmverity.Image{Volume: sb, Data: data, Hashes: hash, Parity: parity, FEC: &f}.Repair(t.Context(), v.digest(t), merkle.Options{})
 	if err != nil && !errors.Is(err, dmverity.ErrUncorrectable) {
 		t.Fatal(err)
 	}

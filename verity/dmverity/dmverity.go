@@ -4,14 +4,15 @@
 // A volume is a data device and a hash device, which may be one and the same. The
 // hash area begins at an offset with a Superblock that holds the parameters, and
 // behind it, at the next whole hash block, lies the hash tree (package merkle).
-// Format writes both and returns the root hash; Verify names every block that is
-// not what it was; ReadSuperblock reads the parameters back. Table writes the line
-// with which device-mapper makes a device of it. EncodeFEC adds Reed-Solomon
-// parity, with which Repair, or the kernel, restores what is damaged.
+// An [Image] is a volume with the devices that it lies on. Its Format writes both and
+// returns the root hash; Verify names every block that is not what it was;
+// ReadSuperblock reads the parameters back. Table writes the line with which
+// device-mapper makes a device of it. EncodeFEC adds Reed-Solomon parity, with which
+// Repair, or the kernel, restores what is damaged.
 //
 //	v := dmverity.Volume{Superblock: dmverity.Default()}
 //	v.DataBlocks, v.Salt, v.UUID = size/4096, dmverity.NewSalt(), dmverity.NewUUID()
-//	root, err := dmverity.Format(ctx, data, hashes, v, merkle.Options{})
+//	root, err := dmverity.Image{Volume: v, Data: data, Hashes: hashes}.Format(ctx, merkle.Options{})
 //
 // Everything that is written is, byte for byte, what veritysetup(8) of cryptsetup
 // 2.6 writes with the same parameters. The format is that of
@@ -22,8 +23,7 @@
 // io.WriterAt, which several goroutines use at the same time.
 //
 // Stability: this is version 0. What is written on devices is the format's and stays, and
-// volumes that are read today will be. Names of this package may still change: functions of
-// many parameters are to become methods of an image.
+// volumes that are read today will be. Names of this package may still change.
 package dmverity
 
 import (
@@ -122,15 +122,16 @@ func (s shifted) WriteAt(p []byte, off int64) (int, error) { return s.w.WriteAt(
 // be one device if they do not overlap, which is for the caller to see to. Errors
 // wrap ErrParams or merkle.ErrAlgorithm, are the devices' own, or the cause of the
 // end of ctx.
-func Format(ctx context.Context, data io.ReaderAt, hashes io.WriterAt, v Volume, opts merkle.Options) (digest.Digest, error) {
-	root, err := format(ctx, data, hashes, v, opts)
+func (im Image) Format(ctx context.Context, opts merkle.Options) (digest.Digest, error) {
+	root, err := im.format(ctx, opts)
 	if err != nil {
 		return digest.Digest{}, fmt.Errorf("format volume: %w", err)
 	}
-	return digest.New(v.Algorithm, root), nil
+	return digest.New(im.Algorithm, root), nil
 }
 
-func format(ctx context.Context, data io.ReaderAt, hashes io.WriterAt, v Volume, opts merkle.Options) ([]byte, error) {
+func (im Image) format(ctx context.Context, opts merkle.Options) ([]byte, error) {
+	v := im.Volume
 	v.Superblock = v.clone()
 	if err := v.check(); err != nil {
 		return nil, err
@@ -139,7 +140,7 @@ func format(ctx context.Context, data io.ReaderAt, hashes io.WriterAt, v Volume,
 	if err != nil {
 		return nil, err
 	}
-	root, err := tree.Build(ctx, data, shifted{w: hashes, by: v.TreeOffset()}, opts)
+	root, err := tree.Build(ctx, im.Data, shifted{w: im.Hashes, by: v.TreeOffset()}, opts)
 	if err != nil || v.NoSuperblock {
 		return root, err
 	}
@@ -147,10 +148,21 @@ func format(ctx context.Context, data io.ReaderAt, hashes io.WriterAt, v Volume,
 	if err != nil {
 		return nil, err
 	}
-	if _, err := hashes.WriteAt(b, v.HashOffset); err != nil {
+	if _, err := im.Hashes.WriteAt(b, v.HashOffset); err != nil {
 		return nil, fmt.Errorf("write superblock at %d: %w", v.HashOffset, err)
 	}
 	return root, nil
+}
+
+// treeOf is the tree of a volume that makes sense, with a root hash of its algorithm.
+func (v Volume) treeOf(root digest.Digest) (*merkle.Tree, error) {
+	if err := v.check(); err != nil {
+		return nil, err
+	}
+	if err := v.checkRoot(root); err != nil {
+		return nil, err
+	}
+	return v.Tree()
 }
 
 // checkRoot wants the root hash to be one of the volume's algorithm.
@@ -170,27 +182,21 @@ func (v Volume) checkRoot(root digest.Digest) error {
 // hash blocks count from TreeOffset. If there was any, a *merkle.CorruptError is in
 // the error's chain.
 //
-// The superblock is not covered by the root hash: v is trusted here, but for the
-// number of its data blocks; see VerifyEdge.
-func Verify(ctx context.Context, data, hashes io.ReaderAt, v Volume, root digest.Digest, report func(merkle.BadBlock), opts merkle.Options) error {
-	if err := verify(ctx, data, hashes, v, root, report, opts); err != nil {
+// The superblock is not covered by the root hash: the Volume is trusted here, but for
+// the number of its data blocks; see VerifyEdge.
+func (im Image) Verify(ctx context.Context, root digest.Digest, report func(merkle.BadBlock), opts merkle.Options) error {
+	if err := im.verify(ctx, root, report, opts); err != nil {
 		return fmt.Errorf("verify volume: %w", err)
 	}
 	return nil
 }
 
-func verify(ctx context.Context, data, hashes io.ReaderAt, v Volume, root digest.Digest, report func(merkle.BadBlock), opts merkle.Options) error {
-	if err := v.check(); err != nil {
-		return err
-	}
-	if err := v.checkRoot(root); err != nil {
-		return err
-	}
-	tree, err := v.Tree()
+func (im Image) verify(ctx context.Context, root digest.Digest, report func(merkle.BadBlock), opts merkle.Options) error {
+	tree, err := im.treeOf(root)
 	if err != nil {
 		return err
 	}
-	return tree.Verify(ctx, data, shifted{r: hashes, by: v.TreeOffset()}, root.Bytes(), report, opts)
+	return tree.Verify(ctx, im.Data, shifted{r: im.Hashes, by: im.TreeOffset()}, root.Bytes(), report, opts)
 }
 
 // SignedContent returns what a root hash signature covers, for the kernel and for

@@ -161,11 +161,11 @@ func TestBadVolumes(t *testing.T) {
 	} {
 		v := dmverity.Volume{Superblock: good()}
 		spoil(&v)
-		_, err1 := dmverity.Format(t.Context(), &memory{}, &memory{}, v, merkle.Options{})
-		err2 := dmverity.Verify(t.Context(), &memory{}, &memory{}, v, root, nil, merkle.Options{})
-		err3 := dmverity.EncodeFEC(t.Context(), &memory{}, &memory{}, &memory{}, v, fec, merkle.Options{})
-		_, err4 := dmverity.CheckFEC(t.Context(), &memory{}, &memory{}, &memory{}, v, fec, merkle.Options{})
-		_, err5 := dmverity.Repair(t.Context(), &memory{}, &memory{}, &memory{}, v, fec, root, merkle.Options{})
+		_, err1 := dmverity.Image{Volume: v, Data: &memory{}, Hashes: &memory{}}.Format(t.Context(), merkle.Options{})
+		err2 := dmverity.Image{Volume: v, Data: &memory{}, Hashes: &memory{}}.Verify(t.Context(), root, nil, merkle.Options{})
+		err3 := dmverity.Image{Volume: v, Data: &memory{}, Hashes: &memory{}, Parity: &memory{}, FEC: &fec}.EncodeFEC(t.Context(), merkle.Options{})
+		_, err4 := dmverity.Image{Volume: v, Data: &memory{}, Hashes: &memory{}, Parity: &memory{}, FEC: &fec}.CheckFEC(t.Context(), merkle.Options{})
+		_, err5 := dmverity.Image{Volume: v, Data: &memory{}, Hashes: &memory{}, Parity: &memory{}, FEC: &fec}.Repair(t.Context(), root, merkle.Options{})
 		_, err6 := dmverity.Dump(v, root, nil)
 		_, err7 := v.HashEnd()
 		_, err8 := dmverity.Table{Volume: v, Root: root, DataDevice: "a", HashDevice: "b"}.Line()
@@ -193,7 +193,7 @@ func TestBadFEC(t *testing.T) {
 	} {
 		v, f := dmverity.Volume{Superblock: good()}, dmverity.FEC{Roots: 2}
 		spoil(&v, &f)
-		if err := dmverity.EncodeFEC(t.Context(), &memory{}, &memory{}, &memory{}, v, f, merkle.Options{}); !errors.Is(err, dmverity.ErrParams) {
+		if err := (dmverity.Image{Volume: v, Data: &memory{}, Hashes: &memory{}, Parity: &memory{}, FEC: &f}).EncodeFEC(t.Context(), merkle.Options{}); !errors.Is(err, dmverity.ErrParams) {
 			t.Errorf("%s: EncodeFEC: %v", name, err)
 		}
 		if _, err := dmverity.Dump(v, digest.Digest{}, &f); !errors.Is(err, dmverity.ErrParams) {
@@ -206,12 +206,12 @@ func TestBadFEC(t *testing.T) {
 func TestWrongRoots(t *testing.T) {
 	v := dmverity.Volume{Superblock: good()}
 	for _, root := range []digest.Digest{{}, digest.New("sha1", make([]byte, 20)), digest.New("sha256", make([]byte, 31)), digest.New("SHA256", make([]byte, 32))} {
-		if err := dmverity.Verify(t.Context(), &memory{}, &memory{}, v, root, nil, merkle.Options{}); !errors.Is(err, dmverity.ErrParams) {
+		if err := (dmverity.Image{Volume: v, Data: &memory{}, Hashes: &memory{}}).Verify(t.Context(), root, nil, merkle.Options{}); !errors.Is(err, dmverity.ErrParams) {
 			t.Errorf("%v: %v", root, err)
 		}
 	}
 	v.Algorithm = "md5"
-	if _, err := dmverity.Format(t.Context(), &memory{}, &memory{}, v, merkle.Options{}); !errors.Is(err, merkle.ErrAlgorithm) {
+	if _, err := (dmverity.Image{Volume: v, Data: &memory{}, Hashes: &memory{}}).Format(t.Context(), merkle.Options{}); !errors.Is(err, merkle.ErrAlgorithm) {
 		t.Error(err)
 	}
 }
@@ -221,33 +221,33 @@ func TestFaults(t *testing.T) {
 	v := dmverity.Volume{Superblock: good()}
 	data := &memory{data: make([]byte, v.DataSize())}
 	var hash, parity memory
-	root, err := dmverity.Format(t.Context(), data, &hash, v, merkle.Options{})
+	root, err := dmverity.Image{Volume: v, Data: data, Hashes: &hash}.Format(t.Context(), merkle.Options{})
 	if err != nil {
 		t.Fatal(err)
 	}
 	f := dmverity.FEC{Roots: 2}
-	if err := dmverity.EncodeFEC(t.Context(), data, &hash, &parity, v, f, merkle.Options{}); err != nil {
+	if err := (dmverity.Image{Volume: v, Data: data, Hashes: &hash, Parity: &parity, FEC: &f}).EncodeFEC(t.Context(), merkle.Options{}); err != nil {
 		t.Fatal(err)
 	}
-	_, err1 := dmverity.Format(t.Context(), data, broken{fault}, v, merkle.Options{})
-	_, err2 := dmverity.Format(t.Context(), broken{fault}, &memory{}, v, merkle.Options{})
-	err3 := dmverity.EncodeFEC(t.Context(), data, broken{fault}, &memory{}, v, f, merkle.Options{})
-	err4 := dmverity.EncodeFEC(t.Context(), data, &hash, broken{fault}, v, f, merkle.Options{})
-	_, err5 := dmverity.CheckFEC(t.Context(), data, &hash, broken{fault}, v, f, merkle.Options{})
+	_, err1 := dmverity.Image{Volume: v, Data: data, Hashes: broken{fault}}.Format(t.Context(), merkle.Options{})
+	_, err2 := dmverity.Image{Volume: v, Data: broken{fault}, Hashes: &memory{}}.Format(t.Context(), merkle.Options{})
+	err3 := dmverity.Image{Volume: v, Data: data, Hashes: broken{fault}, Parity: &memory{}, FEC: &f}.EncodeFEC(t.Context(), merkle.Options{})
+	err4 := dmverity.Image{Volume: v, Data: data, Hashes: &hash, Parity: broken{fault}, FEC: &f}.EncodeFEC(t.Context(), merkle.Options{})
+	_, err5 := dmverity.Image{Volume: v, Data: data, Hashes: &hash, Parity: broken{fault}, FEC: &f}.CheckFEC(t.Context(), merkle.Options{})
 	data.data[5] = 1
-	_, err6 := dmverity.Repair(t.Context(), data, &hash, broken{fault}, v, f, root, merkle.Options{})
+	_, err6 := dmverity.Image{Volume: v, Data: data, Hashes: &hash, Parity: broken{fault}, FEC: &f}.Repair(t.Context(), root, merkle.Options{})
 	for i, err := range []error{err1, err2, err3, err4, err5, err6} {
 		if !errors.Is(err, fault) {
 			t.Errorf("%d: %v", i+1, err)
 		}
 	}
 	short := &memory{data: data.data[:1000]}
-	if err := dmverity.EncodeFEC(t.Context(), short, &hash, &parity, v, f, merkle.Options{}); !errors.Is(err, io.ErrUnexpectedEOF) {
+	if err := (dmverity.Image{Volume: v, Data: short, Hashes: &hash, Parity: &parity, FEC: &f}).EncodeFEC(t.Context(), merkle.Options{}); !errors.Is(err, io.ErrUnexpectedEOF) {
 		t.Errorf("short data: %v", err)
 	}
 	ctx, cancel := context.WithCancel(t.Context())
 	cancel()
-	if err := dmverity.EncodeFEC(ctx, data, &hash, &memory{}, v, f, merkle.Options{}); !errors.Is(err, context.Canceled) {
+	if err := (dmverity.Image{Volume: v, Data: data, Hashes: &hash, Parity: &memory{}, FEC: &f}).EncodeFEC(ctx, merkle.Options{}); !errors.Is(err, context.Canceled) {
 		t.Errorf("cancelled: %v", err)
 	}
 }
@@ -342,7 +342,7 @@ func FuzzParseSuperblock(f *testing.F) {
 		if end, err := v.HashEnd(); err != nil || end < v.TreeOffset() {
 			t.Fatalf("%+v: hash area from %d to %d, %v", s, v.TreeOffset(), end, err)
 		}
-		if _, err := dmverity.Format(t.Context(), bytes.NewReader(nil), &memory{}, v, merkle.Options{Workers: 1}); !errors.Is(err, io.ErrUnexpectedEOF) {
+		if _, err := (dmverity.Image{Volume: v, Data: dmverity.ReadOnly(bytes.NewReader(nil)), Hashes: &memory{}}).Format(t.Context(), merkle.Options{Workers: 1}); !errors.Is(err, io.ErrUnexpectedEOF) {
 			t.Fatalf("%+v: Format without data: %v", s, err)
 		}
 	})

@@ -3,7 +3,6 @@ package dmverity
 import (
 	"errors"
 	"fmt"
-	"io"
 
 	"github.com/ipe-linux/ipe/digest"
 	"github.com/ipe-linux/ipe/verity/merkle"
@@ -17,37 +16,31 @@ import (
 //
 // Errors are those of Verify, or a *merkle.SizeError; merkle.Tree.VerifyEdge says what
 // cannot be found so.
-func VerifyEdge(data, hashes io.ReaderAt, v Volume, root digest.Digest) error {
-	if err := verifyEdge(data, hashes, v, root); err != nil {
+func (im Image) VerifyEdge(root digest.Digest) error {
+	if err := im.verifyEdge(root); err != nil {
 		return fmt.Errorf("verify edge of volume: %w", err)
 	}
 	return nil
 }
 
-func verifyEdge(data, hashes io.ReaderAt, v Volume, root digest.Digest) error {
-	if err := v.check(); err != nil {
-		return err
-	}
-	if err := v.checkRoot(root); err != nil {
-		return err
-	}
-	tree, err := v.Tree()
+func (im Image) verifyEdge(root digest.Digest) error {
+	tree, err := im.treeOf(root)
 	if err != nil {
 		return err
 	}
-	return tree.VerifyEdge(data, shifted{r: hashes, by: v.TreeOffset()}, root.Bytes())
+	return tree.VerifyEdge(im.Data, shifted{r: im.Hashes, by: im.TreeOffset()}, root.Bytes())
 }
 
 // VerifyEdgeFEC is VerifyEdge of a volume with parity, from which it restores, in
 // memory, damaged blocks that it meets, as the kernel will.
-func VerifyEdgeFEC(data, hashes, parity io.ReaderAt, v Volume, f FEC, root digest.Digest) error {
-	d, h := newPatched(data, v.DataBlockSize), newPatched(hashes, v.HashBlockSize)
-	r, err := newRepairer(d, h, parity, v, f, root)
+func (im Image) VerifyEdgeFEC(root digest.Digest) error {
+	im.Data, im.Hashes = newPatched(im.Data, im.DataBlockSize), newPatched(im.Hashes, im.HashBlockSize)
+	r, err := newRepairer(im, root)
 	if err != nil {
 		return fmt.Errorf("verify edge of volume: %w", err)
 	}
 	for {
-		err := VerifyEdge(d, h, v, root)
+		err := im.VerifyEdge(root)
 		var corrupt *merkle.CorruptError
 		if !errors.As(err, &corrupt) {
 			return err

@@ -15,25 +15,25 @@ func TestVerifyEdge(t *testing.T) {
 			v := dmverity.Volume{Superblock: good(), NoSuperblock: bare, HashOffset: 8192}
 			v.DataBlockSize, v.DataBlocks = 512, blocks
 			data, hash := &memory{data: make([]byte, v.DataSize())}, &memory{}
-			root, err := dmverity.Format(t.Context(), data, hash, v, merkle.Options{})
+			root, err := dmverity.Image{Volume: v, Data: data, Hashes: hash}.Format(t.Context(), merkle.Options{})
 			if err != nil {
 				t.Fatal(err)
 			}
-			if err := dmverity.VerifyEdge(data, hash, v, root); err != nil {
+			if err := (dmverity.Image{Volume: v, Data: data, Hashes: hash}).VerifyEdge(root); err != nil {
 				t.Errorf("%d blocks: %v", blocks, err)
 			}
 			other := root.Bytes()
 			other[5] ^= 1
 			var corrupt *merkle.CorruptError
-			if err := dmverity.VerifyEdge(data, hash, v, digest.New("sha256", other)); !errors.As(err, &corrupt) {
+			if err := (dmverity.Image{Volume: v, Data: data, Hashes: hash}).VerifyEdge(digest.New("sha256", other)); !errors.As(err, &corrupt) {
 				t.Errorf("%d blocks: %v for another root", blocks, err)
 			}
-			if err := dmverity.VerifyEdge(&memory{}, &memory{}, v, root); err == nil || errors.As(err, &corrupt) {
+			if err := (dmverity.Image{Volume: v, Data: &memory{}, Hashes: &memory{}}).VerifyEdge(root); err == nil || errors.As(err, &corrupt) {
 				t.Errorf("%d blocks: %v without any", blocks, err)
 			}
 			short := v
 			short.DataBlocks--
-			if err := dmverity.VerifyEdge(data, hash, short, root); blocks > 2 && !errors.As(err, new(*merkle.SizeError)) {
+			if err := (dmverity.Image{Volume: short, Data: data, Hashes: hash}).VerifyEdge(root); blocks > 2 && !errors.As(err, new(*merkle.SizeError)) {
 				t.Errorf("%d of %d blocks: %v", short.DataBlocks, blocks, err)
 			}
 		}
@@ -49,7 +49,7 @@ func TestVerifyEdgeFEC(t *testing.T) {
 	for i := range data.data {
 		data.data[i] = byte(i >> 12 * 7)
 	}
-	root, err := dmverity.Format(t.Context(), data, hash, v, merkle.Options{})
+	root, err := dmverity.Image{Volume: v, Data: data, Hashes: hash}.Format(t.Context(), merkle.Options{})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -57,11 +57,13 @@ func TestVerifyEdgeFEC(t *testing.T) {
 	encode := func(v dmverity.Volume) {
 		t.Helper()
 		parity.data = nil
-		if err := dmverity.EncodeFEC(t.Context(), data, hash, parity, v, f, merkle.Options{}); err != nil {
+		if err := (dmverity.Image{Volume: v, Data: data, Hashes: hash, Parity: parity, FEC: &f}).EncodeFEC(t.Context(), merkle.Options{}); err != nil {
 			t.Fatal(err)
 		}
 	}
-	check := func(v dmverity.Volume) error { return dmverity.VerifyEdgeFEC(data, hash, parity, v, f, root) }
+	check := func(v dmverity.Volume) error {
+		return dmverity.Image{Volume: v, Data: data, Hashes: hash, Parity: parity, FEC: &f}.VerifyEdgeFEC(root)
+	}
 
 	encode(v)
 	end, err := v.HashEnd()
@@ -70,7 +72,7 @@ func TestVerifyEdgeFEC(t *testing.T) {
 	}
 	spare := end - 8 // no digest of the last hash block is there
 	hash.data[spare] = 1
-	if err := dmverity.VerifyEdge(data, hash, v, root); !errors.As(err, new(*merkle.CorruptError)) {
+	if err := (dmverity.Image{Volume: v, Data: data, Hashes: hash}).VerifyEdge(root); !errors.As(err, new(*merkle.CorruptError)) {
 		t.Errorf("damaged: %v", err)
 	}
 	if err := check(v); err != nil {
@@ -94,5 +96,19 @@ func TestVerifyEdgeFEC(t *testing.T) {
 	}
 	if err := check(short); !errors.Is(err, dmverity.ErrUncorrectable) {
 		t.Errorf("beyond repair: %v", err)
+	}
+}
+
+// TestReadOnly: what is only read cannot be written, and a volume without error correction
+// has none to check.
+func TestReadOnly(t *testing.T) {
+	v := dmverity.Volume{Superblock: dmverity.Default()}
+	v.DataBlocks = 1
+	im := dmverity.Image{Volume: v, Data: &memory{data: make([]byte, 4096)}, Hashes: dmverity.ReadOnly(&memory{})}
+	if _, err := im.Format(t.Context(), merkle.Options{}); !errors.Is(err, dmverity.ErrReadOnly) {
+		t.Errorf("%v", err)
+	}
+	if _, err := im.CheckFEC(t.Context(), merkle.Options{}); !errors.Is(err, dmverity.ErrParams) {
+		t.Errorf("%v", err)
 	}
 }

@@ -11,12 +11,12 @@ import (
 
 // An image gets its hashes appended; what comes out is the line of a policy and
 // that of device-mapper.
-func ExampleFormat() {
+func ExampleImage_Format() {
 	image := &memory{data: make([]byte, 1<<20)}
 	v := dmverity.Volume{Superblock: dmverity.Default(), HashOffset: 1 << 20}
 	v.DataBlocks = 1 << 20 / int64(v.DataBlockSize)
 	v.Salt = []byte("not so random")
-	root, err := dmverity.Format(context.Background(), image, image, v, merkle.Options{})
+	root, err := dmverity.Image{Volume: v, Data: image, Hashes: image}.Format(context.Background(), merkle.Options{})
 	if err != nil {
 		log.Fatal(err)
 	}
@@ -32,21 +32,21 @@ func ExampleFormat() {
 }
 
 // A block is lost and comes back.
-func ExampleRepair() {
+func ExampleImage_Repair() {
 	data, hashes, parity := &memory{data: make([]byte, 100<<12)}, &memory{}, &memory{}
 	v := dmverity.Volume{Superblock: dmverity.Default()}
 	v.DataBlocks = 100
-	root, err := dmverity.Format(context.Background(), data, hashes, v, merkle.Options{})
+	root, err := dmverity.Image{Volume: v, Data: data, Hashes: hashes}.Format(context.Background(), merkle.Options{})
 	if err != nil {
 		log.Fatal(err)
 	}
 	fec := dmverity.FEC{Roots: dmverity.DefaultFECRoots}
-	if err := dmverity.EncodeFEC(context.Background(), data, hashes, parity, v, fec, merkle.Options{}); err != nil {
+	if err := (dmverity.Image{Volume: v, Data: data, Hashes: hashes, Parity: parity, FEC: &fec}).EncodeFEC(context.Background(), merkle.Options{}); err != nil {
 		log.Fatal(err)
 	}
 
 	copy(data.data[5000:], "rust")
-	mended, err := dmverity.Repair(context.Background(), data, hashes, parity, v, fec, root, merkle.Options{})
+	mended, err := dmverity.Image{Volume: v, Data: data, Hashes: hashes, Parity: parity, FEC: &fec}.Repair(context.Background(), root, merkle.Options{})
 	fmt.Println(mended, err)
 	// Output: [data block 1 (bytes 4096 to 8191)] <nil>
 }

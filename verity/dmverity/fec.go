@@ -105,7 +105,11 @@ type area struct {
 	encoder      *encoder
 }
 
-func newArea(data, hashes io.ReaderAt, v Volume, f FEC) (*area, error) {
+func newArea(im Image) (*area, error) {
+	if im.FEC == nil || im.Parity == nil {
+		return nil, fmt.Errorf("%w: a volume without error correction", ErrParams)
+	}
+	v, f := im.Volume, *im.FEC
 	if err := v.check(); err != nil {
 		return nil, err
 	}
@@ -114,7 +118,7 @@ func newArea(data, hashes io.ReaderAt, v Volume, f FEC) (*area, error) {
 	}
 	block := int64(v.DataBlockSize)
 	return &area{
-		FEC: f, data: data, hashes: hashes, split: v.DataSize(), hashAt: v.TreeOffset(),
+		FEC: f, data: im.Data, hashes: im.Hashes, split: v.DataSize(), hashAt: v.TreeOffset(),
 		size: f.blocks(v) * block, words: f.rounds(v) * block, block: int(block), encoder: newEncoder(f.Roots),
 	}, nil
 }
@@ -255,15 +259,15 @@ func (a *area) each(ctx context.Context, opts merkle.Options, done func(word int
 }
 
 // EncodeFEC computes the parity of a volume that has been formatted and writes it
-// to out. Progress counts bytes of data and hashes. Errors are those of Format.
-func EncodeFEC(ctx context.Context, data, hashes io.ReaderAt, out io.WriterAt, v Volume, f FEC, opts merkle.Options) error {
-	a, err := newArea(data, hashes, v, f)
+// to Parity. Progress counts bytes of data and hashes. Errors are those of Format.
+func (im Image) EncodeFEC(ctx context.Context, opts merkle.Options) error {
+	a, err := newArea(im)
 	if err != nil {
 		return fmt.Errorf("encode FEC: %w", err)
 	}
 	err = a.each(ctx, opts, func(word int64, parity []byte) error {
-		at := f.Offset + word*int64(f.Roots)
-		if _, err := out.WriteAt(parity, at); err != nil {
+		at := a.Offset + word*int64(a.Roots)
+		if _, err := im.Parity.WriteAt(parity, at); err != nil {
 			return fmt.Errorf("write parity at %d: %w", at, err)
 		}
 		return nil

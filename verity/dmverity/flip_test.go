@@ -36,10 +36,10 @@ func newVolume(t *testing.T, r *rand.Rand) *volume {
 	v.data = random(r, int(v.DataSize()))
 	hash, parity := &memory{}, &memory{}
 	var err error
-	if v.root, err = dmverity.Format(t.Context(), bytes.NewReader(v.data), hash, v.Volume, merkle.Options{}); err != nil {
+	if v.root, err = (dmverity.Image{Volume: v.Volume, Data: dmverity.ReadOnly(bytes.NewReader(v.data)), Hashes: hash}).Format(t.Context(), merkle.Options{}); err != nil {
 		t.Fatal(err)
 	}
-	if err := dmverity.EncodeFEC(t.Context(), bytes.NewReader(v.data), hash, parity, v.Volume, v.fec, merkle.Options{}); err != nil {
+	if err := (dmverity.Image{Volume: v.Volume, Data: dmverity.ReadOnly(bytes.NewReader(v.data)), Hashes: hash, Parity: parity, FEC: &v.fec}).EncodeFEC(t.Context(), merkle.Options{}); err != nil {
 		t.Fatal(err)
 	}
 	v.hash, v.parity = hash.data, parity.data
@@ -61,7 +61,7 @@ func (v *volume) damage() *damage {
 // verify returns the bad blocks.
 func (d *damage) verify(t *testing.T, v dmverity.Volume) (bad []merkle.BadBlock) {
 	t.Helper()
-	err := dmverity.Verify(t.Context(), &d.data, &d.hash, v, d.root, func(b merkle.BadBlock) { bad = append(bad, b) }, merkle.Options{})
+	err := dmverity.Image{Volume: v, Data: &d.data, Hashes: &d.hash}.Verify(t.Context(), d.root, func(b merkle.BadBlock) { bad = append(bad, b) }, merkle.Options{})
 	var corrupt *merkle.CorruptError
 	if (err == nil) != (len(bad) == 0) || err != nil && !errors.As(err, &corrupt) {
 		t.Fatalf("reported %v, returned %v", bad, err)
@@ -76,7 +76,7 @@ func (d *damage) mended(t *testing.T) {
 	if err != nil || n == 0 {
 		t.Fatalf("%+v, %d roots: %d blocks can be repaired: %v", d.Volume, d.fec.Roots, n, err)
 	}
-	done, err := dmverity.Repair(t.Context(), &d.data, &d.hash, &d.parity, d.Volume, d.fec, d.root, merkle.Options{})
+	done, err := dmverity.Image{Volume: d.Volume, Data: &d.data, Hashes: &d.hash, Parity: &d.parity, FEC: &d.fec}.Repair(t.Context(), d.root, merkle.Options{})
 	if int64(len(done)) != n {
 		t.Fatalf("%d blocks can be repaired, %d were", n, len(done))
 	}
@@ -88,7 +88,7 @@ func (d *damage) mended(t *testing.T) {
 // count is what CheckFEC says; -1 stands for too much.
 func (d *damage) count(t *testing.T) int64 {
 	t.Helper()
-	n, err := dmverity.CheckFEC(t.Context(), &d.data, &d.hash, &d.parity, d.Volume, d.fec, merkle.Options{})
+	n, err := dmverity.Image{Volume: d.Volume, Data: &d.data, Hashes: &d.hash, Parity: &d.parity, FEC: &d.fec}.CheckFEC(t.Context(), merkle.Options{})
 	if errors.Is(err, dmverity.ErrUncorrectable) {
 		return -1
 	}
@@ -176,7 +176,7 @@ func (d *damage) superblock(t *testing.T, at int) {
 			t.Fatalf("flip at %d: not found: %+v", at, v)
 		}
 	default:
-		err := dmverity.Verify(t.Context(), &d.data, &d.hash, v, digest.New(v.Algorithm, d.root.Bytes()), nil, merkle.Options{})
+		err := dmverity.Image{Volume: v, Data: &d.data, Hashes: &d.hash}.Verify(t.Context(), digest.New(v.Algorithm, d.root.Bytes()), nil, merkle.Options{})
 		if err == nil {
 			t.Fatalf("flip at %d: not found: %+v instead of %+v", at, v, d.Volume)
 		}
@@ -246,7 +246,7 @@ func TestPeerManyErrors(t *testing.T) {
 		if possible != nil && !errors.Is(possible, dmverity.ErrUncorrectable) {
 			t.Fatal(possible)
 		}
-		if done, err := dmverity.Repair(t.Context(), &d.data, &d.hash, &d.parity, d.Volume, d.fec, d.root, merkle.Options{}); err == nil {
+		if done, err := (dmverity.Image{Volume: d.Volume, Data: &d.data, Hashes: &d.hash, Parity: &d.parity, FEC: &d.fec}).Repair(t.Context(), d.root, merkle.Options{}); err == nil {
 			repaired++
 			if possible == nil && n != int64(len(done)) {
 				t.Fatalf("%d blocks can be repaired, %d were", n, len(done))
@@ -278,7 +278,7 @@ func TestHopeless(t *testing.T) {
 		d := v.damage()
 		copy(what(d), random(r, len(what(d))))
 		parity := &counted{ReaderAt: bytes.NewReader(d.parity.data)}
-		_, err := dmverity.Repairable(t.Context(), &d.data, &d.hash, parity, d.Volume, d.fec, d.root, merkle.Options{})
+		_, err := dmverity.Image{Volume: d.Volume, Data: &d.data, Hashes: &d.hash, Parity: dmverity.ReadOnly(parity), FEC: &d.fec}.Repairable(t.Context(), d.root, merkle.Options{})
 		if !errors.Is(err, dmverity.ErrUncorrectable) {
 			t.Errorf("%+v: %v", d.Volume, err)
 		}
@@ -303,7 +303,7 @@ func (c *counted) ReadAt(b []byte, at int64) (int, error) {
 // repairable asks what could be repaired, of a volume that cannot be written to.
 func (d *damage) repairable() (int64, error) {
 	r := func(m *memory) io.ReaderAt { return bytes.NewReader(m.data) }
-	return dmverity.Repairable(context.Background(), r(&d.data), r(&d.hash), r(&d.parity), d.Volume, d.fec, d.root, merkle.Options{})
+	return dmverity.Image{Volume: d.Volume, Data: dmverity.ReadOnly(r(&d.data)), Hashes: dmverity.ReadOnly(r(&d.hash)), Parity: dmverity.ReadOnly(r(&d.parity)), FEC: &d.fec}.Repairable(context.Background(), d.root, merkle.Options{})
 }
 
 // TestErasures loses as many whole blocks of one round as there are roots, which
@@ -332,7 +332,7 @@ func TestErasures(t *testing.T) {
 			for i := range lost + 1 {
 				clear(d.data.data[i*rounds*v.DataBlockSize:][:v.DataBlockSize])
 			}
-			if _, err := dmverity.Repair(t.Context(), &d.data, &d.hash, &d.parity, d.Volume, d.fec, d.root, merkle.Options{}); !errors.Is(err, dmverity.ErrUncorrectable) {
+			if _, err := (dmverity.Image{Volume: d.Volume, Data: &d.data, Hashes: &d.hash, Parity: &d.parity, FEC: &d.fec}).Repair(t.Context(), d.root, merkle.Options{}); !errors.Is(err, dmverity.ErrUncorrectable) {
 				t.Errorf("%d blocks lost with %d roots: %v", lost+1, v.fec.Roots, err)
 			}
 		}
@@ -370,7 +370,7 @@ func TestShortHashDevice(t *testing.T) {
 	f := dmverity.FEC{Roots: 3, OnHashDevice: true, Offset: int64(len(v.hash)+3*v.HashBlockSize) / int64(v.HashBlockSize) * int64(v.HashBlockSize)}
 	short, long := &memory{data: bytes.Clone(v.hash)}, &memory{data: append(bytes.Clone(v.hash), make([]byte, int(f.Offset)-len(v.hash))...)}
 	for _, hash := range []*memory{short, long} {
-		if err := dmverity.EncodeFEC(t.Context(), bytes.NewReader(v.data), hash, hash, v.Volume, f, merkle.Options{}); err != nil {
+		if err := (dmverity.Image{Volume: v.Volume, Data: dmverity.ReadOnly(bytes.NewReader(v.data)), Hashes: hash, Parity: hash, FEC: &f}).EncodeFEC(t.Context(), merkle.Options{}); err != nil {
 			t.Fatal(err)
 		}
 	}

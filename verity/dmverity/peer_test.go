@@ -227,12 +227,12 @@ func veritysetup(t *testing.T, args ...string) (string, error) {
 // format does what "veritysetup format" does, and returns what it prints.
 func (s *set) format(t *testing.T) (digest.Digest, string) {
 	t.Helper()
-	root, err := dmverity.Format(t.Context(), s.data, s.hash, s.Volume, merkle.Options{})
+	root, err := dmverity.Image{Volume: s.Volume, Data: s.data, Hashes: s.hash}.Format(t.Context(), merkle.Options{})
 	if err != nil {
 		t.Fatalf("%s: %v", s, err)
 	}
 	if s.fec != nil {
-		if err := dmverity.EncodeFEC(t.Context(), s.data, s.hash, s.parity, s.Volume, *s.fec, merkle.Options{}); err != nil {
+		if err := (dmverity.Image{Volume: s.Volume, Data: s.data, Hashes: s.hash, Parity: s.parity, FEC: s.fec}).EncodeFEC(t.Context(), merkle.Options{}); err != nil {
 			t.Fatalf("%s: %v", s, err)
 		}
 	}
@@ -330,18 +330,18 @@ func verifyOther(t *testing.T, i int, s *set, hash string, root digest.Digest) {
 			t.Fatalf("%d: %s: read %+v", i, s, v)
 		}
 	}
-	if err := dmverity.Verify(t.Context(), s.data, bytes.NewReader(b), v, root, nil, merkle.Options{}); err != nil {
+	if err := (dmverity.Image{Volume: v, Data: s.data, Hashes: dmverity.ReadOnly(bytes.NewReader(b))}).Verify(t.Context(), root, nil, merkle.Options{}); err != nil {
 		t.Fatalf("%d: %s: %v", i, s, err)
 	}
 	if s.fec != nil {
-		n, err := dmverity.CheckFEC(t.Context(), s.data, bytes.NewReader(b), s.parity, v, *s.fec, merkle.Options{})
+		n, err := dmverity.Image{Volume: v, Data: s.data, Hashes: dmverity.ReadOnly(bytes.NewReader(b)), Parity: s.parity, FEC: s.fec}.CheckFEC(t.Context(), merkle.Options{})
 		if n != 0 || err != nil {
 			t.Fatalf("%d: %s: FEC of an intact volume: %d, %v", i, s, n, err)
 		}
 	}
 	wrong := digest.New(s.Algorithm, make([]byte, root.Size()))
 	var corrupt *merkle.CorruptError
-	if err := dmverity.Verify(t.Context(), s.data, bytes.NewReader(b), v, wrong, nil, merkle.Options{}); !errors.As(err, &corrupt) || corrupt.Count != 1 {
+	if err := (dmverity.Image{Volume: v, Data: s.data, Hashes: dmverity.ReadOnly(bytes.NewReader(b))}).Verify(t.Context(), wrong, nil, merkle.Options{}); !errors.As(err, &corrupt) || corrupt.Count != 1 {
 		t.Fatalf("%d: %s: wrong root hash: %v", i, s, err)
 	}
 }

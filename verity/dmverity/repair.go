@@ -64,17 +64,17 @@ func (m *matrix) word(i int, to *[codeLength]byte) {
 // code words have too many errors, the error wraps ErrUncorrectable. A word with
 // many more errors than parity can undo may be counted as repairable: only Repair,
 // which knows the root hash, can tell.
-func CheckFEC(ctx context.Context, data, hashes, parity io.ReaderAt, v Volume, f FEC, opts merkle.Options) (wrong int64, err error) {
-	a, err := newArea(data, hashes, v, f)
+func (im Image) CheckFEC(ctx context.Context, opts merkle.Options) (wrong int64, err error) {
+	a, err := newArea(im)
 	if err != nil {
 		return 0, fmt.Errorf("check FEC: %w", err)
 	}
 	var mu sync.Mutex
-	m := &matrix{area: a, parity: parity}
+	m := &matrix{area: a, parity: im.Parity}
 	err = a.each(ctx, opts, func(word int64, want []byte) error {
 		got := make([]byte, len(want))
-		at := f.Offset + word*int64(f.Roots)
-		if k, err := parity.ReadAt(got, at); k < len(got) {
+		at := a.Offset + word*int64(a.Roots)
+		if k, err := im.Parity.ReadAt(got, at); k < len(got) {
 			return fmt.Errorf("read %d bytes of parity at %d: %w", len(got), at, noEOF(err))
 		}
 		if bytes.Equal(got, want) {
@@ -142,12 +142,6 @@ func (m *matrix) restore(offset int64, to []byte, erased []int) error {
 	return nil
 }
 
-// Device is what Repair writes to. Several goroutines read it at the same time.
-type Device interface {
-	io.ReaderAt
-	io.WriterAt
-}
-
 // repairer holds what Repair needs.
 type repairer struct {
 	area         *area
@@ -168,14 +162,14 @@ type repairer struct {
 // remain, the error wraps ErrUncorrectable and a *merkle.CorruptError.
 //
 // Parity itself is not mended: EncodeFEC writes it anew.
-func Repair(ctx context.Context, data, hashes Device, parity io.ReaderAt, v Volume, f FEC, root digest.Digest, opts merkle.Options) ([]merkle.BadBlock, error) {
-	r, err := newRepairer(data, hashes, parity, v, f, root)
+func (im Image) Repair(ctx context.Context, root digest.Digest, opts merkle.Options) ([]merkle.BadBlock, error) {
+	r, err := newRepairer(im, root)
 	if err != nil {
 		return nil, fmt.Errorf("repair volume: %w", err)
 	}
 	for {
 		before := len(r.repaired)
-		err := verify(ctx, data, hashes, v, root, r.repair, opts)
+		err := im.verify(ctx, root, r.repair, opts)
 		var corrupt *merkle.CorruptError
 		switch {
 		case r.err != nil:
@@ -190,21 +184,18 @@ func Repair(ctx context.Context, data, hashes Device, parity io.ReaderAt, v Volu
 	}
 }
 
-func newRepairer(data, hashes Device, parity io.ReaderAt, v Volume, f FEC, root digest.Digest) (*repairer, error) {
-	a, err := newArea(data, hashes, v, f)
+func newRepairer(im Image, root digest.Digest) (*repairer, error) {
+	a, err := newArea(im)
 	if err != nil {
 		return nil, err
 	}
-	if err := v.checkRoot(root); err != nil {
-		return nil, err
-	}
-	tree, err := v.Tree()
+	tree, err := im.treeOf(root)
 	if err != nil {
 		return nil, err
 	}
 	return &repairer{
-		area: a, matrix: &matrix{area: a, parity: parity}, tree: tree, root: root.Bytes(),
-		data: data, hashes: hashes, block: make([]byte, a.block),
+		area: a, matrix: &matrix{area: a, parity: im.Parity}, tree: tree, root: root.Bytes(),
+		data: im.Data, hashes: im.Hashes, block: make([]byte, a.block),
 	}, nil
 }
 

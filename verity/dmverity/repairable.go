@@ -4,7 +4,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"io"
 
 	"github.com/ipe-linux/ipe/digest"
 	"github.com/ipe-linux/ipe/verity/merkle"
@@ -18,9 +17,10 @@ import (
 // Each restored block is compared with the digest that the tree has for it, and the tree
 // with the root hash. Restored hash blocks are kept in memory, those of data are not: each
 // is restored alone. Repair may restore more, for what it has restored helps the others.
-func Repairable(ctx context.Context, data, hashes, parity io.ReaderAt, v Volume, f FEC, root digest.Digest, opts merkle.Options) (blocks int64, err error) {
-	hash := newPatched(hashes, v.HashBlockSize)
-	r, err := newRepairer(readOnly{data}, hash, parity, v, f, root)
+func (im Image) Repairable(ctx context.Context, root digest.Digest, opts merkle.Options) (blocks int64, err error) {
+	hash := newPatched(im.Hashes, im.HashBlockSize)
+	im.Data, im.Hashes = forgetful{im.Data}, hash
+	r, err := newRepairer(im, root)
 	if err != nil {
 		return 0, fmt.Errorf("look for repairs: %w", err)
 	}
@@ -38,7 +38,7 @@ func Repairable(ctx context.Context, data, hashes, parity io.ReaderAt, v Volume,
 				stop(err)
 			}
 		}
-		err := verify(ctx, data, hash, v, root, report, opts)
+		err := im.verify(ctx, root, report, opts)
 		switch {
 		case context.Cause(ctx) != nil:
 			return 0, fmt.Errorf("look for repairs: %w", context.Cause(ctx))
@@ -74,8 +74,3 @@ func (r *repairer) repairPath(b merkle.BadBlock) error {
 	}
 	return r.err
 }
-
-// readOnly is a device that forgets what is written.
-type readOnly struct{ io.ReaderAt }
-
-func (readOnly) WriteAt(b []byte, _ int64) (int, error) { return len(b), nil }

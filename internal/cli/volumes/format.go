@@ -58,7 +58,7 @@ func (a *app) runDMFormat(cmd *cobra.Command, dataName, hashName string, f volum
 	hash := out.File
 	bar := a.Progress(v.DataSize())
 	defer bar.End()
-	root, err := dmverity.Format(cmd.Context(), data, hash, v, merkle.Options{Progress: bar.UpTo()})
+	root, err := dmverity.Image{Volume: v, Data: data, Hashes: hash}.Format(cmd.Context(), merkle.Options{Progress: bar.UpTo()})
 	if err != nil {
 		return err
 	}
@@ -149,7 +149,7 @@ func (f *volumeFlags) encode(cmd *cobra.Command, data, hash *os.File, v dmverity
 		return nil, nil, err
 	}
 	if fec, err = f.fec(hash, parity.File); err == nil {
-		err = dmverity.EncodeFEC(cmd.Context(), data, hash, parity, v, *fec, merkle.Options{})
+		err = dmverity.Image{Volume: v, Data: data, Hashes: hash, Parity: parity, FEC: fec}.EncodeFEC(cmd.Context(), merkle.Options{})
 	}
 	if err == nil {
 		err = parity.Sync()

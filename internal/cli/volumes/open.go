@@ -141,10 +141,10 @@ func (a *app) runDMOpen(cmd *cobra.Command, args []string, f volumeOptions) (err
 // precheck looks whether root hash and number of blocks are of the volume. Where the
 // kernel is to hand out corrupt blocks, a damaged hash tree is no obstacle.
 func (c *checked) precheck(t dmverity.Table) error {
-	verify := func() error { return dmverity.VerifyEdge(c.data, c.hash, c.Volume, c.root) }
+	verify := func() error { return c.image().VerifyEdge(c.root) }
 	if c.fec != nil {
 		verify = func() error {
-			return dmverity.VerifyEdgeFEC(c.data, c.hash, c.parity, c.Volume, *c.fec, c.root)
+			return c.image().VerifyEdgeFEC(c.root)
 		}
 	}
 	err := verify()

@@ -74,6 +74,15 @@ type checked struct {
 	root               digest.Digest
 }
 
+// image is the volume for those who read and write it.
+func (c *checked) image() dmverity.Image {
+	im := dmverity.Image{Volume: c.Volume, Data: c.data, Hashes: c.hash, FEC: c.fec}
+	if c.parity != nil { // a nil file is a device
+		im.Parity = c.parity
+	}
+	return im
+}
+
 func (a *app) runDMVerify(cmd *cobra.Command, args []string, f verifyFlags) (err error) {
 	if len(args) < 2 || len(args) > 3 {
 		return ui.Usage(cmd, "%s wants DATA, HASH and ROOT-HASH, got %d arguments", cmd.CommandPath(), len(args))
@@ -165,7 +174,7 @@ func (a *app) verdict(cmd *cobra.Command, c *checked, f verifyFlags) error {
 			r.Bad = append(r.Bad, c.badBlock(b))
 		}
 	}
-	verr := dmverity.Verify(cmd.Context(), c.data, c.hash, c.Volume, c.root, bad, opts)
+	verr := c.image().Verify(cmd.Context(), c.root, bad, opts)
 	var corrupt *merkle.CorruptError
 	if verr != nil && !errors.As(verr, &corrupt) {
 		return verr
@@ -197,7 +206,7 @@ func (c *checked) badBlock(b merkle.BadBlock) badBlock {
 // mend counts what parity can undo, or undoes it.
 func (c *checked) mend(cmd *cobra.Command, r *volumeVerdict, repair bool) error {
 	if repair {
-		done, err := dmverity.Repair(cmd.Context(), c.data, c.hash, c.parity, c.Volume, *c.fec, c.root, merkle.Options{})
+		done, err := c.image().Repair(cmd.Context(), c.root, merkle.Options{})
 		r.Repaired = len(done)
 		if errors.Is(err, dmverity.ErrUncorrectable) {
 			r.Repairable = -1
@@ -206,7 +215,7 @@ func (c *checked) mend(cmd *cobra.Command, r *volumeVerdict, repair bool) error 
 		return errors.Join(err, c.data.Sync(), c.hash.Sync())
 	}
 	var err error
-	r.RepairableBlocks, err = dmverity.Repairable(cmd.Context(), c.data, c.hash, c.parity, c.Volume, *c.fec, c.root, merkle.Options{})
+	r.RepairableBlocks, err = c.image().Repairable(cmd.Context(), c.root, merkle.Options{})
 	if errors.Is(err, dmverity.ErrUncorrectable) {
 		r.Repairable = -1
 		return nil
@@ -214,7 +223,7 @@ func (c *checked) mend(cmd *cobra.Command, r *volumeVerdict, repair bool) error 
 	if err != nil {
 		return err
 	}
-	n, err := dmverity.CheckFEC(cmd.Context(), c.data, c.hash, c.parity, c.Volume, *c.fec, merkle.Options{})
+	n, err := c.image().CheckFEC(cmd.Context(), merkle.Options{})
 	if errors.Is(err, dmverity.ErrUncorrectable) {
 		return nil
 	}
