@@ -43,7 +43,7 @@ var (
 		"cmd/iped":              23,
 		"internal/cli/machine":  11,
 		"internal/cli/policies": 13,
-		"internal/cli/files":    16,
+		"internal/cli/files":    17,
 	}}
 )
 

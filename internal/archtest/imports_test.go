@@ -20,6 +20,7 @@ type row struct {
 var table = map[string]row{
 	"conformance":                     {0, "", "vectors are data that any implementation can import"},
 	"digest":                          {0, "", ""},
+	"manifest":                        {1, "digest", "a list of files is text; what is on disk is for others"},
 	"sign":                            {0, "", "bytes are bytes: a message is verified before anybody parses it"},
 	"internal/atomicfile":             {0, "", ""},
 	"internal/decimal":                {0, "", "it reads a word; what is counted is for others"},
@@ -98,7 +99,7 @@ var table = map[string]row{
 	"internal/cli/ui":        {2, "policy internal/atomicfile internal/plain", "how ipe talks; about what, is for the rooms. policy for the names of operations"},
 	"internal/cli/ui/keys":   {3, "sign internal/cli/ui internal/pkcs11uri internal/plain internal/token", "who signs; what, is for the rooms"},
 	"internal/cli/ui/daemon": {6, "internal/cli/ui internal/controlrpc internal/plain", "how iped is asked; what, is for the rooms"},
-	"internal/cli/files": {7, "digest policy sign internal/atomicfile internal/author/walk internal/cli/ui internal/cli/ui/keys internal/controlrpc internal/decimal internal/fsioctl internal/inorder internal/pkcs11uri internal/plain internal/trust verity/fsverity verity/merkle",
+	"internal/cli/files": {7, "digest policy sign internal/atomicfile internal/author/walk internal/cli/ui internal/cli/ui/keys internal/controlrpc internal/decimal internal/fsioctl internal/inorder internal/pkcs11uri internal/plain internal/trust manifest verity/fsverity verity/merkle",
 		"controlrpc for the names of error numbers, until they are a leaf"},
 	"internal/cli/machine":  {7, "policy sign audit internal/cli/ui internal/cli/ui/daemon internal/control internal/controlrpc internal/kernelabi internal/ownership internal/plain internal/trust", "see stillInside"},
 	"internal/cli/policies": {7, "digest policy eval sign internal/cli/ui internal/cli/ui/daemon internal/cli/ui/keys internal/control internal/controlrpc internal/plain internal/trust policy/lint policy/syntax", "see stillInside"},

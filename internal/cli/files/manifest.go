@@ -4,11 +4,8 @@ import (
 	"bytes"
 	"context"
 	"fmt"
-	"io/fs"
 	"path/filepath"
 	"slices"
-	"strings"
-	"unicode/utf8"
 
 	"github.com/spf13/cobra"
 
@@ -16,6 +13,7 @@ import (
 	"github.com/ipe-linux/ipe/internal/cli/ui"
 	"github.com/ipe-linux/ipe/internal/cli/ui/keys"
 	"github.com/ipe-linux/ipe/internal/plain"
+	"github.com/ipe-linux/ipe/manifest"
 	"github.com/ipe-linux/ipe/sign"
 )
 
@@ -80,7 +78,7 @@ func (a *app) runFSManifest(cmd *cobra.Command, files []string, f manifestFlags)
 	}
 	defer in.Close()
 	whole := f.out != "" && f.out != "-"
-	m := manifestWriter{seen: map[string]string{}}
+	m := manifestWriter{}
 	if whole {
 		m.mind(f.out, f.out+signatureSuffix)
 	}
@@ -97,15 +95,15 @@ func (a *app) runFSManifest(cmd *cobra.Command, files []string, f manifestFlags)
 	switch {
 	case err != nil || !whole:
 		return err
-	case len(m.seen) == 0:
-		return ui.Hinted(fmt.Errorf("%s: %w", plain.Name(f.out), errNoFiles), "nothing was written")
+	case m.list.Len() == 0:
+		return ui.Hinted(fmt.Errorf("%s: %w", plain.Name(f.out), manifest.ErrEmpty), "nothing was written")
 	}
 	return a.writeManifest(cmd.Context(), &m, signing, f)
 }
 
 // writeManifest writes the signature, too, if there is to be one.
 func (a *app) writeManifest(ctx context.Context, m *manifestWriter, signing bool, f manifestFlags) error {
-	r := writtenManifest{Output: f.out, Files: len(m.seen)}
+	r := writtenManifest{Output: f.out, Files: m.list.Len()}
 	by := ""
 	var message []byte
 	if signing {
@@ -129,8 +127,8 @@ func (a *app) writeManifest(ctx context.Context, m *manifestWriter, signing bool
 
 // manifestWriter turns files into entries, each path once.
 type manifestWriter struct {
-	seen    map[string]string // path by key
-	outputs []walk.FileID     // what will be replaced, and so cannot be listed
+	list    manifest.List
+	outputs []walk.FileID // what will be replaced, and so cannot be listed
 	text    bytes.Buffer
 }
 
@@ -143,65 +141,24 @@ func (m *manifestWriter) mind(outputs ...string) {
 	}
 }
 
-// pathError is that of a path that cannot stand in a manifest.
-type pathError struct{ path, reason string }
-
-func (e *pathError) Error() string { return fmt.Sprintf("%q: %s", e.path, e.reason) }
-
 // entry returns nil for a path that has been there.
-func (m *manifestWriter) entry(f measured) (*manifestEntry, error) {
+func (m *manifestWriter) entry(f measured) (*manifest.Entry, error) {
 	path := filepath.Clean(f.path)
-	if err := checkPath(path); err != nil {
+	if err := manifest.CheckPath(path); err != nil {
 		return nil, err
 	}
 	if slices.Contains(m.outputs, f.id) {
-		return nil, &pathError{path, "would be overwritten by -o, and cannot be listed"}
+		return nil, &manifest.PathError{Path: path, Reason: "would be overwritten by -o, and cannot be listed"}
 	}
-	key := pathKey(path)
-	if before, ok := m.seen[key]; ok {
-		if before != path {
-			return nil, &pathError{path, "is there as " + before + " as well"}
-		}
-		return nil, nil
+	if added, err := m.list.Add(path); err != nil || !added {
+		return nil, err
 	}
-	m.seen[key] = path
-	return &manifestEntry{path, f.digest.String(), f.size, octal(f.mode)}, nil
+	return &manifest.Entry{Path: path, Digest: f.digest, Size: f.size, Mode: manifest.Octal(f.mode)}, nil
 }
 
-func (m *manifestWriter) keep(e *manifestEntry) error {
-	if m.text.Len() > maxManifest {
-		return fmt.Errorf("manifest: more than %d bytes", maxManifest)
+func (m *manifestWriter) keep(e *manifest.Entry) error {
+	if m.text.Len() > manifest.MaxSize {
+		return fmt.Errorf("manifest: more than %d bytes", manifest.MaxSize)
 	}
 	return ui.WriteJSON(&m.text, e)
-}
-
-// checkPath refuses paths that could lead to another file than they seem to, or
-// that JSON would change.
-func checkPath(path string) error {
-	switch {
-	case path != filepath.Clean(path):
-		return &pathError{path, "not in its shortest form, " + filepath.Clean(path)}
-	case path == ".." || strings.HasPrefix(path, "../"):
-		return &pathError{path, "leads above where it begins (see --root)"}
-	case path == "." || path == "/":
-		return &pathError{path, "names no file"}
-	case !utf8.ValidString(path) || strings.ContainsRune(path, 0):
-		return &pathError{path, "not UTF-8"}
-	}
-	return nil
-}
-
-// pathKey is the same for paths that are the same below a directory.
-func pathKey(path string) string { return strings.TrimLeft(path, "/") }
-
-// octal shows permissions as chmod(1) takes them, with the bits for set-user-ID,
-// set-group-ID and sticky.
-func octal(m fs.FileMode) string {
-	bits := m.Perm()
-	for flag, bit := range map[fs.FileMode]fs.FileMode{fs.ModeSetuid: 0o4000, fs.ModeSetgid: 0o2000, fs.ModeSticky: 0o1000} {
-		if m&flag != 0 {
-			bits |= bit
-		}
-	}
-	return fmt.Sprintf("%04o", uint32(bits))
 }

@@ -1,53 +1,25 @@
 package files
 
 import (
-	"bufio"
 	"bytes"
-	"encoding/json"
 	"errors"
 	"fmt"
 	"io"
 	"io/fs"
-	"regexp"
 	"strings"
-	"unicode/utf8"
 
 	"github.com/spf13/cobra"
-	"golang.org/x/sys/unix"
 
-	"github.com/ipe-linux/ipe/digest"
 	"github.com/ipe-linux/ipe/internal/cli/ui"
 	"github.com/ipe-linux/ipe/internal/controlrpc"
 	"github.com/ipe-linux/ipe/internal/plain"
 	"github.com/ipe-linux/ipe/internal/trust"
+	"github.com/ipe-linux/ipe/manifest"
 	"github.com/ipe-linux/ipe/sign"
 )
 
-// manifestEntry is one line of a manifest.
-type manifestEntry struct {
-	Path   string `json:"path"`
-	Digest string `json:"digest"`
-	Size   int64  `json:"size"`
-	Mode   string `json:"mode"` // permissions, in octal
-}
-
-// listed is an entry that was read.
-type listed struct {
-	manifestEntry
-	digest digest.Digest
-}
-
-const (
-	// maxManifestLine bounds a line; paths have 4096 bytes at most.
-	maxManifestLine = 64 << 10
-	// maxManifest bounds a manifest, in bytes: a million files. A signed one is held
-	// in memory, so that what is read is what was verified.
-	maxManifest = 256 << 20
-	// signatureSuffix is what the name of a manifest has more for its signature.
-	signatureSuffix = ".p7s"
-)
-
-var errNoFiles = errors.New("the manifest names no file")
+// signatureSuffix is what the name of a manifest has more for its signature.
+const signatureSuffix = ".p7s"
 
 // manifestSource says where a manifest is and whom to believe.
 type manifestSource struct {
@@ -80,7 +52,7 @@ func (s *manifestSource) check(cmd *cobra.Command) error {
 // readManifest calls each for the entries of a manifest. If there is somebody to
 // trust, not a byte is parsed before the signature is verified; signer is then who
 // signed.
-func (a *app) readManifest(s manifestSource, each func(listed) error) (signer string, err error) {
+func (a *app) readManifest(s manifestSource, each func(manifest.Entry) error) (signer string, err error) {
 	var in io.Reader
 	if len(s.trust) > 0 {
 		text, who, err := a.verifiedManifest(s)
@@ -96,7 +68,7 @@ func (a *app) readManifest(s manifestSource, each func(listed) error) (signer st
 		defer file.Close()
 		in = file
 	}
-	if err := parseManifest(in, each); err != nil {
+	if err := manifest.Parse(in, each); err != nil {
 		return "", fmt.Errorf("%s: %w", plain.Name(s.file), err)
 	}
 	return signer, nil
@@ -122,7 +94,7 @@ func (a *app) verifiedManifest(s manifestSource) (text []byte, signer string, er
 	if err != nil {
 		return nil, "", err
 	}
-	if text, err = a.ReadUpTo(s.file, maxManifest); err != nil {
+	if text, err = a.ReadUpTo(s.file, manifest.MaxSize); err != nil {
 		return nil, "", err
 	}
 	e, err := sign.VerifyDetached(message, text, ring)
@@ -154,88 +126,4 @@ func signerOf(e *sign.Envelope) string {
 		}
 	}
 	return ""
-}
-
-// parseManifest reads a manifest strictly: at least one line, no unknown fields, no
-// line without a digest, no path twice, none that leads elsewhere.
-func parseManifest(r io.Reader, each func(listed) error) error {
-	limited := &io.LimitedReader{R: r, N: maxManifest + 1}
-	lines := bufio.NewScanner(limited)
-	lines.Buffer(nil, maxManifestLine)
-	seen := map[string]int{}
-	n := 0
-	for lines.Scan() {
-		n++
-		e, err := parseManifestLine(lines.Bytes())
-		if err == nil {
-			if before, ok := seen[pathKey(e.Path)]; ok {
-				err = fmt.Errorf("%q is on line %d already", e.Path, before)
-			}
-			seen[pathKey(e.Path)] = n
-		}
-		if err == nil {
-			err = each(e)
-		}
-		if err != nil {
-			return fmt.Errorf("line %d: %w", n, err)
-		}
-	}
-	switch err := lines.Err(); {
-	case errors.Is(err, bufio.ErrTooLong):
-		return fmt.Errorf("line %d: longer than %d bytes: not a line of a manifest", n+1, maxManifestLine)
-	case err != nil:
-		return fmt.Errorf("line %d: %w", n+1, err)
-	case limited.N <= 0:
-		return fmt.Errorf("%w (more than %d bytes)", unix.EFBIG, maxManifest)
-	case n == 0:
-		return errNoFiles
-	}
-	return nil
-}
-
-// permissions match the mode of an entry.
-var permissions = regexp.MustCompile(`^[0-7]{4}$`)
-
-// manifestFault says what is wrong with a line, for the decoder's words name its own types.
-func manifestFault(err error) error {
-	var kind *json.UnmarshalTypeError
-	name, unknown := strings.CutPrefix(err.Error(), "json: unknown field ")
-	switch {
-	case unknown:
-		return fmt.Errorf("unknown field %s", name)
-	case errors.As(err, &kind) && kind.Field != "":
-		return fmt.Errorf("field %q: it cannot be a %s", kind.Field, kind.Value)
-	default:
-		return errors.New("not a JSON object with path, digest, size and mode")
-	}
-}
-
-func parseManifestLine(line []byte) (e listed, err error) {
-	if !utf8.Valid(line) {
-		return e, errors.New("not UTF-8")
-	}
-	dec := json.NewDecoder(bytes.NewReader(line))
-	dec.DisallowUnknownFields()
-	if err := dec.Decode(&e.manifestEntry); err != nil {
-		return e, manifestFault(err)
-	}
-	if _, err := dec.Token(); !errors.Is(err, io.EOF) {
-		return e, errors.New("more than one object")
-	}
-	switch {
-	case e.Path == "" || e.Size < 0:
-		return e, errors.New("no path, or a negative size")
-	case !permissions.MatchString(e.Mode):
-		return e, fmt.Errorf("mode %q: not four octal digits", e.Mode)
-	}
-	if err := checkPath(e.Path); err != nil {
-		return e, err
-	}
-	if e.digest, err = digest.Parse(e.Digest); err != nil {
-		return e, err
-	}
-	if size, ok := digest.AlgorithmSize(e.digest.Algorithm()); !ok || size != e.digest.Size() {
-		return e, fmt.Errorf("digest %q: no such algorithm, or of another length", e.Digest)
-	}
-	return e, nil
 }

@@ -10,6 +10,7 @@ import (
 	"github.com/ipe-linux/ipe/internal/author/walk"
 	"github.com/ipe-linux/ipe/internal/cli/ui"
 	"github.com/ipe-linux/ipe/internal/plain"
+	"github.com/ipe-linux/ipe/manifest"
 	"github.com/ipe-linux/ipe/verity/fsverity"
 )
 
@@ -60,9 +61,9 @@ func (a *app) runManifestVerify(cmd *cobra.Command, dirs []string, f verifyManif
 		return err
 	}
 	defer in.Close()
-	var want []listed
+	var want []manifest.Entry
 	total := int64(0)
-	signer, err := a.readManifest(f.source, func(e listed) error {
+	signer, err := a.readManifest(f.source, func(e manifest.Entry) error {
 		if err := measurable(e, params); err != nil {
 			return err
 		}
@@ -92,13 +93,13 @@ func (a *app) runManifestVerify(cmd *cobra.Command, dirs []string, f verifyManif
 }
 
 // measurable refuses a digest that the parameters given do not go with.
-func measurable(e listed, p fsverity.Params) error {
-	p.Algorithm = e.digest.Algorithm()
+func measurable(e manifest.Entry, p fsverity.Params) error {
+	p.Algorithm = e.Digest.Algorithm()
 	_, err := fsverity.NewWriter(p)
 	return err
 }
 
-func wanted(want []listed) func(func(measureJob) bool) {
+func wanted(want []manifest.Entry) func(func(measureJob) bool) {
 	return func(yield func(measureJob) bool) {
 		for i := range want {
 			if !yield(measureJob{path: want[i].Path, want: &want[i]}) {
@@ -131,10 +132,10 @@ func (v *entryVerdict) compare(m measured, ignoreMode bool) {
 	switch {
 	case m.size != m.want.Size:
 		v.differs("size", "size is %d, not %d", m.size, m.want.Size)
-	case !m.digest.Equal(m.want.digest):
-		v.differs("digest", "digest is %v, not %v", m.digest, m.want.digest)
+	case !m.digest.Equal(m.want.Digest):
+		v.differs("digest", "digest is %v, not %v", m.digest, m.want.Digest)
 	}
-	if mode := octal(m.mode); mode != m.want.Mode && !ignoreMode {
+	if mode := manifest.Octal(m.mode); mode != m.want.Mode && !ignoreMode {
 		v.differs("mode", "mode is %s, not %s", mode, m.want.Mode)
 	}
 }
@@ -149,7 +150,7 @@ func (a *app) entry(v entryVerdict) error {
 }
 
 // findExtra looks for files that the manifest does not name.
-func (a *app) findExtra(in walk.Place, dirs []string, want []listed, f verifyManifestFlags, t *tally) error {
+func (a *app) findExtra(in walk.Place, dirs []string, want []manifest.Entry, f verifyManifestFlags, t *tally) error {
 	if !f.strict {
 		return nil
 	}

@@ -14,6 +14,7 @@ import (
 	"github.com/ipe-linux/ipe/internal/fsioctl"
 	"github.com/ipe-linux/ipe/internal/inorder"
 	"github.com/ipe-linux/ipe/internal/plain"
+	"github.com/ipe-linux/ipe/manifest"
 	"github.com/ipe-linux/ipe/policy"
 	"github.com/ipe-linux/ipe/verity/fsverity"
 	"github.com/ipe-linux/ipe/verity/merkle"
@@ -28,7 +29,7 @@ type measured struct {
 	id     walk.FileID
 	digest digest.Digest
 	err    error
-	want   *listed
+	want   *manifest.Entry
 	op     policy.Op // if it was asked for
 }
 
@@ -37,7 +38,7 @@ type measured struct {
 type measureJob struct {
 	path string
 	err  error
-	want *listed // what it should be, which says the algorithm, too; or nil
+	want *manifest.Entry // what it should be, which says the algorithm, too; or nil
 }
 
 // largeFile is the size from which several processors share a file.
@@ -116,7 +117,7 @@ func (w *measurer) file(ctx context.Context, job measureJob) measured {
 		if m.want.Size != m.size {
 			return m
 		}
-		w.use(m.want.digest.Algorithm())
+		w.use(m.want.Digest.Algorithm())
 	}
 	if w.operations {
 		m.op = walk.OperationOf(w.in.Locate(job.path), f)
@@ -206,7 +207,7 @@ func (a *app) printEach(bar *ui.Progress, show func(measured) error, measure fun
 		if m.err == nil {
 			bar.MakeWay()
 			m.err = show(m)
-			var refusal *pathError
+			var refusal *manifest.PathError
 			if !errors.As(m.err, &refusal) {
 				return m.err
 			}

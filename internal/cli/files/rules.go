@@ -11,6 +11,7 @@ import (
 	"github.com/ipe-linux/ipe/internal/author/walk"
 	"github.com/ipe-linux/ipe/internal/cli/ui"
 	"github.com/ipe-linux/ipe/internal/plain"
+	"github.com/ipe-linux/ipe/manifest"
 	"github.com/ipe-linux/ipe/policy"
 )
 
@@ -93,7 +94,7 @@ func (a *app) runFSRules(cmd *cobra.Command, args []string, f rulesFlags) error 
 		}
 		return a.report(cmd.Context(), m, args, walk.Keeping(f.executable), func(m measured) error { return put(m.path, m.op, m.digest) })
 	}
-	_, err = a.readManifest(f.source, func(e listed) error { return put(e.Path, walk.OperationAt(path.Clean("/"+e.Path)), e.digest) })
+	_, err = a.readManifest(f.source, func(e manifest.Entry) error { return put(e.Path, walk.OperationAt(path.Clean("/"+e.Path)), e.Digest) })
 	return err
 }
 
