@@ -19,7 +19,7 @@ const JSONVersion = 1
 // ErrJSON means that a JSON is of an unknown version or says what no record says.
 var ErrJSON = errors.New("not a record in JSON")
 
-// JSON is a record as machines read it. Exactly one of the last four fields is
+// JSON is a record as machines read it. Exactly one of the last five fields is
 // set, by Type.
 type JSON struct {
 	Version int    `json:"version"`

@@ -4,10 +4,8 @@ package main
 
 import (
 	"bytes"
-	"context"
 	"io"
 	"os"
-	"os/exec"
 	"path/filepath"
 	"slices"
 	"strings"
@@ -15,6 +13,7 @@ import (
 
 	"github.com/ipe-linux/ipe/internal/demo/row"
 	"github.com/ipe-linux/ipe/internal/testvm"
+	"github.com/ipe-linux/ipe/internal/testvm/vmtest"
 )
 
 // TestVMDemo runs the demonstration on each kernel and wants every case, each as demanded.
@@ -98,26 +97,12 @@ func tail(t *testing.T, file string) string {
 	return strings.Join(lines[max(0, len(lines)-30):], "")
 }
 
-// trackSources looks at every source file of what the demonstration builds. The go
-// command repeats an old result as long as the files that a test looked at are
-// unchanged, and it does not see what a compiler below the test reads.
+// trackSources looks at the sources of all that is built for the guests.
 func trackSources(t *testing.T) {
 	t.Helper()
-	const list = `{{if and .Module .Module.Main}}{{$d := .Dir}}{{$d}}
-{{range .GoFiles}}{{$d}}/{{.}}
-{{end}}{{range .EmbedFiles}}{{$d}}/{{.}}
-{{end}}{{end}}`
 	const module = "github.com/ipe-linux/ipe"
-	cmd := exec.CommandContext(context.Background(), "go", "list", "-deps", "-f", list,
-		module+"/cmd/ipe", module+"/cmd/iped", module+"/internal/demo/agent", module+"/internal/testvm/guestinit")
-	cmd.Env = append(os.Environ(), "CGO_ENABLED=0", "GOFLAGS=")
-	out, err := cmd.Output()
+	err := vmtest.TrackSources(t.Context(), module+"/cmd/ipe", module+"/cmd/iped", module+"/internal/demo/agent", module+"/internal/testvm/guestinit")
 	if err != nil {
 		t.Fatal(err)
-	}
-	for file := range strings.FieldsSeq(string(out)) {
-		if _, err := os.Stat(file); err != nil {
-			t.Fatal(err)
-		}
 	}
 }

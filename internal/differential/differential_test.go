@@ -5,11 +5,12 @@ package main
 import (
 	"bytes"
 	"os"
-	"os/exec"
 	"strconv"
 	"strings"
 	"testing"
 	"time"
+
+	"github.com/ipe-linux/ipe/internal/testvm/vmtest"
 )
 
 // TestVMIndistinguishable is the short form of make conformance: all scenarios and a
@@ -55,27 +56,13 @@ func number(t *testing.T, variable string, otherwise uint64) uint64 {
 	return n
 }
 
-// trackSources looks at every source file of what is built for the guests. The go
-// command repeats an old result as long as the files that a test looked at are
-// unchanged, and it does not see what a compiler below the test reads.
+// trackSources looks at the sources of all that is built for the guests.
 func trackSources(t *testing.T) {
 	t.Helper()
-	const list = `{{if and .Module .Module.Main}}{{$d := .Dir}}{{$d}}
-{{range .GoFiles}}{{$d}}/{{.}}
-{{end}}{{range .EmbedFiles}}{{$d}}/{{.}}
-{{end}}{{end}}`
 	const module = "github.com/ipe-linux/ipe"
-	cmd := exec.CommandContext(t.Context(), "go", "list", "-deps", "-f", list,
-		module+"/cmd/iped", module+"/internal/engine/enginetest/probe", module+"/internal/testvm/guestinit")
-	cmd.Env = append(os.Environ(), "CGO_ENABLED=0", "GOFLAGS=")
-	out, err := cmd.Output()
+	err := vmtest.TrackSources(t.Context(), module+"/cmd/iped", module+"/internal/engine/enginetest/probe", module+"/internal/testvm/guestinit")
 	if err != nil {
 		t.Fatal(err)
-	}
-	for file := range strings.FieldsSeq(string(out)) {
-		if _, err := os.Stat(file); err != nil {
-			t.Fatal(err)
-		}
 	}
 }
 

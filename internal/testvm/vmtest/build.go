@@ -11,7 +11,6 @@ import (
 	"go/token"
 	"io/fs"
 	"os"
-	"os/exec"
 	"path"
 	"path/filepath"
 	"slices"
@@ -124,29 +123,6 @@ func testNames(file string) ([]string, error) {
 }
 
 // trackSources looks, once, at every source file of this module that goes into the guest.
-// The go command repeats an old test result as long as the files that the test
-// looked at are unchanged, and it does not see what a compiler below the test reads.
-var trackSources = sync.OnceValue(lookAtSources)
-
-func lookAtSources() error {
-	const list = `{{if and .Module .Module.Main}}{{$d := .Dir}}{{$d}}
-{{range .GoFiles}}{{$d}}/{{.}}
-{{end}}{{range .EmbedFiles}}{{$d}}/{{.}}
-{{end}}{{range .TestGoFiles}}{{$d}}/{{.}}
-{{end}}{{range .XTestGoFiles}}{{$d}}/{{.}}
-{{end}}{{end}}`
-	cmd := exec.Command("go", "list", "-deps", "-test", "-tags", tag, "-f", list,
-		".", "github.com/ipe-linux/ipe/internal/testvm/guestinit")
-	cmd.Env = append(os.Environ(), "CGO_ENABLED=0", "GOFLAGS=")
-	out, err := cmd.Output()
-	if err != nil {
-		return fmt.Errorf("list guest sources: %w", err)
-	}
-	for file := range strings.FieldsSeq(string(out)) {
-		// A generated test main exists only while it is compiled.
-		if _, err := os.Stat(file); err != nil && !os.IsNotExist(err) {
-			return fmt.Errorf("list guest sources: %w", err)
-		}
-	}
-	return nil
-}
+var trackSources = sync.OnceValue(func() error {
+	return TrackSources(context.Background(), "-test", "-tags", tag, ".", "github.com/ipe-linux/ipe/internal/testvm/guestinit")
+})
