@@ -96,9 +96,9 @@ var table = map[string]row{
 	"internal/controlrpc": {5, "policy eval sign audit internal/control internal/engine internal/peer internal/plain", "sign for the hints of refusals, engine for the mode that travels"},
 	"internal/controlfs":  {5, "audit internal/control internal/peer", "files and numbers; what they do is control's"},
 
-	"internal/cli/ui":        {2, "policy internal/atomicfile internal/plain", "how ipe talks; about what, is for the rooms. policy for the names of operations"},
-	"internal/cli/ui/keys":   {3, "sign internal/cli/ui internal/pkcs11uri internal/plain internal/token", "who signs; what, is for the rooms"},
-	"internal/cli/ui/daemon": {6, "internal/cli/ui internal/controlrpc internal/plain", "how iped is asked; what, is for the rooms"},
+	"internal/cli/ui":        {2, "policy internal/atomicfile internal/plain", "it is how ipe talks; what about is for the rooms. policy for the names of operations"},
+	"internal/cli/ui/keys":   {3, "sign internal/cli/ui internal/pkcs11uri internal/plain internal/token", "it reads signers; what they sign is for the rooms"},
+	"internal/cli/ui/daemon": {6, "internal/cli/ui internal/controlrpc internal/plain", "it asks iped; what for is for the rooms"},
 	"internal/cli/files": {7, "digest policy sign internal/atomicfile internal/author/walk internal/cli/ui internal/cli/ui/keys internal/controlrpc internal/decimal internal/fsioctl internal/inorder internal/pkcs11uri internal/plain internal/trust manifest verity/fsverity verity/merkle",
 		"controlrpc for the names of error numbers, until they are a leaf"},
 	"internal/cli/machine":  {7, "policy sign audit internal/cli/ui internal/cli/ui/daemon internal/control internal/controlrpc internal/kernelabi internal/ownership internal/plain internal/trust", "see stillInside"},

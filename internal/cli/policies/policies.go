@@ -20,8 +20,8 @@ func Command(d *daemon.Asker) *cobra.Command {
 	return cmd
 }
 
-// otherWords are commands about policies that people look for, and what does that
-// here.
+// otherWords are words that people try as commands about policies, each with the command
+// that does that here.
 func otherWords() map[string]string {
 	return map[string]string{
 		"deactivate": "one policy is always replaced by another: ipe policy activate; ipe mode permissive stops denials",

@@ -7,8 +7,8 @@ import (
 	"github.com/spf13/cobra"
 )
 
-// Group returns a command that only holds others. Instead are words that people look for
-// among them, and what does that here.
+// Group returns a command that only holds others. Instead has words that people try in
+// place of them, each with the command that does that here.
 func (u *UI) Group(use, short, long string, instead map[string]string) *cobra.Command {
 	return &cobra.Command{
 		Use: use, Short: short, Long: long, Annotations: instead,

@@ -27,8 +27,8 @@ const (
 	Dim    Style = "2"
 )
 
-// Paint colours a part of a result if that goes to a terminal and nobody asked for no
-// colour.
+// Paint colours a part of a result if that goes to a terminal, unless the environment asks
+// for no colour.
 func (u *UI) Paint(st Style, s string) string { return u.paint(u.stdout, st, s) }
 
 func (u *UI) paint(w io.Writer, st Style, s string) string {

@@ -13,7 +13,7 @@ import (
 // errInterrupted: a signal came while a secret was asked for.
 var errInterrupted = errors.New("interrupted")
 
-// CanAsk reports whether somebody may be there to be asked: standard input is a terminal.
+// CanAsk reports whether standard input is a terminal, so that a secret can be asked for.
 func (u *UI) CanAsk() bool { return isTerminal(u.stdin) }
 
 // AskSecret prompts on the controlling terminal and reads a line that it does not

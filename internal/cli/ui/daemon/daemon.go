@@ -1,5 +1,5 @@
-// Package daemon is how commands ask iped: where it listens, what they say while it is busy
-// and when it does not answer, and what it refuses because code that runs would be denied.
+// Package daemon asks iped for commands: it says where iped listens, that it is busy or does
+// not answer, and what it refuses because code that runs would be denied.
 package daemon
 
 import (

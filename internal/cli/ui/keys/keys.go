@@ -1,5 +1,5 @@
-// Package keys is how people name who signs, on the command line: a key in a file or on a
-// token, its certificate, and where the secrets of both are.
+// Package keys reads the keys that sign, as a command line names them: in a file or on a
+// token, with a certificate, and with a secret that is given or asked for.
 package keys
 
 import (
@@ -40,7 +40,7 @@ const (
 // hashes are the values of --hash.
 var hashes = map[string]crypto.Hash{"sha256": crypto.SHA256, "sha384": crypto.SHA384, "sha512": crypto.SHA512}
 
-// Flags say who signs, and how messages are digested.
+// Flags name the signer, and the digest of its messages.
 type Flags struct {
 	Key, Cert, Hash string
 
@@ -54,7 +54,7 @@ func (f *Flags) Add(cmd *cobra.Command) {
 	f.hashName(cmd, "hash", DefaultHash, "")
 }
 
-// whoFlags say who signs.
+// whoFlags name the signer.
 func (f *Flags) whoFlags(cmd *cobra.Command) {
 	fl := cmd.Flags()
 	fl.StringVar(&f.Key, "key", "", "private key of the signer: PEM file, or pkcs11: URI of one on a token")
@@ -108,7 +108,7 @@ func (f *Flags) Check(cmd *cobra.Command, outputs ...string) error {
 // Digest is the hash that Hash names. Check has seen that it does.
 func (f *Flags) Digest() crypto.Hash { return hashes[f.Hash] }
 
-// Signer is who signs.
+// Signer is a certificate with its key.
 type Signer struct {
 	Cert    *x509.Certificate
 	OnToken bool

@@ -23,7 +23,7 @@ func (s *Signer) Sign(content []byte, opts sign.Options) ([]byte, error) {
 	return message, nil
 }
 
-// Detached returns a signature of content, and who signed.
+// Detached returns a signature of content, and the name of the signer.
 func (f *Flags) Detached(ctx context.Context, u *ui.UI, content []byte, opts sign.Options) (message []byte, signer string, err error) {
 	s, err := f.Open(ctx, u)
 	if err != nil {
@@ -38,8 +38,8 @@ func (f *Flags) Detached(ctx context.Context, u *ui.UI, content []byte, opts sig
 	return message, s.Cert.Subject.String(), nil
 }
 
-// WriteDetached signs content and writes the message; done is told who signed if
-// it went to a file.
+// WriteDetached signs content and writes the message; if that went to a file, done is told
+// the name of the signer.
 func (f *Flags) WriteDetached(cmd *cobra.Command, u *ui.UI, content []byte, out string, opts sign.Options, done func(signer string) error) error {
 	if err := f.Check(cmd, out); err != nil {
 		return err
