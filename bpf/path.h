@@ -7,7 +7,9 @@
  *
  * The kernel walks under two sequence locks that a program cannot read. Here a path is
  * walked twice, first to measure and then to write, and counts if both walks met the
- * same mounts and the same names.
+ * same mounts and the same names. Each dentry has a sequence number of its own, which
+ * a rename counts up: it tells whether a name changed while it was copied, even if it is
+ * the old one again by now.
  */
 #pragma once
 
@@ -44,15 +46,18 @@ struct path_walk {
 	__u64 mnt;
 	__u64 root_dentry;
 	__u64 root_mnt;
-	__u64 sum; /* of all that was met */
-	__u64 first_sum; /* what the first walk met */
+	__u64 sum; /* of all that the first walk met, and of what the second met, taken off */
+	__u64 named; /* the dentry whose name this is */
 	__u64 from; /* what is still to be copied, and where to */
 	__u32 to;
 	__u32 len;
 	__u32 room; /* bytes for names */
 	__u32 left; /* those that no name has taken yet */
-	__u32 kind;
-	__u32 spelled; /* what stands at from has a length of its own */
+	__u32 sequence; /* of the dentry that is named */
+	__u8 kind;
+	__u8 spelled; /* what stands at from has a length of its own */
+	__u8 torn; /* a name changed while it was read */
+	__u8 unused;
 };
 
 struct path_writer {
@@ -65,9 +70,13 @@ static __always_inline __u64 mount_of(struct vfsmount *mnt)
 	return (__u64)mnt - bpf_core_field_offset(struct mount, mnt);
 }
 
-static __always_inline void note_met(struct path_walk *w, __u64 what)
+/* A dentry with the hash of its name and its sequence number; both are 0 for a mount point. */
+static __always_inline void note_met(struct path_walk *w, __u64 dentry, __u64 hash_len, __u64 sequence)
 {
-	w->sum = (w->sum ^ what) * 0x9e3779b97f4a7c15ULL;
+	__u64 mixed = (dentry ^ sequence << 48) * 0x9e3779b97f4a7c15ULL;
+
+	mixed = (mixed ^ mixed >> 32 ^ hash_len) * 0x9e3779b97f4a7c15ULL;
+	w->sum += mixed ^ mixed >> 29;
 }
 
 /* From the root of a mount to where it is mounted; false if it is mounted nowhere. */
@@ -80,8 +89,21 @@ static __always_inline bool cross_mount(struct path_walk *w)
 		return false;
 	w->dentry = (__u64)BPF_CORE_READ(mnt, mnt_mountpoint);
 	w->mnt = (__u64)parent;
-	note_met(w, w->dentry);
+	note_met(w, w->dentry, 0, 0);
 	return true;
+}
+
+static __always_inline __u32 sequence_of(__u64 dentry)
+{
+	return BPF_CORE_READ((struct dentry *)dentry, d_seq.seqcount.sequence);
+}
+
+/* After a name was copied: whether it was whole all the time. */
+__noinline int end_name(struct path_walk *w)
+{
+	if (w && w->named && sequence_of(w->named) != w->sequence)
+		w->torn = true;
+	return 0;
 }
 
 /*
@@ -100,15 +122,18 @@ __noinline int step(struct path_walk *w)
 	dentry = (struct dentry *)w->dentry;
 	mnt = (struct mount *)w->mnt;
 	w->len = 0;
+	w->named = 0;
 	if (w->dentry == w->root_dentry && w->mnt == w->root_mnt)
 		return 1;
 	if (dentry == BPF_CORE_READ(mnt, mnt.mnt_root))
 		return !cross_mount(w);
+	w->sequence = sequence_of(w->dentry);
 	parent = (__u64)BPF_CORE_READ(dentry, d_parent);
 	if (parent == w->dentry) { /* outside of what is mounted: the kernel says "/" */
 		w->left = w->room;
 		return 1;
 	}
+	w->named = w->dentry;
 	hash_len = BPF_CORE_READ(dentry, d_name.hash_len);
 	if (hash_len >> 32 >= w->left) {
 		w->kind = PATH_TOO_LONG;
@@ -117,8 +142,7 @@ __noinline int step(struct path_walk *w)
 	w->len = hash_len >> 32;
 	w->left -= w->len + 1;
 	w->from = (__u64)BPF_CORE_READ(dentry, d_name.name);
-	note_met(w, w->dentry);
-	note_met(w, hash_len);
+	note_met(w, w->dentry, hash_len, w->sequence);
 	w->dentry = parent;
 	return 0;
 }
@@ -151,6 +175,7 @@ static long write_step(__u32 i, struct path_writer *w)
 		write_piece(w);
 		return 0;
 	}
+	end_name(&w->walk);
 	if (step(&w->walk))
 		return 1;
 	if (!w->walk.len)
@@ -170,7 +195,6 @@ static __always_inline void start_walk(struct path_walk *w, struct file *file, _
 	w->mnt = mount_of(mnt);
 	w->root_dentry = (__u64)BPF_CORE_READ(task, fs, root.dentry);
 	w->root_mnt = mount_of(BPF_CORE_READ(task, fs, root.mnt));
-	w->sum = 0;
 	w->room = room;
 	w->left = room;
 }
@@ -256,6 +280,7 @@ __noinline int start_measuring(struct path_walk *w, __u64 addr)
 	switch (w->kind) {
 	case PATH_WALKED:
 	case PATH_DELETED:
+		w->sum = 0;
 		start_walk(w, file, PATH_ROOM - 1 - (w->kind == PATH_DELETED ? DELETED_SIZE : 0));
 		return 0;
 	case PATH_MEMORY:
@@ -276,9 +301,11 @@ __noinline int end_measuring(struct path_walk *w)
 	if (!w)
 		return 0;
 	w->room = w->kind == PATH_TOO_LONG ? 0 : w->room - w->left;
-	w->first_sum = w->sum;
+	w->sum = -w->sum;
 	w->left = 0;
 	w->len = 0;
+	w->named = 0;
+	w->torn = false;
 	return w->room;
 }
 
@@ -290,8 +317,10 @@ __noinline int start_writing(struct path_walk *w, __u64 addr)
 	if (!w || !file)
 		return 0;
 	end_walk(w);
-	if (!w->room) /* the root, too long, or outside of what is mounted */
+	if (!w->room) { /* the root, too long, or outside of what is mounted */
+		w->sum = 0;
 		return 0;
+	}
 	switch (w->kind) {
 	case PATH_WALKED:
 	case PATH_DELETED:
@@ -327,7 +356,7 @@ static __noinline void write_spelled(struct path_writer *w, __u64 name)
 /* Whether both walks met the same. */
 __noinline int same_path(const struct path_walk *w)
 {
-	return w && w->sum == w->first_sum && !w->left;
+	return w && !w->sum && !w->left && !w->torn;
 }
 
 static __always_inline __u32 measure_path(struct path_walk *w, __u64 file)
