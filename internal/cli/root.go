@@ -15,7 +15,7 @@ import (
 
 // root builds the command tree.
 func root(u *ui.UI) *cobra.Command {
-	u.Version, u.Errno = controlrpc.BuildVersion(), controlrpc.KnownSymbol
+	u.Version = controlrpc.BuildVersion()
 	iped := daemon.New(u)
 	root := u.Group("ipe", "Integrity Policy Enforcement: author, sign, deploy and watch policies",
 		"ipe writes, signs and deploys IPE policies and asks iped what they do.\n\n"+

@@ -2,6 +2,7 @@ package control
 
 import (
 	"github.com/ipe-linux/ipe/audit"
+	"github.com/ipe-linux/ipe/internal/errno"
 )
 
 // Actor is a Control that acts for somebody, whom the records name. Its methods are
@@ -68,5 +69,5 @@ func (a Actor) SetSuccessAudit(on bool) error {
 
 // RefuseLoad records that a policy was refused before anybody looked at it.
 func (a Actor) RefuseLoad(err error) {
-	a.c.events.refused(audit.PolicyLoad{Subject: a.who, Errno: uint16(Errno(err))})
+	a.c.events.refused(audit.PolicyLoad{Subject: a.who, Errno: uint16(errno.Of(err))})
 }

@@ -8,9 +8,9 @@ import (
 	"golang.org/x/sys/unix"
 
 	"github.com/ipe-linux/ipe/conformance"
-	"github.com/ipe-linux/ipe/internal/control"
 	"github.com/ipe-linux/ipe/internal/control/controltest"
 	"github.com/ipe-linux/ipe/internal/engine"
+	"github.com/ipe-linux/ipe/internal/errno"
 	"github.com/ipe-linux/ipe/sign"
 )
 
@@ -245,10 +245,10 @@ func TestBrokenBootPolicy(t *testing.T) {
 }
 
 func TestErrnoOfUnknown(t *testing.T) {
-	if got := control.Symbol(errors.New("x")); got != "EIO" {
+	if got := errno.Symbol(errors.New("x")); got != "EIO" {
 		t.Errorf("unknown error is %s, want EIO", got)
 	}
-	if got := control.Symbol(nil); got != "" {
+	if got := errno.Symbol(nil); got != "" {
 		t.Errorf("no error is %q", got)
 	}
 }
@@ -269,7 +269,7 @@ func TestLoadConforms(t *testing.T) {
 		info, err := c.Load(envelope)
 		got := "OK"
 		if err != nil {
-			got = control.Symbol(err)
+			got = errno.Symbol(err)
 		}
 		if got != k.Load {
 			t.Errorf("case %s (%s): %s, want %s: %v", k.ID, k.Why, got, k.Load, err)

@@ -9,6 +9,7 @@ import (
 
 	"github.com/ipe-linux/ipe/internal/control"
 	"github.com/ipe-linux/ipe/internal/control/controltest"
+	"github.com/ipe-linux/ipe/internal/errno"
 	"github.com/ipe-linux/ipe/internal/store"
 )
 
@@ -88,7 +89,7 @@ func (m *machine) signed(name, version string) []byte {
 
 func wantErrno(t testing.TB, what string, err error, want unix.Errno) {
 	t.Helper()
-	if got := control.Errno(err); got != want {
+	if got := errno.Of(err); got != want {
 		t.Errorf("%s: errno %v (%v), want %v", what, unix.ErrnoName(got), err, unix.ErrnoName(want))
 	}
 }

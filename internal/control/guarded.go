@@ -38,7 +38,7 @@ func (c *Control) whyNot(name string) error {
 		return err
 	}
 	if d.err != nil {
-		return fmt.Errorf("policy %q: %w: %w", name, ErrUnverified, d.err)
+		return fmt.Errorf("policy %q: %w", name, &unverifiedError{d.err})
 	}
 	c.mu.Lock()
 	defer c.mu.Unlock()

@@ -7,6 +7,7 @@ import (
 	"strings"
 
 	"github.com/ipe-linux/ipe/audit"
+	"github.com/ipe-linux/ipe/internal/errno"
 )
 
 // maxName is the longest name that the kernel can make a directory of, in bytes.
@@ -25,7 +26,7 @@ func (c *Control) logLoad(who audit.Subject, envelope []byte) (Info, error) {
 	d, err := c.load(envelope)
 	c.recordLoad(who, d, err)
 	if err != nil {
-		c.tell(slog.LevelWarn, kindRefused, "policy refused", "errno", Symbol(err), "error", err)
+		c.tell(slog.LevelWarn, kindRefused, "policy refused", "errno", errno.Symbol(err), "error", err)
 		return Info{}, fmt.Errorf("load policy: %w", err)
 	}
 	c.put(d)
@@ -89,7 +90,7 @@ func (c *Control) logUpdate(who audit.Subject, name string, envelope []byte, g g
 	d, err := c.update(who, name, envelope, g)
 	if err != nil {
 		c.recordLoad(who, nil, err)
-		c.tell(slog.LevelWarn, kindRefused, "update refused", "policy_name", name, "errno", Symbol(err), "error", err)
+		c.tell(slog.LevelWarn, kindRefused, "update refused", "policy_name", name, "errno", errno.Symbol(err), "error", err)
 		return Info{}, fmt.Errorf("update policy: %w", err)
 	}
 	c.tell(levelNotice, kindPolicyUpdated, "policy updated", "policy_name", d.name, "policy_version", d.policy.Version.String(),
@@ -159,7 +160,7 @@ func (c *Control) Activate(name string) error {
 func (c *Control) logActivate(who audit.Subject, name string, g guard) error {
 	c.begin()
 	if err := c.activate(who, name, g); err != nil {
-		c.tell(slog.LevelWarn, kindRefused, "activation refused", "policy_name", name, "errno", Symbol(err), "error", err)
+		c.tell(slog.LevelWarn, kindRefused, "activation refused", "policy_name", name, "errno", errno.Symbol(err), "error", err)
 		return fmt.Errorf("activate policy: %w", err)
 	}
 	return nil
@@ -175,7 +176,7 @@ func (c *Control) activate(who audit.Subject, name string, g guard) error {
 		return c.keepActive(d)
 	}
 	if d.err != nil {
-		return fmt.Errorf("policy %q: %w: %w", name, ErrUnverified, d.err)
+		return fmt.Errorf("policy %q: %w", name, &unverifiedError{d.err})
 	}
 	if active != nil && active.policy != nil && active.policy.Version.Compare(d.policy.Version) > 0 {
 		return fmt.Errorf("policy %q %s, active is %q %s: %w", name, d.policy.Version, active.name, active.policy.Version, ErrOlder)

@@ -1,10 +1,12 @@
 package control
 
 import (
-	"errors"
 	"fmt"
 
+	"golang.org/x/sys/unix"
+
 	"github.com/ipe-linux/ipe/internal/engine"
+	"github.com/ipe-linux/ipe/internal/errno"
 	"github.com/ipe-linux/ipe/policy"
 )
 
@@ -67,11 +69,11 @@ type Facts struct {
 
 var (
 	// ErrLockout: what runs now would be denied. ECANCELED.
-	ErrLockout = errors.New("what the machine runs now would be denied")
+	ErrLockout = errno.New(unix.ECANCELED, "what the machine runs now would be denied")
 	// ErrNoForecast: nobody can say what would be denied. ECANCELED.
-	ErrNoForecast = errors.New("cannot tell what would be denied")
+	ErrNoForecast = errno.New(unix.ECANCELED, "cannot tell what would be denied")
 	// ErrNoPreflight: this engine cannot look. EOPNOTSUPP.
-	ErrNoPreflight = errors.New("preflight works with --engine bpf only")
+	ErrNoPreflight = errno.New(unix.EOPNOTSUPP, "preflight works with --engine bpf only")
 )
 
 // LockoutError is a refusal with what it rests on. It wraps ErrLockout.
@@ -171,7 +173,7 @@ func (c *Control) Forecast(name string) (Forecast, error) {
 		return Forecast{}, fmt.Errorf("preflight: %w", err)
 	}
 	if d.err != nil {
-		return Forecast{}, fmt.Errorf("preflight: policy %q: %w: %w", name, ErrUnverified, d.err)
+		return Forecast{}, fmt.Errorf("preflight: policy %q: %w", name, &unverifiedError{d.err})
 	}
 	return c.forecastFor(d)
 }

@@ -6,6 +6,7 @@ import (
 	"github.com/ipe-linux/ipe/audit"
 	"github.com/ipe-linux/ipe/eval"
 	"github.com/ipe-linux/ipe/internal/engine"
+	"github.com/ipe-linux/ipe/internal/errno"
 	"github.com/ipe-linux/ipe/internal/fairqueue"
 	"github.com/ipe-linux/ipe/policy"
 )
@@ -83,7 +84,7 @@ func (d *deployed) auditID() *audit.PolicyID {
 
 // recordLoad records that a policy was loaded or updated, or why not.
 func (c *Control) recordLoad(who audit.Subject, d *deployed, err error) {
-	r := audit.PolicyLoad{Subject: who, Errno: uint16(Errno(err))}
+	r := audit.PolicyLoad{Subject: who, Errno: uint16(errno.Of(err))}
 	if err == nil {
 		r.Policy = d.auditID()
 	}

@@ -9,6 +9,7 @@ import (
 	"golang.org/x/sys/unix"
 
 	"github.com/ipe-linux/ipe/audit"
+	"github.com/ipe-linux/ipe/internal/errno"
 	"github.com/ipe-linux/ipe/policy"
 	"github.com/ipe-linux/ipe/sign"
 )
@@ -31,7 +32,7 @@ func (c *Control) problem(key string, err error) error {
 	c.mu.Lock()
 	c.problems[key] = err.Error()
 	c.mu.Unlock()
-	c.tell(slog.LevelError, kindProblem, "problem", "with", key, "errno", Symbol(err), "error", err)
+	c.tell(slog.LevelError, kindProblem, "problem", "with", key, "errno", errno.Symbol(err), "error", err)
 	return fmt.Errorf("%s: %w", key, err)
 }
 

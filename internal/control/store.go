@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"log/slog"
 
+	"github.com/ipe-linux/ipe/internal/errno"
 	"github.com/ipe-linux/ipe/internal/store"
 	"github.com/ipe-linux/ipe/policy"
 	"github.com/ipe-linux/ipe/sign"
@@ -98,7 +99,7 @@ func (c *Control) checkFloor(d *deployed) error {
 func (c *Control) readStore() []error {
 	errs := c.store.Problems()
 	for _, err := range errs {
-		c.tell(slog.LevelError, kindProblem, "problem", "with", problemDisk, "errno", Symbol(err), "error", err)
+		c.tell(slog.LevelError, kindProblem, "problem", "with", problemDisk, "errno", errno.Symbol(err), "error", err)
 	}
 	for _, item := range c.store.List() {
 		d := c.reopen(item)
@@ -115,9 +116,9 @@ func (c *Control) readStore() []error {
 // unverified says that a stored policy cannot be used, and what to do about it.
 func unverified(err error) error {
 	if errors.Is(err, sign.ErrUntrusted) {
-		return fmt.Errorf("%w: %w; when its certificate is among the trusted ones again, systemctl reload iped", ErrUnverified, err)
+		return fmt.Errorf("%w; when its certificate is among the trusted ones again, systemctl reload iped", &unverifiedError{err})
 	}
-	return fmt.Errorf("%w: %w", ErrUnverified, err)
+	return &unverifiedError{err}
 }
 
 // reopen verifies a stored message. What no longer verifies is still described as

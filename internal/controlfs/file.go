@@ -11,6 +11,7 @@ import (
 	"golang.org/x/sys/unix"
 
 	"github.com/ipe-linux/ipe/internal/control"
+	"github.com/ipe-linux/ipe/internal/errno"
 )
 
 // inode is a file of the tree. To those who ask, its size is 0, as in securityfs.
@@ -92,7 +93,7 @@ func (h *handle) Read(_ context.Context, dest []byte, off int64) (fuse.ReadResul
 	}
 	content, err := n.file.read(n.c, n.place)
 	if err != nil {
-		return nil, errno(err)
+		return nil, errno.Of(err)
 	}
 	h.mu.Lock()
 	defer h.mu.Unlock()
@@ -116,7 +117,7 @@ func (h *handle) Write(ctx context.Context, data []byte, off int64) (uint32, sys
 		return 0, unix.EPERM
 	}
 	if err := n.file.write(n.c.By(who), n.place.By(who), data); err != nil {
-		return 0, errno(err)
+		return 0, errno.Of(err)
 	}
 	h.mu.Lock()
 	defer h.mu.Unlock()

@@ -2,12 +2,11 @@ package controlfs
 
 import (
 	"bytes"
-	"errors"
-	"syscall"
 
 	"golang.org/x/sys/unix"
 
 	"github.com/ipe-linux/ipe/internal/control"
+	"github.com/ipe-linux/ipe/internal/errno"
 )
 
 // file is what a node is. A missing function is EINVAL, as in the kernel.
@@ -22,21 +21,10 @@ type file struct {
 
 // Errors that only the tree has; all others are package control's.
 var (
-	errNotBoolean = errors.New("not a boolean value")
-	errOnlyTrue   = errors.New("only a true value is accepted here")
-	errUnsigned   = errors.New("this policy has no signed message")
+	errNotBoolean = errno.New(unix.EINVAL, "not a boolean value")
+	errOnlyTrue   = errno.New(unix.EINVAL, "only a true value is accepted here")
+	errUnsigned   = errno.New(unix.ENOENT, "this policy has no signed message")
 )
-
-// errno is the number that a reader or writer gets.
-func errno(err error) syscall.Errno {
-	switch {
-	case errors.Is(err, errNotBoolean), errors.Is(err, errOnlyTrue):
-		return unix.EINVAL
-	case errors.Is(err, errUnsigned):
-		return unix.ENOENT
-	}
-	return control.Errno(err)
-}
 
 // topFiles are in the root of the tree. Their functions get the zero Place.
 func topFiles() []file {

@@ -14,6 +14,7 @@ import (
 	"time"
 
 	"github.com/ipe-linux/ipe/internal/control"
+	"github.com/ipe-linux/ipe/internal/errno"
 )
 
 // maxAnswer bounds what a client reads of an answer, the event stream excepted.
@@ -185,7 +186,7 @@ func checkName(name string) error {
 	if name != "" && name != "/" {
 		return nil
 	}
-	return &Error{Errno: Symbol(control.ErrNotFound), Message: fmt.Sprintf("policy %q: %v", name, control.ErrNotFound), Fix: hint(control.ErrNotFound)}
+	return &Error{Errno: errno.Symbol(control.ErrNotFound), Message: fmt.Sprintf("policy %q: %v", name, control.ErrNotFound), Fix: hint(control.ErrNotFound)}
 }
 
 // call makes one request and decodes the answer into out.

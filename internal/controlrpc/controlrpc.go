@@ -39,8 +39,6 @@ import (
 	"runtime"
 	"runtime/debug"
 
-	"golang.org/x/sys/unix"
-
 	"github.com/ipe-linux/ipe/internal/control"
 	"github.com/ipe-linux/ipe/internal/engine"
 )
@@ -96,32 +94,14 @@ type Error struct {
 // Error returns the message with the symbol behind it.
 func (e *Error) Error() string { return e.Message + " [" + e.Errno + "]" }
 
+// Symbol returns Errno.
+func (e *Error) Symbol() string { return e.Errno }
+
 // Hint returns Fix, for whoever prints the error.
 func (e *Error) Hint() string { return e.Fix }
 
 // ErrUnreachable says that no daemon answers on the socket.
 var ErrUnreachable = errors.New("iped does not answer")
-
-// Symbol returns the kernel's errno symbol of an error from here or from the
-// packages that read policies and messages; empty for nil.
-func Symbol(err error) string {
-	var remote *Error
-	if errors.As(err, &remote) {
-		return remote.Errno
-	}
-	return control.Symbol(err)
-}
-
-// KnownSymbol is Symbol for those who would rather say nothing than EIO, of an error
-// without a number.
-func KnownSymbol(err error) (symbol string, known bool) {
-	var remote *Error
-	if errors.As(err, &remote) {
-		return remote.Errno, true
-	}
-	errno, known := control.KnownErrno(err)
-	return unix.ErrnoName(errno), known && errno != 0
-}
 
 // BuildVersion describes the running program: module version, or the commit it
 // was built from, and the Go release.

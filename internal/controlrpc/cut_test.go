@@ -8,13 +8,15 @@ import (
 	"strings"
 	"testing"
 	"testing/iotest"
+
+	"github.com/ipe-linux/ipe/internal/errno"
 )
 
 // TestBodyCutShort: a request that ends early is the peer's fault, not this daemon's.
 func TestBodyCutShort(t *testing.T) {
 	r := httptest.NewRequest(http.MethodPost, "/v1/policies", iotest.ErrReader(io.ErrUnexpectedEOF))
 	_, err := body(r)
-	if !errors.Is(err, errRequest) || Symbol(err) != "EINVAL" {
+	if !errors.Is(err, errRequest) || errno.Symbol(err) != "EINVAL" {
 		t.Fatal(err)
 	}
 	w := httptest.NewRecorder()
@@ -27,7 +29,7 @@ func TestBodyCutShort(t *testing.T) {
 // TestRefusalOfReading: who may not read decisions is not told of changes.
 func TestRefusalOfReading(t *testing.T) {
 	err := mayChange(t.Context())
-	if Symbol(err) != "EPERM" || strings.Contains(err.Error(), "chang") || !strings.Contains(err.Error(), "root") {
+	if errno.Symbol(err) != "EPERM" || strings.Contains(err.Error(), "chang") || !strings.Contains(err.Error(), "root") {
 		t.Error(err)
 	}
 }

@@ -12,6 +12,7 @@ import (
 	"golang.org/x/sys/unix"
 
 	"github.com/ipe-linux/ipe/internal/control"
+	"github.com/ipe-linux/ipe/internal/errno"
 	"github.com/ipe-linux/ipe/internal/peer"
 	"github.com/ipe-linux/ipe/internal/plain"
 	"github.com/ipe-linux/ipe/sign"
@@ -49,7 +50,7 @@ func parseModeChange(raw []byte) (ModeChange, error) {
 
 // fail sends err as an Error.
 func fail(w http.ResponseWriter, err error) {
-	e := Error{Errno: Symbol(err), Message: plain.Error(err), Fix: hint(err)}
+	e := Error{Errno: errno.Symbol(err), Message: plain.Error(err), Fix: hint(err)}
 	var lockout *control.LockoutError
 	if errors.As(err, &lockout) {
 		e.Forecast = &lockout.Forecast
@@ -60,8 +61,8 @@ func fail(w http.ResponseWriter, err error) {
 }
 
 // httpStatus is for clients that look no further; the errno is what counts.
-func httpStatus(errno string) int {
-	switch errno {
+func httpStatus(symbol string) int {
+	switch symbol {
 	case "EPERM", "EACCES":
 		return http.StatusForbidden
 	case "ENOENT":
@@ -117,7 +118,7 @@ func hint(err error) string {
 			return r.hint
 		}
 	}
-	if control.Errno(err) == unix.ESTALE {
+	if errno.Of(err) == unix.ESTALE {
 		return "raise policy_version above the one in force and sign again"
 	}
 	return ""

@@ -15,6 +15,7 @@ import (
 	"golang.org/x/sys/unix"
 
 	"github.com/ipe-linux/ipe/internal/control"
+	"github.com/ipe-linux/ipe/internal/errno"
 	"github.com/ipe-linux/ipe/internal/peer"
 	"github.com/ipe-linux/ipe/internal/store"
 	"github.com/ipe-linux/ipe/policy"
@@ -36,7 +37,6 @@ func refusals() []error {
 		policy.ErrSyntax, policy.ErrValue, policy.ErrRange,
 		store.ErrExists, store.ErrNotFound, store.ErrActive, store.ErrName, store.ErrLimit, store.ErrLocked, store.ErrFormat, store.ErrCorrupt,
 		store.ErrFailed, stale,
-		fmt.Errorf("activate: %w: %w", control.ErrUnverified, stale),
 		fmt.Errorf("activate: %w: %w", control.ErrUnverified, sign.ErrUntrusted),
 		fmt.Errorf("activate: %w: %w", control.ErrUnverified, policy.ErrSyntax),
 		fmt.Errorf("line: %w: %w", policy.ErrValue, store.ErrCorrupt),
@@ -66,7 +66,7 @@ func TestRefusals(t *testing.T) {
 		if err := json.Unmarshal(w.Body.Bytes(), &e); err != nil {
 			t.Fatal(err)
 		}
-		known, ok := KnownSymbol(err)
+		known, ok := errno.KnownSymbol(err)
 		fmt.Fprintf(&got, "%d %s %q %t %s | %s | %t\n", w.Code, e.Errno, known, ok, e.Message, e.Fix, e.Forecast != nil)
 	}
 	want, err := os.ReadFile("testdata/refusals.golden")

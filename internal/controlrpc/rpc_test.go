@@ -23,6 +23,7 @@ import (
 	"github.com/ipe-linux/ipe/internal/control/controltest"
 	"github.com/ipe-linux/ipe/internal/controlrpc"
 	"github.com/ipe-linux/ipe/internal/engine"
+	"github.com/ipe-linux/ipe/internal/errno"
 	"github.com/ipe-linux/ipe/internal/store"
 	"github.com/ipe-linux/ipe/policy"
 )
@@ -57,7 +58,7 @@ func TestMain(m *testing.M) {
 	_, forecastOf := c.PreflightOf(ctx, nil)
 	events := c.Events(ctx, false, func(control.Record) error { return nil })
 	for _, err := range []error{status, list, mode, load, update, activate, c.Delete(ctx, "x"), setMode, forecast, forecastOf, events} {
-		fmt.Printf("%s,", controlrpc.Symbol(err))
+		fmt.Printf("%s,", errno.Symbol(err))
 	}
 }
 
@@ -133,7 +134,7 @@ func TestLifeCycle(t *testing.T) {
 		if !isRoot() && symbol != "ENOENT" {
 			symbol = "EPERM"
 		}
-		if got := controlrpc.Symbol(err); got != symbol {
+		if got := errno.Symbol(err); got != symbol {
 			t.Errorf("%s: %q (%v), want %q", what, got, err, symbol)
 		}
 	}
@@ -248,7 +249,7 @@ func TestModeChangesDoNotMeet(t *testing.T) {
 	on, off := true, false
 	for range 200 {
 		_, err := f.client.SetMode(t.Context(), controlrpc.ModeChange{Enforce: &off, SuccessAudit: &off})
-		if !isRoot() && controlrpc.Symbol(err) == "EPERM" {
+		if !isRoot() && errno.Symbol(err) == "EPERM" {
 			return
 		}
 		if err != nil {
@@ -288,7 +289,7 @@ func TestEventStream(t *testing.T) {
 		return nil
 	})
 	if !isRoot() {
-		if controlrpc.Symbol(err) != "EPERM" {
+		if errno.Symbol(err) != "EPERM" {
 			t.Errorf("events for others: %v, want EPERM", err)
 		}
 		return

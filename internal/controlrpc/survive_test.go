@@ -12,6 +12,7 @@ import (
 
 	"github.com/ipe-linux/ipe/internal/control"
 	"github.com/ipe-linux/ipe/internal/controlrpc"
+	"github.com/ipe-linux/ipe/internal/errno"
 )
 
 // broken panics when it is asked for its state, and in the midst of decisions.
@@ -36,7 +37,7 @@ func TestPanicIsLogged(t *testing.T) {
 	client := controlrpc.NewClient(socket)
 	defer client.Close()
 	for range 2 {
-		if _, err := client.Status(ctx); controlrpc.Symbol(err) != "EIO" {
+		if _, err := client.Status(ctx); errno.Symbol(err) != "EIO" {
 			t.Errorf("status: %v, want EIO", err)
 		}
 	}

@@ -8,7 +8,7 @@ import (
 	"strings"
 	"testing"
 
-	"github.com/ipe-linux/ipe/internal/control"
+	"github.com/ipe-linux/ipe/internal/errno"
 	"github.com/ipe-linux/ipe/policy"
 	"github.com/ipe-linux/ipe/sign"
 )
@@ -53,7 +53,7 @@ func TestCertificatesAnswerAsTheKernel(t *testing.T) {
 		}
 		got := "OK"
 		if err != nil {
-			got = control.Symbol(err)
+			got = errno.Symbol(err)
 		}
 		if !slices.Contains(strings.Fields(want), got) {
 			t.Errorf("%s: %s, want %s: %v", m.name, got, want, err)

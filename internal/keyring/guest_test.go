@@ -13,7 +13,7 @@ import (
 
 	"golang.org/x/sys/unix"
 
-	"github.com/ipe-linux/ipe/internal/control"
+	"github.com/ipe-linux/ipe/internal/errno"
 	"github.com/ipe-linux/ipe/internal/kernelabi"
 	"github.com/ipe-linux/ipe/internal/keyring"
 	"github.com/ipe-linux/ipe/policy"
@@ -76,7 +76,7 @@ func TestKernelAnswers(t *testing.T) {
 }
 
 // load names the errno that a message has with us.
-func load(k *keyring.Kernel, message []byte) (errno string, err error) {
+func load(k *keyring.Kernel, message []byte) (symbol string, err error) {
 	e, _, err := k.Verify(message)
 	if err == nil {
 		_, err = policy.Parse(e.Content)
@@ -84,7 +84,7 @@ func load(k *keyring.Kernel, message []byte) (errno string, err error) {
 	if err == nil {
 		return "OK", nil
 	}
-	return control.Symbol(err), err
+	return errno.Symbol(err), err
 }
 
 // newPolicy names the errno that it has with the kernel's IPE.

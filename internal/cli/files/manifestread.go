@@ -11,7 +11,6 @@ import (
 	"github.com/spf13/cobra"
 
 	"github.com/ipe-linux/ipe/internal/cli/ui"
-	"github.com/ipe-linux/ipe/internal/controlrpc"
 	"github.com/ipe-linux/ipe/internal/plain"
 	"github.com/ipe-linux/ipe/internal/trust"
 	"github.com/ipe-linux/ipe/manifest"
@@ -99,7 +98,7 @@ func (a *app) verifiedManifest(s manifestSource) (text []byte, signer string, er
 	}
 	e, err := sign.VerifyDetached(message, text, ring)
 	if err != nil {
-		return nil, "", manifestHint(fmt.Errorf("%s: signature in %s: %w [%s]", plain.Name(s.file), plain.Name(name), err, controlrpc.Symbol(err)), len(ring.Certificates()), s.trust)
+		return nil, "", manifestHint(fmt.Errorf("%s: signature in %s: %w [%s]", plain.Name(s.file), plain.Name(name), err, ui.Symbol(err)), len(ring.Certificates()), s.trust)
 	}
 	return text, signerOf(e), nil
 }

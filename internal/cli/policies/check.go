@@ -10,7 +10,6 @@ import (
 	"github.com/spf13/cobra"
 
 	"github.com/ipe-linux/ipe/internal/cli/ui"
-	"github.com/ipe-linux/ipe/internal/controlrpc"
 	"github.com/ipe-linux/ipe/internal/plain"
 	"github.com/ipe-linux/ipe/policy"
 	"github.com/ipe-linux/ipe/policy/lint"
@@ -132,7 +131,7 @@ func resultOf(file string, p *policy.Policy, err error) checkResult {
 	if err == nil {
 		return r
 	}
-	r.Errno, r.Message = controlrpc.Symbol(err), plain.Error(err)
+	r.Errno, r.Message = ui.Symbol(err), plain.Error(err)
 	var se *policy.SyntaxError
 	if errors.As(err, &se) {
 		r.Line, r.Column, r.Message = se.Line, se.Col, bare(se)
@@ -168,7 +167,7 @@ func (a *app) diagnoseIn(file string, text []byte, tree *syntax.File, err error)
 	if line != "" {
 		line, marks = caret(line, se.Col, len(se.Token))
 	}
-	a.ComplainAt(place, bare(se)+" ["+controlrpc.Symbol(se.Err)+"]", line, marks)
+	a.ComplainAt(place, bare(se)+" ["+ui.Symbol(se.Err)+"]", line, marks)
 	if looksSigned(text) && file != "-" {
 		a.Hint(fmt.Sprintf("%s holds a signed policy: ipe policy show %s", plain.Name(file), plain.Name(file)))
 	}

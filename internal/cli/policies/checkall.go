@@ -5,7 +5,6 @@ import (
 	"fmt"
 
 	"github.com/ipe-linux/ipe/internal/cli/ui"
-	"github.com/ipe-linux/ipe/internal/controlrpc"
 	"github.com/ipe-linux/ipe/internal/plain"
 	"github.com/ipe-linux/ipe/policy"
 	"github.com/ipe-linux/ipe/policy/syntax"
@@ -52,7 +51,7 @@ func checkErrors(text []byte, err error) []checkError {
 	}
 	for _, e := range mistakes(text, syntax.Parse(text), err) {
 		list = append(list, checkError{
-			Line: e.Line, Column: e.Col, Length: len(e.Token), Errno: controlrpc.Symbol(e), Code: string(e.Code), Message: bare(&e.SyntaxError), Fix: e.Fix,
+			Line: e.Line, Column: e.Col, Length: len(e.Token), Errno: ui.Symbol(e), Code: string(e.Code), Message: bare(&e.SyntaxError), Fix: e.Fix,
 		})
 	}
 	return list

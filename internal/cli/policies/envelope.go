@@ -10,7 +10,6 @@ import (
 	"github.com/spf13/cobra"
 
 	"github.com/ipe-linux/ipe/internal/cli/ui"
-	"github.com/ipe-linux/ipe/internal/controlrpc"
 	"github.com/ipe-linux/ipe/internal/plain"
 	"github.com/ipe-linux/ipe/internal/trust"
 	"github.com/ipe-linux/ipe/policy"
@@ -109,12 +108,12 @@ func verified(file string, raw []byte, ring *sign.Keyring) (envelopeInfo, error)
 		if peek, perr := sign.Inspect(raw); perr == nil {
 			info = describe(file, raw, peek)
 		}
-		info.Errno, info.Message = controlrpc.Symbol(err), plain.Error(err)
+		info.Errno, info.Message = ui.Symbol(err), plain.Error(err)
 		return info, err
 	}
 	info := describe(file, raw, e)
 	if _, err = policy.Parse(e.Content); err != nil {
-		info.Errno, info.Message = controlrpc.Symbol(err), plain.Error(err)
+		info.Errno, info.Message = ui.Symbol(err), plain.Error(err)
 		return info, fmt.Errorf("signature is good, policy is not: %w", err)
 	}
 	info.Valid = true
@@ -199,7 +198,7 @@ func (a *app) runShow(file string, textOnly bool) error {
 		refused = fmt.Errorf("not a valid policy: %w", err)
 	}
 	if refused != nil {
-		info.Errno, info.Message = controlrpc.Symbol(refused), plain.Error(refused)
+		info.Errno, info.Message = ui.Symbol(refused), plain.Error(refused)
 	}
 	return a.Result(info, "%s: %s\n%s\n%s", plain.Name(file), info.title(), info.text(), printableLines(info.Policy))
 }

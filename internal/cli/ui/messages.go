@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"strings"
 
+	"github.com/ipe-linux/ipe/internal/errno"
 	"github.com/ipe-linux/ipe/internal/plain"
 )
 
@@ -87,12 +88,13 @@ func (u *UI) errnoOf(err error) string {
 	if errors.As(err, &ee) && ee.code == ExitUsage {
 		return "EINVAL"
 	}
-	if u.Errno == nil {
-		return ""
-	}
-	symbol, _ := u.Errno(err)
+	symbol, _ := errno.KnownSymbol(err)
 	return symbol
 }
+
+// Symbol returns the symbol of the kernel's number for an error, such as EBADMSG, and EIO
+// for one without: for errors that are a result.
+func Symbol(err error) string { return errno.Symbol(err) }
 
 // wantsJSON reports whether a command line that could not be read to its end asks for
 // JSON.

@@ -39,9 +39,6 @@ type UI struct {
 	JSON bool
 	// Version is that of the program.
 	Version string
-	// Errno names the number that an error has, such as ENOENT, for errors as JSON. Nil
-	// names none.
-	Errno func(error) (symbol string, known bool)
 
 	stdin          io.Reader
 	stdout, stderr io.Writer
