@@ -15,7 +15,7 @@ import (
 
 	"github.com/ipe-linux/ipe/internal/control"
 	"github.com/ipe-linux/ipe/internal/control/controltest"
-	"github.com/ipe-linux/ipe/internal/controlrpc"
+	"github.com/ipe-linux/ipe/internal/control/rpc/server"
 	"github.com/ipe-linux/ipe/internal/store"
 	"github.com/ipe-linux/ipe/internal/trust"
 )
@@ -74,9 +74,9 @@ func serveWithoutKernel(socket, state, trusted string) error {
 	if err := c.Start(); err != nil {
 		return err
 	}
-	l, err := controlrpc.Listen(socket)
+	l, err := server.Listen(socket)
 	if err != nil {
 		return err
 	}
-	return controlrpc.Serve(ctx, l, c, slog.New(slog.DiscardHandler))
+	return server.Serve(ctx, l, c, slog.New(slog.DiscardHandler))
 }

@@ -9,6 +9,7 @@ import (
 
 	"github.com/ipe-linux/ipe/internal/bootparam"
 	"github.com/ipe-linux/ipe/internal/control"
+	"github.com/ipe-linux/ipe/internal/control/api"
 	"github.com/ipe-linux/ipe/internal/ownership"
 	"github.com/ipe-linux/ipe/internal/policydir"
 )
@@ -27,7 +28,7 @@ func readBoot(name string) ([]byte, error) {
 		return nil, fmt.Errorf("read boot policy: %w", err)
 	}
 	defer f.Close()
-	text, err := io.ReadAll(io.LimitReader(f, control.MaxBoot))
+	text, err := io.ReadAll(io.LimitReader(f, api.MaxBoot))
 	if err != nil {
 		return nil, fmt.Errorf("read boot policy: %w", err)
 	}

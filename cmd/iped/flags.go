@@ -8,7 +8,7 @@ import (
 	"regexp"
 	"strings"
 
-	"github.com/ipe-linux/ipe/internal/controlrpc"
+	"github.com/ipe-linux/ipe/internal/control/api"
 	"github.com/ipe-linux/ipe/internal/policydir"
 )
 
@@ -47,7 +47,7 @@ func parseFlags(args []string, stderr io.Writer) (config, error) {
 		return nil
 	})
 	fs.StringVar(&c.state, "state", "/var/lib/ipe", "`directory` of deployed policies and version floors")
-	fs.StringVar(&c.socket, "socket", controlrpc.DefaultSocket, "`path` of the Unix socket for ipe(1)")
+	fs.StringVar(&c.socket, "socket", api.DefaultSocket, "`path` of the Unix socket for ipe(1)")
 	fs.StringVar(&c.bootPolicy, "boot-policy", "", "`file` with the policy text that is active while none is deployed and active")
 	var given []string
 	fs.Func("policy-dir", "`directory` whose files *.p7b are deployed at start; may be repeated, and then replaces "+

@@ -24,14 +24,16 @@ import (
 
 	"github.com/ipe-linux/ipe/audit"
 	"github.com/ipe-linux/ipe/internal/control"
+	"github.com/ipe-linux/ipe/internal/control/api"
 	"github.com/ipe-linux/ipe/internal/control/controltest"
-	"github.com/ipe-linux/ipe/internal/controlrpc"
+	"github.com/ipe-linux/ipe/internal/control/rpc/client"
+	"github.com/ipe-linux/ipe/internal/control/rpc/server"
 	"github.com/ipe-linux/ipe/internal/policydir"
 	"github.com/ipe-linux/ipe/internal/store"
 )
 
 func TestFlags(t *testing.T) {
-	def := config{engine: "auto", state: "/var/lib/ipe", socket: controlrpc.DefaultSocket, policyDirs: policydir.Default(),
+	def := config{engine: "auto", state: "/var/lib/ipe", socket: api.DefaultSocket, policyDirs: policydir.Default(),
 		audit: auditConfig{sinks: []string{"journal"}, generation: audit.Newest, fileMiB: 8, files: 5}}
 	trusting := def
 	trusting.trust = []string{"a", "b"}
@@ -183,7 +185,7 @@ func TestDaemon(t *testing.T) {
 	if got := awaitReady(t, systemd); got != "READY=1\nSTATUS=enforcing" {
 		t.Errorf("systemd was told %q\n%s", got, log.String())
 	}
-	client := controlrpc.NewClient(cfg.socket)
+	client := client.New(cfg.socket)
 	defer client.Close()
 	if st, err := client.Status(ctx); err != nil || st.Summary != "enforcing" || st.Active == nil || !st.Active.Boot || st.EngineReason != "the test has it" {
 		t.Errorf("status %+v, %v", st, err)
@@ -193,7 +195,7 @@ func TestDaemon(t *testing.T) {
 	}
 	other := cfg
 	other.state = filepath.Join(dir, "other")
-	if err := serve(ctx, other, open, newLogger(&log)); !errors.Is(err, controlrpc.ErrInUse) {
+	if err := serve(ctx, other, open, newLogger(&log)); !errors.Is(err, server.ErrInUse) {
 		t.Errorf("second daemon on the same socket: %v, want ErrInUse", err)
 	}
 	stop()
@@ -265,7 +267,7 @@ func TestStartsInSpite(t *testing.T) {
 }
 
 // startedDaemon runs a daemon without a kernel until it has told its status, or ends.
-func startedDaemon(t *testing.T, cfg config) (st controlrpc.Status, err error) {
+func startedDaemon(t *testing.T, cfg config) (st api.Status, err error) {
 	t.Helper()
 	eng := controltest.NewEngine()
 	open := func(config, *trusted, *slog.Logger) (opened, error) { return opened{eng, "the test has it"}, nil }
@@ -273,7 +275,7 @@ func startedDaemon(t *testing.T, cfg config) (st controlrpc.Status, err error) {
 	defer stop()
 	done := make(chan error, 1)
 	go func() { done <- serve(ctx, cfg, open, newLogger(io.Discard)) }()
-	client := controlrpc.NewClient(cfg.socket)
+	client := client.New(cfg.socket)
 	defer client.Close()
 	for {
 		select {

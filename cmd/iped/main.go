@@ -14,9 +14,9 @@ import (
 	"os/signal"
 	"syscall"
 
+	"github.com/ipe-linux/ipe/internal/built"
 	"github.com/ipe-linux/ipe/internal/control"
 	"github.com/ipe-linux/ipe/internal/controlfs"
-	"github.com/ipe-linux/ipe/internal/controlrpc"
 	"github.com/ipe-linux/ipe/internal/journal"
 	"github.com/ipe-linux/ipe/internal/plain"
 	"github.com/ipe-linux/ipe/internal/sysfilter"
@@ -51,7 +51,7 @@ func run(args []string, uid int, confine func() error, stdout, stderr io.Writer)
 		fmt.Fprintf(stderr, "iped: error: %s\n", plain.Error(err))
 		return exitUsage
 	case cfg.version:
-		fmt.Fprintf(stdout, "iped %s\n", controlrpc.BuildVersion())
+		fmt.Fprintf(stdout, "iped %s\n", built.Version())
 		return exitOK
 	case uid != 0:
 		fmt.Fprintf(stderr, "iped: error: iped needs root\niped: hint: start it with systemctl start iped\n")

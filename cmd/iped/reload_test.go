@@ -12,9 +12,9 @@ import (
 
 	"golang.org/x/sys/unix"
 
-	"github.com/ipe-linux/ipe/internal/control"
+	"github.com/ipe-linux/ipe/internal/control/api"
 	"github.com/ipe-linux/ipe/internal/control/controltest"
-	"github.com/ipe-linux/ipe/internal/controlrpc"
+	"github.com/ipe-linux/ipe/internal/control/rpc/client"
 )
 
 // reloads is an iped that trusts a directory and a file.
@@ -23,7 +23,7 @@ type reloads struct {
 	cfg     config
 	dir     string
 	systemd *net.UnixConn
-	client  *controlrpc.Client
+	client  *client.Client
 }
 
 func newReloads(t *testing.T) *reloads {
@@ -37,13 +37,13 @@ func newReloads(t *testing.T) *reloads {
 	}
 	begun(t, r.cfg, opened{controltest.NewEngine(), "the test has it"})
 	awaitReady(t, r.systemd)
-	r.client = controlrpc.NewClient(cfg.socket)
+	r.client = client.New(cfg.socket)
 	t.Cleanup(func() { r.client.Close() })
 	return r
 }
 
 // reload has iped reload, and returns what systemd and everybody hear of it.
-func (r *reloads) reload() (told string, s controlrpc.Status) {
+func (r *reloads) reload() (told string, s api.Status) {
 	r.t.Helper()
 	if err := unix.Kill(os.Getpid(), unix.SIGHUP); err != nil {
 		r.t.Fatal(err)
@@ -149,5 +149,5 @@ func TestReloadDuringStart(t *testing.T) {
 	if got := heard(t, systemd); got != reloadedWell {
 		t.Errorf("systemd was told %q", got)
 	}
-	awaitStatus(t, cfg, func(s control.Status) bool { return s.Enforcing })
+	awaitStatus(t, cfg, func(s api.Status) bool { return s.Enforcing })
 }

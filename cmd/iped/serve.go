@@ -8,7 +8,8 @@ import (
 
 	sd "github.com/coreos/go-systemd/v22/daemon"
 
-	"github.com/ipe-linux/ipe/internal/controlrpc"
+	"github.com/ipe-linux/ipe/internal/built"
+	"github.com/ipe-linux/ipe/internal/control/rpc/server"
 	"github.com/ipe-linux/ipe/internal/engine"
 	"github.com/ipe-linux/ipe/internal/journal"
 	"github.com/ipe-linux/ipe/internal/plain"
@@ -38,13 +39,13 @@ func serve(ctx context.Context, cfg config, open opener, log *slog.Logger) error
 	defer cancel()
 	go func() { d.events <- d.c.Run(ctx) }()
 	d.takeUp(cfg, start)
-	l, err := controlrpc.Listen(cfg.socket)
+	l, err := server.Listen(cfg.socket)
 	if err != nil {
 		return err
 	}
 	defer l.Close()
 	ready, served := make(chan struct{}), make(chan error, 1)
-	go func() { served <- controlrpc.ServeFrom(ctx, l, ready, d.c, log) }()
+	go func() { served <- server.ServeFrom(ctx, l, ready, d.c, log) }()
 	d.settle(ctx, cfg, start)
 	if err := d.guarded(cfg.repair); err != nil {
 		return err
@@ -85,12 +86,12 @@ func (d *daemon) settle(ctx context.Context, cfg config, start *starting) {
 }
 
 // operate says that the start is over and waits for the end.
-func (d *daemon) operate(ctx context.Context, l *controlrpc.Listener, served <-chan error, hangups <-chan os.Signal, start *starting) error {
+func (d *daemon) operate(ctx context.Context, l *server.Listener, served <-chan error, hangups <-chan os.Signal, start *starting) error {
 	c, log := d.c, d.log
 	go trim(ctx)
 	status := c.Status()
 	log.Info("ready", "summary", status.Summary, "engine", status.Engine, "socket", l.Addr().String(),
-		"version", controlrpc.BuildVersion(), journal.Ready.Attr())
+		"version", built.Version(), journal.Ready.Attr())
 	start.end()
 	notify(log, sd.SdNotifyReady+"\nSTATUS="+plain.Text(status.Summary))
 	go d.reloadAt(ctx, hangups)

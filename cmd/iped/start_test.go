@@ -19,8 +19,9 @@ import (
 
 	"github.com/ipe-linux/ipe/internal/await"
 	"github.com/ipe-linux/ipe/internal/control"
+	"github.com/ipe-linux/ipe/internal/control/api"
 	"github.com/ipe-linux/ipe/internal/control/controltest"
-	"github.com/ipe-linux/ipe/internal/controlrpc"
+	"github.com/ipe-linux/ipe/internal/control/rpc/client"
 	"github.com/ipe-linux/ipe/internal/store"
 )
 
@@ -76,11 +77,11 @@ func begun(t *testing.T, cfg config, eng opened) (ended chan error) {
 }
 
 // awaitStatus waits until iped answers, and until its problems are as wanted.
-func awaitStatus(t *testing.T, cfg config, want func(control.Status) bool) control.Status {
+func awaitStatus(t *testing.T, cfg config, want func(api.Status) bool) api.Status {
 	t.Helper()
-	var s control.Status
+	var s api.Status
 	if !await.Until(func() bool {
-		client := controlrpc.NewClient(cfg.socket)
+		client := client.New(cfg.socket)
 		defer client.Close()
 		got, err := client.Status(t.Context())
 		if err == nil {
@@ -110,7 +111,7 @@ func TestEnforcesDespite(t *testing.T) {
 			cfg := stored(t)
 			tt.spoil(&cfg, filepath.Join(t.TempDir(), "gone"))
 			begun(t, cfg, opened{controltest.NewEngine(), "the test has it"})
-			s := awaitStatus(t, cfg, func(s control.Status) bool { return len(s.Problems) > 0 })
+			s := awaitStatus(t, cfg, func(s api.Status) bool { return len(s.Problems) > 0 })
 			if !s.Enforcing || s.Active == nil || s.Active.Name != "site" || !strings.Contains(s.Problems[0], tt.problem) {
 				t.Errorf("summary %q, active %+v, problems %q", s.Summary, s.Active, s.Problems)
 			}
@@ -125,11 +126,11 @@ func TestSinkOpensLater(t *testing.T) {
 	dir := filepath.Join(t.TempDir(), "later")
 	cfg.audit = auditConfig{sinks: []string{"file:" + dir + "/records"}, files: 2}
 	begun(t, cfg, opened{controltest.NewEngine(), "the test has it"})
-	awaitStatus(t, cfg, func(s control.Status) bool { return len(s.Problems) == 1 })
+	awaitStatus(t, cfg, func(s api.Status) bool { return len(s.Problems) == 1 })
 	if err := errors.Join(os.Mkdir(dir, 0o700), unix.Kill(os.Getpid(), unix.SIGHUP)); err != nil {
 		t.Fatal(err)
 	}
-	awaitStatus(t, cfg, func(s control.Status) bool {
+	awaitStatus(t, cfg, func(s api.Status) bool {
 		return len(s.Problems) == 0 && len(s.Sinks) > 0 && s.Sinks[0].Written > 0
 	})
 	text, err := os.ReadFile(filepath.Join(dir, "records"))

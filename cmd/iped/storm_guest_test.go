@@ -21,7 +21,7 @@ import (
 
 	"github.com/ipe-linux/ipe/audit"
 	"github.com/ipe-linux/ipe/internal/await"
-	"github.com/ipe-linux/ipe/internal/control"
+	"github.com/ipe-linux/ipe/internal/control/api"
 )
 
 // Who provokes denials: a user, in processes of a name that nobody else has.
@@ -170,7 +170,7 @@ func told(t *testing.T, pattern string) (single, merged uint64) {
 		lines := bufio.NewScanner(f)
 		for lines.Scan() {
 			line, n := lines.Text(), uint64(0)
-			if last, count, ok := control.SplitMerged(line); ok {
+			if last, count, ok := api.SplitMerged(line); ok {
 				line, n = last, count
 			}
 			_, r, err := audit.Parse(line)

@@ -5,6 +5,7 @@ import (
 	"log/slog"
 
 	"github.com/ipe-linux/ipe/internal/control"
+	"github.com/ipe-linux/ipe/internal/control/api"
 	"github.com/ipe-linux/ipe/internal/engine"
 	"github.com/ipe-linux/ipe/internal/keyring"
 	"github.com/ipe-linux/ipe/sign"
@@ -43,7 +44,7 @@ func (c certificateVerifier) Verify(message []byte) (control.Verified, error) {
 	return control.Certificates(c.whom.now()).Verify(message)
 }
 
-func (c certificateVerifier) Trust() control.Trust { return control.Certificates(c.whom.now()).Trust() }
+func (c certificateVerifier) Trust() api.Trust { return control.Certificates(c.whom.now()).Trust() }
 
 func (c certificateVerifier) verifyDetached(message, content []byte) error {
 	_, err := sign.VerifyDetached(message, content, c.whom.now())
@@ -57,7 +58,7 @@ func (k keeperVerifier) Verify(message []byte) (control.Verified, error) {
 	return control.KernelToo(k.whom.named()).Verify(message)
 }
 
-func (k keeperVerifier) Trust() control.Trust { return control.KernelToo(k.whom.named()).Trust() }
+func (k keeperVerifier) Trust() api.Trust { return control.KernelToo(k.whom.named()).Trust() }
 
 // kernelVerifier asks the certificates first, and then the kernel, whose answer counts.
 type kernelVerifier struct {
@@ -89,8 +90,8 @@ func (k kernelVerifier) Verify(message []byte) (control.Verified, error) {
 	return control.Verified{}, err
 }
 
-func (k kernelVerifier) Trust() control.Trust {
+func (k kernelVerifier) Trust() api.Trust {
 	t := k.certificates.Trust()
-	t.Kind = control.TrustKernel
+	t.Kind = api.TrustKernel
 	return t
 }

@@ -35,12 +35,12 @@ var (
 		"internal/testvm":  23,
 	}}
 	packageLines = budget{"lines", maxLines, 100, map[string]int{
-		"internal/control":           3400,
+		"internal/control":           3100,
 		"internal/engine/enginetest": 2800,
 		"internal/testvm":            2600,
 	}}
 	siblings = budget{"packages of this module that it imports", maxSiblings, 1, map[string]int{
-		"cmd/iped":              23,
+		"cmd/iped":              25, // it joins everything
 		"internal/cli/machine":  11,
 		"internal/cli/policies": 13,
 		"internal/cli/files":    16,

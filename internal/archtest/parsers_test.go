@@ -41,8 +41,8 @@ var parsers = []reader{
 	{"audit", "ParseUntrusted", "FuzzUntrusted"},
 	{"audit", "JSON.Record", "FuzzJSON"},
 	{"internal/cli/records", "unwrap", "FuzzUnwrap"},
-	{"internal/control", "SplitMerged", "FuzzSplitMerged"},
-	{"internal/controlrpc", "parseModeChange", "FuzzParseModeChange"},
+	{"internal/control/api", "SplitMerged", "FuzzSplitMerged"},
+	{"internal/control/rpc/server", "parseModeChange", "FuzzParseModeChange"},
 
 	// What is on disk.
 	{"verity/dmverity", "ParseSuperblock", "FuzzParseSuperblock"},

@@ -13,14 +13,20 @@ const (
 	shared = house + "/ui"
 )
 
-// inside is what enforces and governs: ipe asks iped, by controlrpc, and has no business there.
-var inside = []string{"internal/auditsink", "internal/control", "internal/controlfs", "internal/engine", "internal/preflight", "internal/ruletab", "internal/store"}
+// ask is the program that all of them are in.
+const ask = "cmd/ipe"
 
-// stillInside are the rooms that import one of these all the same, and for what.
-var stillInside = map[string]string{
-	"internal/cli/machine internal/control":  "the words that status has on the way, until the wire has its own",
-	"internal/cli/policies internal/control": "how long a boot policy may be, until the language says so",
-	"internal/cli/records internal/control":  "the form that records have on the way, until the wire has one of its own",
+// inside is what enforces, governs and stores, but for what is on talk: ipe asks iped, and
+// brings along nothing else.
+var (
+	inside = []string{"internal/auditsink", "internal/control", "internal/controlfs", "internal/engine", "internal/preflight", "internal/ruletab", "internal/store"}
+	talk   = []string{"internal/control/api", "internal/control/rpc/client"}
+)
+
+// isInside reports whether a package is.
+func isInside(dir string) bool {
+	in := func(top string) bool { return within(dir, top) }
+	return slices.ContainsFunc(inside, in) && !slices.ContainsFunc(talk, in)
 }
 
 // within reports whether a package is another or below it.
@@ -29,7 +35,6 @@ func within(dir, top string) bool { return dir == top || strings.HasPrefix(dir, 
 // checkRooms wants each room of ipe to know itself and what all rooms share, that to know
 // no room, and all of them nothing of what enforces.
 func checkRooms(t *tree) (bad []string) {
-	met := map[string]bool{}
 	for _, p := range t.sorted() {
 		if p.dir == house || !within(p.dir, house) || testOnly(p.dir) {
 			continue
@@ -38,17 +43,20 @@ func checkRooms(t *tree) (bad []string) {
 			if within(to, house) && !within(to, shared) {
 				bad = append(bad, fmt.Sprintf("%s: imports %s: rooms share %s, and nothing else", p.dir, to, shared))
 			}
-			if !slices.ContainsFunc(inside, func(top string) bool { return within(to, top) }) {
-				continue
-			}
-			if met[p.dir+" "+to] = true; stillInside[p.dir+" "+to] == "" {
+			if isInside(to) {
 				bad = append(bad, fmt.Sprintf("%s: imports %s: ipe asks iped", p.dir, to))
 			}
 		}
 	}
-	for _, edge := range slices.Sorted(maps.Keys(stillInside)) {
-		if from, to, _ := strings.Cut(edge, " "); t.packages[from] != nil && !met[edge] {
-			bad = append(bad, fmt.Sprintf("%s: does not import %s any more: take the exception away", from, to))
+	return bad
+}
+
+// checkAsk wants the whole program to have nothing of that in it, by any way round.
+func checkAsk(t *tree) (bad []string) {
+	ways := t.reach(ask)
+	for _, to := range slices.Sorted(maps.Keys(ways)) {
+		if isInside(to) {
+			bad = append(bad, fmt.Sprintf("%s has %s in it: %s: ipe asks iped", ask, to, strings.Join(ways[to], " -> ")))
 		}
 	}
 	return bad

@@ -22,6 +22,7 @@ import (
 
 	"github.com/ipe-linux/ipe/audit"
 	"github.com/ipe-linux/ipe/internal/control"
+	"github.com/ipe-linux/ipe/internal/control/api"
 	"github.com/ipe-linux/ipe/internal/fairqueue"
 )
 
@@ -77,7 +78,7 @@ type Sink struct {
 
 	mu     sync.Mutex
 	queue  *fairqueue.Queue[control.Entry]
-	status control.SinkStatus
+	status api.SinkStatus
 	// stale says why a file could not be opened anew; empty if it could.
 	stale string
 }
@@ -119,7 +120,7 @@ func openSink(spec string, o Options, keeps func(control.Entry) bool) (*Sink, er
 		},
 		queue: fairqueue.New[control.Entry](queueSize, changesSize), wake: make(chan struct{}, 1),
 		again: make(chan struct{}, 1), end: make(chan struct{}), done: make(chan error, 1),
-		status: control.SinkStatus{Name: spec},
+		status: api.SinkStatus{Name: spec},
 	}
 	go func() { s.done <- s.run() }()
 	return s, nil
@@ -166,7 +167,7 @@ func (s *Sink) lose(e control.Entry) {
 var errFull = errors.New("the queue was full")
 
 // Status implements control.Sink.
-func (s *Sink) Status() control.SinkStatus {
+func (s *Sink) Status() api.SinkStatus {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	return s.status

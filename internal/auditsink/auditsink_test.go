@@ -17,6 +17,7 @@ import (
 	"github.com/ipe-linux/ipe/internal/auditsink"
 	"github.com/ipe-linux/ipe/internal/await"
 	"github.com/ipe-linux/ipe/internal/control"
+	"github.com/ipe-linux/ipe/internal/control/api"
 	"github.com/ipe-linux/ipe/internal/journal"
 	"github.com/ipe-linux/ipe/policy"
 )
@@ -42,7 +43,7 @@ func entry(serial uint64, r audit.Record) control.Entry {
 
 func access(serial uint64) control.Entry {
 	e := entry(serial, audit.Access{PID: 7, Comm: "sh", File: &audit.File{Path: "/a b", Dev: "dm-0", Ino: 5}, Rule: audit.Statement{Scope: policy.ScopeGlobal, Action: policy.Deny}})
-	e.Decision = &control.Record{Action: "DENY", PID: 7, Path: "/a b", Policy: "site"}
+	e.Decision = &api.Record{Action: "DENY", PID: 7, Path: "/a b", Policy: "site"}
 	return e
 }
 
@@ -58,7 +59,7 @@ func read(t *testing.T, path string) string {
 // waitWritten waits until the sink has dealt with n entries.
 func waitWritten(t *testing.T, s *auditsink.Sink, n uint64) {
 	t.Helper()
-	awaitSink(t, s, func(now control.SinkStatus) bool { return now.Written+now.Lost >= n })
+	awaitSink(t, s, func(now api.SinkStatus) bool { return now.Written+now.Lost >= n })
 }
 
 func TestFile(t *testing.T) {
@@ -82,7 +83,7 @@ type=MAC_STATUS msg=audit(1795453970.487:2): ` + `
 		s.Put(entry(3, audit.Status{OldEnforcing: true, Subject: audit.Subject{AUID: 1000, Session: 2}}))
 		s.Put(entry(2, audit.EmptyStatus{}))
 		s.Put(entry(4, audit.PolicyLoad{Errno: 126}))
-		s.Put(control.Entry{Decision: &control.Record{}}) // its policy is forgotten
+		s.Put(control.Entry{Decision: &api.Record{}}) // its policy is forgotten
 		if err := s.Close(); err != nil {
 			t.Fatal(err)
 		}
@@ -176,7 +177,7 @@ func TestFileNotReopened(t *testing.T) {
 		t.Fatal(err)
 	}
 	s.Reopen()
-	awaitSink(t, s, func(st control.SinkStatus) bool { return strings.Contains(st.Error, "records go where they went") })
+	awaitSink(t, s, func(st api.SinkStatus) bool { return strings.Contains(st.Error, "records go where they went") })
 	s.Put(access(1))
 	waitWritten(t, s, 1)
 	if st := s.Status(); st.Lost != 0 || st.Error == "" {
@@ -186,7 +187,7 @@ func TestFileNotReopened(t *testing.T) {
 		t.Fatal(err)
 	}
 	s.Reopen()
-	awaitSink(t, s, func(st control.SinkStatus) bool { return st.Error == "" })
+	awaitSink(t, s, func(st api.SinkStatus) bool { return st.Error == "" })
 	s.Put(access(2))
 	if err := s.Close(); err != nil {
 		t.Fatal(err)
@@ -196,7 +197,7 @@ func TestFileNotReopened(t *testing.T) {
 	}
 }
 
-func awaitSink(t *testing.T, s *auditsink.Sink, want func(control.SinkStatus) bool) {
+func awaitSink(t *testing.T, s *auditsink.Sink, want func(api.SinkStatus) bool) {
 	t.Helper()
 	if !await.Until(func() bool { return want(s.Status()) }) {
 		t.Fatalf("%+v", s.Status())
@@ -313,7 +314,7 @@ func TestJournalTakesNothing(t *testing.T) {
 func TestJournalLevels(t *testing.T) {
 	var log bytes.Buffer
 	s := open(t, "journal", auditsink.Options{Journal: slog.NewTextHandler(&log, &slog.HandlerOptions{ReplaceAttr: journal.ReplaceLevel})})
-	for _, d := range []control.Record{{Action: "DENY", Enforcing: true}, {Action: "DENY"}, {Action: "ALLOW", Enforcing: true}} {
+	for _, d := range []api.Record{{Action: "DENY", Enforcing: true}, {Action: "DENY"}, {Action: "ALLOW", Enforcing: true}} {
 		s.Put(control.Entry{Decision: &d})
 	}
 	if err := s.Close(); err != nil {

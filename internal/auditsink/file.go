@@ -9,6 +9,7 @@ import (
 	"golang.org/x/sys/unix"
 
 	"github.com/ipe-linux/ipe/internal/control"
+	"github.com/ipe-linux/ipe/internal/control/api"
 )
 
 // file is a log in auditd's format. Like auditd's it is rotated by renaming: PATH.1 is
@@ -121,7 +122,7 @@ func (l *file) write(batch []control.Entry) (int, error) {
 // line appends the line of an entry.
 func (l *file) line(dst []byte, e control.Entry) []byte {
 	if n := merged(e); n > 0 {
-		return control.AppendMerged(dst, l.o.Generation, e.Header, e.Record, n, os.Getpid())
+		return api.AppendMerged(dst, l.o.Generation, e.Header, e.Record, n, os.Getpid())
 	}
 	return l.o.Generation.AppendNumberedAuditLog(dst, e.Header, e.Record)
 }

@@ -6,6 +6,7 @@ import (
 	"time"
 
 	"github.com/ipe-linux/ipe/internal/control"
+	"github.com/ipe-linux/ipe/internal/control/api"
 	"github.com/ipe-linux/ipe/internal/journal"
 	"github.com/ipe-linux/ipe/policy"
 )
@@ -25,7 +26,7 @@ func (j *journalWriter) write(batch []control.Entry) (int, error) {
 }
 
 // logged is the log's record of a decision.
-func logged(d *control.Record) slog.Record {
+func logged(d *api.Record) slog.Record {
 	level, kind := severity(d)
 	r := slog.NewRecord(time.Now(), level, "decision", 0)
 	r.Add("action", d.Action, "ipe_op", d.Op, "ipe_hook", d.Hook, "enforcing", d.Enforcing,
@@ -42,7 +43,7 @@ func logged(d *control.Record) slog.Record {
 }
 
 // severity is a warning if somebody was kept from something.
-func severity(d *control.Record) (slog.Level, journal.Kind) {
+func severity(d *api.Record) (slog.Level, journal.Kind) {
 	switch {
 	case d.Action == policy.Allow.String():
 		return slog.LevelInfo, journal.Allowed

@@ -11,6 +11,7 @@ import (
 
 	"github.com/ipe-linux/ipe/audit"
 	"github.com/ipe-linux/ipe/internal/control"
+	"github.com/ipe-linux/ipe/internal/control/api"
 )
 
 const (
@@ -59,7 +60,7 @@ func (n *netlink) write(batch []control.Entry) (int, error) {
 // text is what stands between the quotes of msg='…'. The kernel adds time and serial.
 func (n *netlink) text(e control.Entry) []byte {
 	if count := merged(e); count > 0 {
-		return control.MergedText(n.generation, e.Record, count)
+		return api.MergedText(n.generation, e.Record, count)
 	}
 	text := fmt.Appendf(nil, "ipe_type=%d ", e.Record.Type())
 	return n.generation.Append(text, e.Record)

@@ -10,6 +10,7 @@ import (
 	"github.com/ipe-linux/ipe/audit"
 	"github.com/ipe-linux/ipe/internal/auditsink"
 	"github.com/ipe-linux/ipe/internal/control"
+	"github.com/ipe-linux/ipe/internal/control/api"
 )
 
 // change is a record of a change.
@@ -96,12 +97,12 @@ func TestStormInQueue(t *testing.T) {
 	}
 	for i := range uint64(storm) {
 		e := by(1000, i)
-		e.Decision = &control.Record{Action: "DENY", Comm: "storm"}
+		e.Decision = &api.Record{Action: "DENY", Comm: "storm"}
 		s.Put(e)
 	}
 	for range 10 {
 		e := change(1)
-		e.Decision = &control.Record{Comm: "change"} // or the journal would not have it
+		e.Decision = &api.Record{Comm: "change"} // or the journal would not have it
 		s.Put(e)
 	}
 	close(hang)
@@ -129,7 +130,7 @@ func TestMergedInFile(t *testing.T) {
 	if _, _, err := audit.Parse(line); err != audit.ErrNotIPE {
 		t.Errorf("%q is taken for a record: %v", line, err)
 	}
-	last, n, ok := control.SplitMerged(line)
+	last, n, ok := api.SplitMerged(line)
 	if h, r, err := audit.Parse(last); !ok || n != 41 || err != nil || h.Serial != 3 || r.String() != e.Record.String() {
 		t.Errorf("%q: %q, %d, %v, %v", line, last, n, ok, err)
 	}

@@ -3,6 +3,7 @@ package cli
 import (
 	"github.com/spf13/cobra"
 
+	"github.com/ipe-linux/ipe/internal/built"
 	"github.com/ipe-linux/ipe/internal/cli/files"
 	"github.com/ipe-linux/ipe/internal/cli/machine"
 	"github.com/ipe-linux/ipe/internal/cli/policies"
@@ -10,12 +11,11 @@ import (
 	"github.com/ipe-linux/ipe/internal/cli/ui"
 	"github.com/ipe-linux/ipe/internal/cli/ui/daemon"
 	"github.com/ipe-linux/ipe/internal/cli/volumes"
-	"github.com/ipe-linux/ipe/internal/controlrpc"
 )
 
 // root builds the command tree.
 func root(u *ui.UI) *cobra.Command {
-	u.Version = controlrpc.BuildVersion()
+	u.Version = built.Version()
 	iped := daemon.New(u)
 	root := u.Group("ipe", "Integrity Policy Enforcement: author, sign, deploy and watch policies",
 		"ipe writes, signs and deploys IPE policies and asks iped what they do.\n\n"+

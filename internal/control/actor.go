@@ -2,6 +2,7 @@ package control
 
 import (
 	"github.com/ipe-linux/ipe/audit"
+	"github.com/ipe-linux/ipe/internal/control/api"
 	"github.com/ipe-linux/ipe/internal/errno"
 )
 
@@ -22,20 +23,20 @@ func (c *Control) By(who audit.Subject) Actor { return Actor{c: c, who: who} }
 
 // Careful returns a acting with preflight: Update, Activate and ChangeMode refuse, with
 // a *LockoutError, what would newly deny code that the machine runs or needs; and with
-// ErrNoForecast, if that cannot be told. The kernel's interface knows no such thing.
+// api.ErrNoForecast, if that cannot be told. The kernel's interface knows no such thing.
 func (a Actor) Careful() Actor {
 	a.guard = a.c.lookAhead
 	return a
 }
 
 // Load adds a policy.
-func (a Actor) Load(envelope []byte) (info Info, err error) {
+func (a Actor) Load(envelope []byte) (info api.Info, err error) {
 	a.c.changing(func() { info, err = a.c.logLoad(a.who, envelope) })
 	return info, err
 }
 
 // Update replaces a policy.
-func (a Actor) Update(name string, envelope []byte) (info Info, err error) {
+func (a Actor) Update(name string, envelope []byte) (info api.Info, err error) {
 	a.c.changing(func() { info, err = a.c.logUpdate(a.who, name, envelope, a.guard) })
 	return info, err
 }
@@ -50,20 +51,20 @@ func (a Actor) Activate(name string) (err error) {
 func (a Actor) Delete(name string) error { return a.c.Delete(name) }
 
 // ChangeMode changes enforce, success_audit or both.
-func (a Actor) ChangeMode(ch ModeChange) (m ModeResult, err error) {
+func (a Actor) ChangeMode(ch api.ModeChange) (m api.ModeResult, err error) {
 	a.c.changing(func() { m, err = a.c.changeMode(a.who, ch, a.guard) })
 	return m, err
 }
 
 // SetEnforce changes enforce alone.
 func (a Actor) SetEnforce(on bool) error {
-	_, err := a.ChangeMode(ModeChange{Enforce: &on})
+	_, err := a.ChangeMode(api.ModeChange{Enforce: &on})
 	return err
 }
 
 // SetSuccessAudit changes success_audit alone.
 func (a Actor) SetSuccessAudit(on bool) error {
-	_, err := a.ChangeMode(ModeChange{SuccessAudit: &on})
+	_, err := a.ChangeMode(api.ModeChange{SuccessAudit: &on})
 	return err
 }
 

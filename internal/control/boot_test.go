@@ -8,12 +8,12 @@ import (
 	"github.com/google/go-cmp/cmp"
 	"golang.org/x/sys/unix"
 
-	"github.com/ipe-linux/ipe/internal/control"
+	"github.com/ipe-linux/ipe/internal/control/api"
 )
 
 // TestBootText: what the text of a boot policy can be.
 func TestBootText(t *testing.T) {
-	rest := "\n" + strings.Repeat("#", control.MaxBoot)
+	rest := "\n" + strings.Repeat("#", api.MaxBoot)
 	tests := []struct {
 		name, text string
 		want       unix.Errno
@@ -25,8 +25,8 @@ func TestBootText(t *testing.T) {
 		{"a NUL ends it", text("boot", "0.0.1") + "\x00 nonsense" + rest, 0, "boot", "boot"},
 		{"a NUL before the default", "policy_name=boot policy_version=0.0.1\n\x00DEFAULT action=DENY\n", unix.EBADMSG, "", ""},
 		{"no policy", "hello\n", unix.EBADMSG, "", ""},
-		{"as long as can be", (text("boot", "0.0.1") + rest)[:control.MaxBoot-1], 0, "boot", "boot"},
-		{"too long", (text("boot", "0.0.1") + rest)[:control.MaxBoot], unix.ENOMEM, "", ""},
+		{"as long as can be", (text("boot", "0.0.1") + rest)[:api.MaxBoot-1], 0, "boot", "boot"},
+		{"too long", (text("boot", "0.0.1") + rest)[:api.MaxBoot], unix.ENOMEM, "", ""},
 		{"name with a slash", text("a/b", "0.0.1"), unix.EACCES, "a/b", ""},
 		{"name of dots", text("..", "0.0.1"), unix.EACCES, "..", ""},
 		{"long name", text(strings.Repeat("n", 256), "0.0.1"), unix.ENAMETOOLONG, strings.Repeat("n", 256), ""},

@@ -33,6 +33,7 @@ import (
 	"log/slog"
 	"sync"
 
+	"github.com/ipe-linux/ipe/internal/control/api"
 	"github.com/ipe-linux/ipe/internal/engine"
 	"github.com/ipe-linux/ipe/internal/store"
 	"github.com/ipe-linux/ipe/policy"
@@ -190,7 +191,7 @@ func (c *Control) lookup(name string) (*deployed, error) {
 	defer c.mu.Unlock()
 	d, ok := c.policies[name]
 	if !ok {
-		return nil, fmt.Errorf("policy %q: %w", name, ErrNotFound)
+		return nil, fmt.Errorf("policy %q: %w", name, api.ErrNotFound)
 	}
 	return d, nil
 }

@@ -8,6 +8,7 @@ import (
 	"golang.org/x/sys/unix"
 
 	"github.com/ipe-linux/ipe/conformance"
+	"github.com/ipe-linux/ipe/internal/control/api"
 	"github.com/ipe-linux/ipe/internal/control/controltest"
 	"github.com/ipe-linux/ipe/internal/engine"
 	"github.com/ipe-linux/ipe/internal/errno"
@@ -147,7 +148,7 @@ func TestEngineRefuses(t *testing.T) {
 	_, err := c.Update("a", m.signed("a", "1.1.0"))
 	wantErrno(t, "update", err, unix.ENOMEM)
 	m.engine.ModeErr = unix.EIO
-	wantErrno(t, "mode", c.SetMode(engine.Mode{}), unix.EIO)
+	wantErrno(t, "mode", c.SetMode(api.Mode{}), unix.EIO)
 	if !c.Mode().Enforce {
 		t.Error("refused mode was kept")
 	}
@@ -169,7 +170,7 @@ func TestRestartAdopts(t *testing.T) {
 	if _, err := c.Load(m.signed("site", "1.0.0")); err != nil {
 		t.Fatal(err)
 	}
-	if err := errors.Join(c.Activate("site"), c.SetMode(engine.Mode{SuccessAudit: true})); err != nil {
+	if err := errors.Join(c.Activate("site"), c.SetMode(api.Mode{SuccessAudit: true})); err != nil {
 		t.Fatal(err)
 	}
 	before := m.engine.Activations
@@ -177,7 +178,7 @@ func TestRestartAdopts(t *testing.T) {
 	if m.engine.Activations != before {
 		t.Error("restart activated again what was in force")
 	}
-	if c.Mode() != (engine.Mode{SuccessAudit: true}) {
+	if c.Mode() != (api.Mode{SuccessAudit: true}) {
 		t.Errorf("mode %+v did not survive", c.Mode())
 	}
 	wantSummary(t, c, "permissive")

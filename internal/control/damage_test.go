@@ -12,6 +12,7 @@ import (
 	"golang.org/x/sys/unix"
 
 	"github.com/ipe-linux/ipe/internal/control"
+	"github.com/ipe-linux/ipe/internal/control/api"
 	"github.com/ipe-linux/ipe/internal/control/controltest"
 	"github.com/ipe-linux/ipe/internal/engine"
 	"github.com/ipe-linux/ipe/internal/store/storetest"
@@ -24,8 +25,8 @@ func deployedMachine(t *testing.T) (*machine, map[string]string) {
 	m := newMachine(t)
 	c := m.started()
 	site, spare := m.signed("site", "1.0.0"), m.signed("spare", "2.0.0")
-	must[control.Info](t)(c.Load(site))
-	must[control.Info](t)(c.Load(spare))
+	must[api.Info](t)(c.Load(site))
+	must[api.Info](t)(c.Load(spare))
 	if err := errors.Join(c.Activate("site"), c.SetSuccessAudit(true)); err != nil {
 		t.Fatal(err)
 	}
@@ -126,7 +127,7 @@ func TestLostState(t *testing.T) {
 		}
 	}
 	c, _ := f.start()
-	must[control.Info](t)(c.Load(f.signed("site", "0.5.0")))
+	must[api.Info](t)(c.Load(f.signed("site", "0.5.0")))
 	if err := errors.Join(c.Activate("site"), c.Guarded()); err != nil {
 		t.Error(err)
 	}
@@ -169,7 +170,7 @@ func TestGuarded(t *testing.T) {
 		{"signer no longer trusted", func(m *machine) { m.signer = controltest.NewSigner(m.tb, "other") }, `policy "site": stored policy no longer verifies: `},
 		{"the same, permissive", func(m *machine) {
 			m.signer = controltest.NewSigner(m.tb, "other")
-			m.mode = control.BootMode{ID: "x", ModeChange: control.ModeChange{Enforce: &off}}
+			m.mode = control.BootMode{ID: "x", ModeChange: api.ModeChange{Enforce: &off}}
 		}, ""},
 		{"the same, with a boot policy", func(m *machine) {
 			m.signer, m.boot = controltest.NewSigner(m.tb, "other"), text("boot", "0.0.1")

@@ -6,6 +6,7 @@ import (
 
 	"golang.org/x/sys/unix"
 
+	"github.com/ipe-linux/ipe/internal/control/api"
 	"github.com/ipe-linux/ipe/internal/store"
 	"github.com/ipe-linux/ipe/sign"
 )
@@ -42,7 +43,7 @@ func (c *Control) deploy(from string, envelope []byte) error {
 		return err
 	}
 	switch old, err := c.lookup(d.name); {
-	case errors.Is(err, ErrNotFound):
+	case errors.Is(err, api.ErrNotFound):
 		_, err = c.logLoad(nobody, envelope)
 		if isDisk(err) {
 			return c.deployUnkept(d, err)

@@ -8,6 +8,7 @@ import (
 	"golang.org/x/sys/unix"
 
 	"github.com/ipe-linux/ipe/internal/control"
+	"github.com/ipe-linux/ipe/internal/control/api"
 	"github.com/ipe-linux/ipe/internal/control/controltest"
 	"github.com/ipe-linux/ipe/internal/store"
 )
@@ -65,7 +66,7 @@ func must[T any](t *testing.T) func(T, error) T {
 func TestKernelIsFollowed(t *testing.T) {
 	m := newKernelMachine(t)
 	c := m.started()
-	must[control.Info](t)(c.Load(m.signed("site", "1.0.0")))
+	must[api.Info](t)(c.Load(m.signed("site", "1.0.0")))
 	if err := c.Activate("site"); err != nil {
 		t.Fatal(err)
 	}
@@ -93,14 +94,14 @@ func TestKernelIsFollowed(t *testing.T) {
 		t.Fatal(err)
 	}
 	c.List()
-	if _, err := place.Info(); !errors.Is(err, control.ErrNotFound) {
+	if _, err := place.Info(); !errors.Is(err, api.ErrNotFound) {
 		t.Errorf("what was deleted and loaded again is at another place: %v", err)
 	}
 	if err := m.kernel.Delete("site"); err != nil {
 		t.Fatal(err)
 	}
 	wantProblem(t, c, "others deleted it")
-	must[control.Info](t)(c.Load(m.signed("site", "1.3.0")))
+	must[api.Info](t)(c.Load(m.signed("site", "1.3.0")))
 	wantProblem(t, c, "")
 }
 
@@ -109,12 +110,12 @@ func TestKernelAfterReboot(t *testing.T) {
 	m := newKernelMachine(t)
 	c := m.started()
 	for _, name := range []string{"a", "site"} {
-		must[control.Info](t)(c.Load(m.signed(name, "1.0.0")))
+		must[api.Info](t)(c.Load(m.signed(name, "1.0.0")))
 	}
 	if err := errors.Join(c.Activate("site"), c.SetSuccessAudit(true)); err != nil {
 		t.Fatal(err)
 	}
-	must[control.Info](t)(c.Update("site", m.signed("site", "1.1.0")))
+	must[api.Info](t)(c.Update("site", m.signed("site", "1.1.0")))
 	m.kernel.Reboot()
 	c = m.started()
 	wantList(t, c, "a 1.0.0, site 1.1.0 active")
@@ -130,7 +131,7 @@ func TestKernelAfterReboot(t *testing.T) {
 	wantSummary(t, c, "no policy: everything is allowed")
 	m.kernel.Refuse = nil
 	wantErrno(t, "activate what was refused", c.Activate("site"), unix.EKEYREJECTED)
-	must[control.Info](t)(c.Update("site", m.signed("site", "1.2.0")))
+	must[api.Info](t)(c.Update("site", m.signed("site", "1.2.0")))
 	wantList(t, c, "a 1.0.0 unusable, site 1.2.0 active")
 }
 
@@ -138,7 +139,7 @@ func TestKernelAfterReboot(t *testing.T) {
 func TestKernelAhead(t *testing.T) {
 	m := newKernelMachine(t)
 	c := m.started()
-	must[control.Info](t)(c.Load(m.signed("site", "1.0.0")))
+	must[api.Info](t)(c.Load(m.signed("site", "1.0.0")))
 	if err := errors.Join(c.Activate("site"), m.kernel.Update("site", m.signed("site", "1.1.0"))); err != nil {
 		t.Fatal(err)
 	}
@@ -157,7 +158,7 @@ func TestKernelAhead(t *testing.T) {
 func TestKernelWithOther(t *testing.T) {
 	m := newKernelMachine(t)
 	c := m.started()
-	must[control.Info](t)(c.Load(m.signed("site", "1.0.0")))
+	must[api.Info](t)(c.Load(m.signed("site", "1.0.0")))
 	if err := errors.Join(c.Activate("site"), m.kernel.Load(m.signed("other", "2.0.0")), m.kernel.Poke("other")); err != nil {
 		t.Fatal(err)
 	}
@@ -185,7 +186,7 @@ func (full) Replace(store.Entry) error { return store.ErrLimit }
 func TestKernelWithFullStore(t *testing.T) {
 	m := newKernelMachine(t)
 	c := m.started()
-	must[control.Info](t)(c.Load(m.signed("site", "1.0.0")))
+	must[api.Info](t)(c.Load(m.signed("site", "1.0.0")))
 	if err := c.Activate("site"); err != nil {
 		t.Fatal(err)
 	}
@@ -208,7 +209,7 @@ func TestKernelWithFullStore(t *testing.T) {
 func TestKernelProofIsRenewed(t *testing.T) {
 	m := newKernelMachine(t)
 	c := m.started()
-	must[control.Info](t)(c.Load(m.signed("site", "1.0.0")))
+	must[api.Info](t)(c.Load(m.signed("site", "1.0.0")))
 	if err := c.Activate("site"); err != nil {
 		t.Fatal(err)
 	}
@@ -226,7 +227,7 @@ func TestKernelIsReadDuringChanges(t *testing.T) {
 	c := m.started()
 	var place control.Place
 	m.kernel.AfterHeld = func() {
-		must[control.Info](t)(c.Load(m.signed("site", "1.0.0")))
+		must[api.Info](t)(c.Load(m.signed("site", "1.0.0")))
 		place = must[control.Place](t)(c.Place("site"))
 	}
 	wantList(t, c, "site 1.0.0")

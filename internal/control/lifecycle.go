@@ -4,30 +4,27 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
-	"strings"
 
 	"github.com/ipe-linux/ipe/audit"
+	"github.com/ipe-linux/ipe/internal/control/api"
 	"github.com/ipe-linux/ipe/internal/errno"
 )
 
-// maxName is the longest name that the kernel can make a directory of, in bytes.
-const maxName = 255
-
 // Load adds a policy, inactive: what a write to the kernel's new_policy does.
 // Errors, in the order of the checks: those of package sign, those of
-// policy.Parse, ErrExists, ErrBadName, ErrNameTooLong, and *store.StaleError for
+// policy.Parse, api.ErrExists, api.ErrBadName, api.ErrNameTooLong, and *store.StaleError for
 // a version below the floor of its name.
-func (c *Control) Load(envelope []byte) (Info, error) {
+func (c *Control) Load(envelope []byte) (api.Info, error) {
 	return c.By(nobody).Load(envelope)
 }
 
-func (c *Control) logLoad(who audit.Subject, envelope []byte) (Info, error) {
+func (c *Control) logLoad(who audit.Subject, envelope []byte) (api.Info, error) {
 	c.begin()
 	d, err := c.load(envelope)
 	c.recordLoad(who, d, err)
 	if err != nil {
 		c.tell(slog.LevelWarn, kindRefused, "policy refused", "errno", errno.Symbol(err), "error", err)
-		return Info{}, fmt.Errorf("load policy: %w", err)
+		return api.Info{}, fmt.Errorf("load policy: %w", err)
 	}
 	c.put(d)
 	c.tell(levelNotice, kindPolicyLoaded, "policy loaded", "policy_name", d.name, "policy_version", d.policy.Version.String(),
@@ -41,9 +38,9 @@ func (c *Control) load(envelope []byte) (*deployed, error) {
 		return nil, err
 	}
 	if _, err := c.lookup(d.name); err == nil {
-		return nil, fmt.Errorf("policy %q: %w", d.name, ErrExists)
+		return nil, fmt.Errorf("policy %q: %w", d.name, api.ErrExists)
 	}
-	if err := checkName(d.name); err != nil {
+	if err := api.CheckName(d.name); err != nil {
 		return nil, err
 	}
 	if c.keeper == nil {
@@ -66,32 +63,21 @@ func (c *Control) loadKept(d *deployed) error {
 	return nil
 }
 
-// checkName refuses what the kernel cannot make a directory of.
-func checkName(name string) error {
-	if name == "." || name == ".." || strings.Contains(name, "/") {
-		return fmt.Errorf("policy %q: %w", name, ErrBadName)
-	}
-	if len(name) > maxName {
-		return fmt.Errorf("policy %.40q...: %w", name, ErrNameTooLong)
-	}
-	return nil
-}
-
 // Update replaces the policy called name by a newer one of the same name; if it
-// is active the new one is active at once. Errors: ErrNotFound, those of package
-// sign and of policy.Parse, ErrOtherName, ErrNotNewer, *store.StaleError for
+// is active the new one is active at once. Errors: api.ErrNotFound, those of package
+// sign and of policy.Parse, api.ErrOtherName, api.ErrNotNewer, *store.StaleError for
 // a version below the floor, and the engine's, after which the old policy is what it was.
-func (c *Control) Update(name string, envelope []byte) (Info, error) {
+func (c *Control) Update(name string, envelope []byte) (api.Info, error) {
 	return c.By(nobody).Update(name, envelope)
 }
 
-func (c *Control) logUpdate(who audit.Subject, name string, envelope []byte, g guard) (Info, error) {
+func (c *Control) logUpdate(who audit.Subject, name string, envelope []byte, g guard) (api.Info, error) {
 	c.begin()
 	d, err := c.update(who, name, envelope, g)
 	if err != nil {
 		c.recordLoad(who, nil, err)
 		c.tell(slog.LevelWarn, kindRefused, "update refused", "policy_name", name, "errno", errno.Symbol(err), "error", err)
-		return Info{}, fmt.Errorf("update policy: %w", err)
+		return api.Info{}, fmt.Errorf("update policy: %w", err)
 	}
 	c.tell(levelNotice, kindPolicyUpdated, "policy updated", "policy_name", d.name, "policy_version", d.policy.Version.String(),
 		"policy_digest", d.digest(), "signers", d.signers)
@@ -108,10 +94,10 @@ func (c *Control) update(who audit.Subject, name string, envelope []byte, g guar
 		return nil, err
 	}
 	if d.name != name {
-		return nil, fmt.Errorf("policy %q, update is %q: %w", name, d.name, ErrOtherName)
+		return nil, fmt.Errorf("policy %q, update is %q: %w", name, d.name, api.ErrOtherName)
 	}
 	if old.policy != nil && d.policy.Version.Compare(old.policy.Version) <= 0 {
-		return nil, fmt.Errorf("policy %q %s, update is %s: %w", name, old.policy.Version, d.policy.Version, ErrNotNewer)
+		return nil, fmt.Errorf("policy %q %s, update is %s: %w", name, old.policy.Version, d.policy.Version, api.ErrNotNewer)
 	}
 	if err := c.checkFloor(d); err != nil {
 		return nil, err
@@ -151,7 +137,7 @@ func (c *Control) replace(who audit.Subject, old, d *deployed, g guard) error {
 }
 
 // Activate makes the named policy the active one. What is active already stays
-// so without error. Errors: ErrNotFound, ErrUnverified, ErrOlder, and the
+// so without error. Errors: api.ErrNotFound, api.ErrUnverified, api.ErrOlder, and the
 // engine's, after which the previous policy stays active.
 func (c *Control) Activate(name string) error {
 	return c.By(nobody).Activate(name)
@@ -179,7 +165,7 @@ func (c *Control) activate(who audit.Subject, name string, g guard) error {
 		return fmt.Errorf("policy %q: %w", name, &unverifiedError{d.err})
 	}
 	if active != nil && active.policy != nil && active.policy.Version.Compare(d.policy.Version) > 0 {
-		return fmt.Errorf("policy %q %s, active is %q %s: %w", name, d.policy.Version, active.name, active.policy.Version, ErrOlder)
+		return fmt.Errorf("policy %q %s, active is %q %s: %w", name, d.policy.Version, active.name, active.policy.Version, api.ErrOlder)
 	}
 	if err := c.checkFloor(d); err != nil {
 		return err
@@ -196,7 +182,7 @@ func (c *Control) activate(who audit.Subject, name string, g guard) error {
 
 // Delete forgets a policy that is not active, nor stored as the one that is to be
 // with the next start. Its version floor stays. The boot policy comes back at the
-// next start. Errors: ErrNotFound, ErrIsActive.
+// next start. Errors: api.ErrNotFound, api.ErrIsActive.
 func (c *Control) Delete(name string) error {
 	c.change.Lock()
 	defer c.change.Unlock()
@@ -218,10 +204,10 @@ func (c *Control) delete(name string) error {
 		return err
 	}
 	if active, _ := c.current(); d == active {
-		return fmt.Errorf("policy %q: %w", name, ErrIsActive)
+		return fmt.Errorf("policy %q: %w", name, api.ErrIsActive)
 	}
 	if c.isStoredActive(name) && !d.boot {
-		return fmt.Errorf("policy %q, with the next start: %w", name, ErrIsActive)
+		return fmt.Errorf("policy %q, with the next start: %w", name, api.ErrIsActive)
 	}
 	if c.keeper != nil && d.held {
 		if err := c.keeper.Delete(name); err != nil {

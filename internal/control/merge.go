@@ -4,6 +4,7 @@ import (
 	"time"
 
 	"github.com/ipe-linux/ipe/eval"
+	"github.com/ipe-linux/ipe/internal/control/api"
 	"github.com/ipe-linux/ipe/internal/engine"
 	"github.com/ipe-linux/ipe/policy"
 )
@@ -40,7 +41,7 @@ func samenessOf(e engine.Event) sameness {
 		decision: e.Decision, comm: e.Comm, path: e.Path, device: e.Device, inode: e.Inode,
 	}
 	if e.Policy != nil {
-		s.rule = RuleText(e.Policy, e.Event.Op, e.Decision)
+		s.rule = api.RuleText(e.Policy, e.Event.Op, e.Decision)
 	}
 	return s
 }

@@ -4,17 +4,13 @@ import (
 	"fmt"
 
 	"github.com/ipe-linux/ipe/audit"
+	"github.com/ipe-linux/ipe/internal/control/api"
 	"github.com/ipe-linux/ipe/internal/engine"
 	"github.com/ipe-linux/ipe/internal/store"
 )
 
-// ModeChange says what to change; nil leaves a switch as it is.
-type ModeChange struct {
-	Enforce      *bool `json:"enforce,omitempty"`
-	SuccessAudit *bool `json:"success_audit,omitempty"`
-}
-
-func (ch ModeChange) of(m engine.Mode) engine.Mode {
+// changed is m after a change.
+func changed(m engine.Mode, ch api.ModeChange) engine.Mode {
 	if ch.Enforce != nil {
 		m.Enforce = *ch.Enforce
 	}
@@ -24,37 +20,31 @@ func (ch ModeChange) of(m engine.Mode) engine.Mode {
 	return m
 }
 
-// ModeResult is the mode that holds after a change.
-type ModeResult struct {
-	engine.Mode
-	// NotKept says why the mode ends with this process; empty if the next start has
-	// it, too.
-	NotKept string `json:"not_kept,omitempty"`
-}
-
 // ChangeMode changes enforce, success_audit or both. What is set already is no error.
 // After an error the old mode holds.
 //
 // The kernel comes first, and a store that fails undoes nothing: permissive is the
 // brake, and a full disk must not take it away. Such a mode holds until this process
 // ends. It is a problem that Status shows, and each later change tries to store it.
-func (c *Control) ChangeMode(ch ModeChange) (ModeResult, error) { return c.By(nobody).ChangeMode(ch) }
+func (c *Control) ChangeMode(ch api.ModeChange) (api.ModeResult, error) {
+	return c.By(nobody).ChangeMode(ch)
+}
 
 // SetMode changes enforce and success_audit; see ChangeMode.
-func (c *Control) SetMode(m engine.Mode) error {
-	_, err := c.ChangeMode(ModeChange{Enforce: &m.Enforce, SuccessAudit: &m.SuccessAudit})
+func (c *Control) SetMode(m api.Mode) error {
+	_, err := c.ChangeMode(api.ModeChange{Enforce: &m.Enforce, SuccessAudit: &m.SuccessAudit})
 	return err
 }
 
 // SetEnforce changes enforce alone; see ChangeMode.
 func (c *Control) SetEnforce(on bool) error {
-	_, err := c.ChangeMode(ModeChange{Enforce: &on})
+	_, err := c.ChangeMode(api.ModeChange{Enforce: &on})
 	return err
 }
 
 // SetSuccessAudit changes success_audit alone; see ChangeMode.
 func (c *Control) SetSuccessAudit(on bool) error {
-	_, err := c.ChangeMode(ModeChange{SuccessAudit: &on})
+	_, err := c.ChangeMode(api.ModeChange{SuccessAudit: &on})
 	return err
 }
 
@@ -65,24 +55,24 @@ type BootMode struct {
 	// ID identifies this boot.
 	ID string
 	// ModeChange holds ipe.enforce= and ipe.success_audit= of the command line.
-	ModeChange
+	api.ModeChange
 }
 
 // at returns the mode that a start begins with.
 func (b BootMode) at(stored store.Mode) engine.Mode {
-	var ch ModeChange
+	var ch api.ModeChange
 	if stored.EnforceSince == "" || stored.EnforceSince != b.ID {
 		ch.Enforce = b.Enforce
 	}
 	if stored.SuccessAuditSince == "" || stored.SuccessAuditSince != b.ID {
 		ch.SuccessAudit = b.SuccessAudit
 	}
-	return ch.of(fromStore(stored))
+	return changed(fromStore(stored), ch)
 }
 
 // stored returns what is to be stored for a change: only what was asked for, so that
 // a switch that the command line set for one boot is not kept by changing the other.
-func (b BootMode) stored(m store.Mode, ch ModeChange) store.Mode {
+func (b BootMode) stored(m store.Mode, ch api.ModeChange) store.Mode {
 	if ch.Enforce != nil {
 		m.Enforce, m.EnforceSince = *ch.Enforce, b.since(b.Enforce)
 	}
@@ -136,22 +126,22 @@ func (c *Control) begin() {
 	_ = c.keepMode() // Status shows it
 }
 
-func (c *Control) changeMode(who audit.Subject, ch ModeChange, g guard) (ModeResult, error) {
+func (c *Control) changeMode(who audit.Subject, ch api.ModeChange, g guard) (api.ModeResult, error) {
 	c.follow()
 	active, old := c.current()
-	m := ch.of(old)
+	m := changed(old, ch)
 	if err := g.askMode(active, m, old); err != nil {
-		return ModeResult{Mode: old}, fmt.Errorf("set mode: %w", err)
+		return api.ModeResult{Mode: api.Mode(old)}, fmt.Errorf("set mode: %w", err)
 	}
 	c.recordSwitch(who, m, old)
 	if m != old {
 		c.turn()
 		if err := c.eng.SetMode(m); err != nil {
 			c.recordSwitch(who, old, m)
-			return ModeResult{Mode: old}, fmt.Errorf("set mode: engine: %w", err)
+			return api.ModeResult{Mode: api.Mode(old)}, fmt.Errorf("set mode: engine: %w", err)
 		}
 	}
-	r := ModeResult{Mode: m}
+	r := api.ModeResult{Mode: api.Mode(m)}
 	c.wantKept(ch)
 	if err := c.keepMode(); err != nil {
 		r.NotKept = err.Error()
@@ -163,7 +153,7 @@ func (c *Control) changeMode(who audit.Subject, ch ModeChange, g guard) (ModeRes
 }
 
 // wantKept notes what the store is to have after a change.
-func (c *Control) wantKept(ch ModeChange) {
+func (c *Control) wantKept(ch api.ModeChange) {
 	stored := c.keptMode()
 	next := c.bootMode.stored(stored, ch)
 	c.mu.Lock()
@@ -215,8 +205,8 @@ func (c *Control) modeBecame(m, old engine.Mode) {
 
 // Mode returns the mode that was asked for, or that of a kernel that keeps policies
 // itself; Status has the kernel's.
-func (c *Control) Mode() engine.Mode {
+func (c *Control) Mode() api.Mode {
 	c.follow()
 	_, m := c.current()
-	return m
+	return api.Mode(m)
 }

@@ -10,8 +10,8 @@ import (
 	"golang.org/x/sys/unix"
 
 	"github.com/ipe-linux/ipe/internal/control"
+	"github.com/ipe-linux/ipe/internal/control/api"
 	"github.com/ipe-linux/ipe/internal/control/controltest"
-	"github.com/ipe-linux/ipe/internal/engine"
 	"github.com/ipe-linux/ipe/internal/store"
 )
 
@@ -68,13 +68,13 @@ func TestBrake(t *testing.T) {
 			d := &badDisk{}
 			m.wrap = func(s control.Store) control.Store { d.Store = s; return d }
 			c := m.started()
-			must[control.Info](t)(c.Load(m.signed("site", "1.0.0")))
+			must[api.Info](t)(c.Load(m.signed("site", "1.0.0")))
 			if err := c.Activate("site"); err != nil {
 				t.Fatal(err)
 			}
 			d.err = fmt.Errorf("write: %w", wrong)
 			off, on := false, true
-			r, err := c.ChangeMode(control.ModeChange{Enforce: &off})
+			r, err := c.ChangeMode(api.ModeChange{Enforce: &off})
 			st, serr := m.engine.State()
 			if err := errors.Join(err, serr); err != nil || r.Enforce || st.Mode.Enforce || !strings.Contains(r.NotKept, "not kept for the next boot") {
 				t.Errorf("permissive: %+v, kernel %+v, %v", r, st.Mode, err)
@@ -86,17 +86,17 @@ func TestBrake(t *testing.T) {
 			}
 			wantProblem(t, c, "permissive is not kept")
 			d.err = nil
-			must[control.Info](t)(c.Load(m.signed("more", "1.0.0")))
+			must[api.Info](t)(c.Load(m.signed("more", "1.0.0")))
 			wantProblem(t, c, "")
 			if m.store.Mode().Enforce {
 				t.Error("the change after it did not keep the mode")
 			}
 			d.err = wrong
-			if r, err := c.ChangeMode(control.ModeChange{Enforce: &on}); err != nil || !r.Enforce || r.NotKept == "" {
+			if r, err := c.ChangeMode(api.ModeChange{Enforce: &on}); err != nil || !r.Enforce || r.NotKept == "" {
 				t.Errorf("enforce: %+v, %v", r, err)
 			}
 			wantSummary(t, c, "enforcing")
-			r, err = c.ChangeMode(control.ModeChange{Enforce: &off})
+			r, err = c.ChangeMode(api.ModeChange{Enforce: &off})
 			if err != nil || r.NotKept != "" {
 				t.Errorf("what is stored already is kept: %+v, %v", r, err)
 			}
@@ -110,46 +110,46 @@ func TestBrake(t *testing.T) {
 func TestCommandLine(t *testing.T) {
 	on, off := true, false
 	m := newMachine(t)
-	boot := func(id string, ch control.ModeChange) *control.Control {
+	boot := func(id string, ch api.ModeChange) *control.Control {
 		m.engine = controltest.NewEngine()
 		m.mode = control.BootMode{ID: id, ModeChange: ch}
 		return m.started()
 	}
-	want := func(c *control.Control, what string, want engine.Mode) {
+	want := func(c *control.Control, what string, want api.Mode) {
 		t.Helper()
 		st, err := m.engine.State()
 		if err != nil {
 			t.Fatal(err)
 		}
-		for _, got := range []engine.Mode{c.Mode(), st.Mode} {
+		for _, got := range []api.Mode{c.Mode(), api.Mode(st.Mode)} {
 			if diff := cmp.Diff(want, got); diff != "" {
 				t.Errorf("%s (-want +got):\n%s", what, diff)
 			}
 		}
 	}
-	change := func(c *control.Control, ch control.ModeChange) {
+	change := func(c *control.Control, ch api.ModeChange) {
 		t.Helper()
 		if _, err := c.ChangeMode(ch); err != nil {
 			t.Fatal(err)
 		}
 	}
-	rescue := control.ModeChange{Enforce: &off}
+	rescue := api.ModeChange{Enforce: &off}
 
-	want(boot("a", control.ModeChange{}), "no command line", engine.Mode{Enforce: true})
-	want(boot("b", rescue), "rescue boot", engine.Mode{})
+	want(boot("a", api.ModeChange{}), "no command line", api.Mode{Enforce: true})
+	want(boot("b", rescue), "rescue boot", api.Mode{})
 	c := m.started()
-	want(c, "same boot, next start", engine.Mode{})
-	change(c, control.ModeChange{SuccessAudit: &on})
-	want(m.started(), "the other switch was changed", engine.Mode{SuccessAudit: true})
-	want(boot("c", control.ModeChange{}), "next boot", engine.Mode{Enforce: true, SuccessAudit: true})
+	want(c, "same boot, next start", api.Mode{})
+	change(c, api.ModeChange{SuccessAudit: &on})
+	want(m.started(), "the other switch was changed", api.Mode{SuccessAudit: true})
+	want(boot("c", api.ModeChange{}), "next boot", api.Mode{Enforce: true, SuccessAudit: true})
 
 	c = boot("d", rescue)
-	change(c, control.ModeChange{Enforce: &on})
-	want(c, "changed", engine.Mode{Enforce: true, SuccessAudit: true})
-	want(m.started(), "changed, next start", engine.Mode{Enforce: true, SuccessAudit: true})
+	change(c, api.ModeChange{Enforce: &on})
+	want(c, "changed", api.Mode{Enforce: true, SuccessAudit: true})
+	want(m.started(), "changed, next start", api.Mode{Enforce: true, SuccessAudit: true})
 	c = boot("e", rescue)
-	want(c, "next rescue boot", engine.Mode{SuccessAudit: true})
-	change(c, control.ModeChange{Enforce: &off})
-	want(boot("f", control.ModeChange{}), "asked for what the command line said", engine.Mode{SuccessAudit: true})
-	want(boot("g", control.ModeChange{Enforce: &on, SuccessAudit: &off}), "both", engine.Mode{Enforce: true})
+	want(c, "next rescue boot", api.Mode{SuccessAudit: true})
+	change(c, api.ModeChange{Enforce: &off})
+	want(boot("f", api.ModeChange{}), "asked for what the command line said", api.Mode{SuccessAudit: true})
+	want(boot("g", api.ModeChange{Enforce: &on, SuccessAudit: &off}), "both", api.Mode{Enforce: true})
 }

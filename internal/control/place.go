@@ -6,6 +6,7 @@ import (
 	"slices"
 
 	"github.com/ipe-linux/ipe/audit"
+	"github.com/ipe-linux/ipe/internal/control/api"
 )
 
 // Place is where a policy is from its loading to its deletion, as the directory
@@ -14,7 +15,7 @@ import (
 // out about one thus never acts on the other.
 //
 // Methods that change something are those of [Control] of the same name; all of
-// them return ErrNotFound once the policy has been deleted.
+// them return api.ErrNotFound once the policy has been deleted.
 type Place struct {
 	c    *Control
 	name string
@@ -28,14 +29,14 @@ func (p Place) By(who audit.Subject) Place {
 	return p
 }
 
-// Place returns the place of the policy of that name. Errors wrap ErrNotFound.
+// Place returns the place of the policy of that name. Errors wrap api.ErrNotFound.
 func (c *Control) Place(name string) (Place, error) {
 	c.follow()
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	id, ok := c.places[name]
 	if !ok {
-		return Place{}, fmt.Errorf("policy %q: %w", name, ErrNotFound)
+		return Place{}, fmt.Errorf("policy %q: %w", name, api.ErrNotFound)
 	}
 	return Place{c, name, id, nobody}, nil
 }
@@ -60,27 +61,27 @@ func (p Place) Name() string { return p.name }
 func (p Place) ID() uint64 { return p.id }
 
 // Info describes the policy that is there now.
-func (p Place) Info() (Info, error) {
+func (p Place) Info() (api.Info, error) {
 	p.c.follow()
 	d, err := p.deployed()
 	if err != nil {
-		return Info{}, err
+		return api.Info{}, err
 	}
 	return p.c.infoOf(d), nil
 }
 
 // Get returns what Control.Get does.
-func (p Place) Get() (info Info, envelope, text []byte, err error) {
+func (p Place) Get() (info api.Info, envelope, text []byte, err error) {
 	p.c.follow()
 	d, err := p.deployed()
 	if err != nil {
-		return Info{}, nil, nil, err
+		return api.Info{}, nil, nil, err
 	}
 	return p.c.get(d)
 }
 
 // Update replaces the policy.
-func (p Place) Update(envelope []byte) (info Info, err error) {
+func (p Place) Update(envelope []byte) (info api.Info, err error) {
 	p.c.changing(func() {
 		if _, err = p.deployed(); err != nil {
 			p.c.recordLoad(p.who, nil, err)
@@ -116,7 +117,7 @@ func (p Place) deployed() (*deployed, error) {
 	p.c.mu.Lock()
 	defer p.c.mu.Unlock()
 	if p.c.places[p.name] != p.id {
-		return nil, fmt.Errorf("policy %q: %w", p.name, ErrNotFound)
+		return nil, fmt.Errorf("policy %q: %w", p.name, api.ErrNotFound)
 	}
 	return p.c.policies[p.name], nil
 }

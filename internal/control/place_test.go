@@ -5,15 +5,14 @@ import (
 	"sync"
 	"testing"
 
-	"github.com/ipe-linux/ipe/internal/control"
-	"github.com/ipe-linux/ipe/internal/engine"
+	"github.com/ipe-linux/ipe/internal/control/api"
 )
 
 // TestPlace: a place outlives updates and not the policy, whatever comes after it.
 func TestPlace(t *testing.T) {
 	m := newMachine(t)
 	c := m.started()
-	if _, err := c.Place("site"); !errors.Is(err, control.ErrNotFound) {
+	if _, err := c.Place("site"); !errors.Is(err, api.ErrNotFound) {
 		t.Errorf("place of nothing: %v", err)
 	}
 	if _, err := c.Load(m.signed("site", "1.0.0")); err != nil {
@@ -40,7 +39,7 @@ func TestPlace(t *testing.T) {
 	_, updateErr := first.Update(m.signed("site", "1.3.0"))
 	for what, err := range map[string]error{"info": infoErr, "get": getErr, "update": updateErr,
 		"activate": first.Activate(), "delete": first.Delete()} {
-		if !errors.Is(err, control.ErrNotFound) {
+		if !errors.Is(err, api.ErrNotFound) {
 			t.Errorf("%s of a deleted policy's place: %v", what, err)
 		}
 	}
@@ -65,10 +64,10 @@ func TestHalvesOfMode(t *testing.T) {
 		wg.Go(func() { errs[0] = c.SetEnforce(false) })
 		wg.Go(func() { errs[1] = c.SetSuccessAudit(true) })
 		wg.Wait()
-		if got := c.Mode(); errors.Join(errs[:]...) != nil || got != (engine.Mode{SuccessAudit: true}) {
+		if got := c.Mode(); errors.Join(errs[:]...) != nil || got != (api.Mode{SuccessAudit: true}) {
 			t.Fatalf("mode %+v, %v", got, errs)
 		}
-		if err := c.SetMode(engine.Mode{Enforce: true}); err != nil {
+		if err := c.SetMode(api.Mode{Enforce: true}); err != nil {
 			t.Fatal(err)
 		}
 	}

@@ -8,8 +8,8 @@ import (
 
 	"github.com/ipe-linux/ipe/audit"
 	"github.com/ipe-linux/ipe/internal/control"
+	"github.com/ipe-linux/ipe/internal/control/api"
 	"github.com/ipe-linux/ipe/internal/control/controltest"
-	"github.com/ipe-linux/ipe/internal/engine"
 )
 
 // openText is a policy that allows everything.
@@ -42,7 +42,7 @@ func TestCareful(t *testing.T) {
 			func(a control.Actor) error { return a.SetEnforce(true) }, false},
 		{"success audit", func(c *control.Control) error { return errors.Join(c.SetEnforce(false), c.Activate("site")) },
 			func(a control.Actor) error {
-				_, err := a.ChangeMode(control.ModeChange{SuccessAudit: new(true)})
+				_, err := a.ChangeMode(api.ModeChange{SuccessAudit: new(true)})
 				return err
 			}, false},
 		{"permissive", func(c *control.Control) error { return c.Activate("site") },
@@ -134,7 +134,7 @@ func TestCarefulWithoutLook(t *testing.T) {
 	_, c := carefulMachine(t, &controltest.Preflight{Err: unix.ENOMEM})
 	err := c.By(audit.Subject{}).Careful().Activate("site")
 	wantErrno(t, "careful", err, unix.ECANCELED)
-	if !errors.Is(err, control.ErrNoForecast) {
+	if !errors.Is(err, api.ErrNoForecast) {
 		t.Errorf("refusal %v", err)
 	}
 	wantErrno(t, "without care", c.Activate("site"), 0)
@@ -148,7 +148,7 @@ func TestCarefulWithoutLook(t *testing.T) {
 // TestForecast changes nothing; permissive, it tells what enforcing would mean.
 func TestForecast(t *testing.T) {
 	m, c := carefulMachine(t, &controltest.Preflight{})
-	denied := func(what string, f control.Forecast, err error, want int) {
+	denied := func(what string, f api.Forecast, err error, want int) {
 		t.Helper()
 		if err != nil || f.Denied() != want || f.Findings == nil {
 			t.Errorf("%s: %+v, %v, want %d findings", what, f, err, want)
@@ -168,7 +168,7 @@ func TestForecast(t *testing.T) {
 	}
 	f, err = c.Forecast("site")
 	denied("denied already", f, err, 0)
-	if err := c.SetMode(engine.Mode{}); err != nil {
+	if err := c.SetMode(api.Mode{}); err != nil {
 		t.Fatal(err)
 	}
 	f, err = c.Forecast("site")

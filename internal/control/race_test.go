@@ -6,6 +6,7 @@ import (
 	"testing"
 
 	"github.com/ipe-linux/ipe/internal/control"
+	"github.com/ipe-linux/ipe/internal/control/api"
 	"github.com/ipe-linux/ipe/internal/engine"
 )
 
@@ -53,7 +54,7 @@ func TestStatusDuringChange(t *testing.T) {
 			_, err := c.Update("site", m.signed("site", "2.0.0"))
 			return err
 		},
-		func() error { return c.SetMode(engine.Mode{}) },
+		func() error { return c.SetMode(api.Mode{}) },
 	} {
 		if err := step(); err != nil {
 			t.Fatal(err)

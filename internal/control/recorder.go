@@ -6,6 +6,7 @@ import (
 	"time"
 
 	"github.com/ipe-linux/ipe/audit"
+	"github.com/ipe-linux/ipe/internal/control/api"
 	"github.com/ipe-linux/ipe/internal/engine"
 	"github.com/ipe-linux/ipe/internal/fairqueue"
 	"github.com/ipe-linux/ipe/policy"
@@ -248,10 +249,10 @@ func (r *recorder) counts(inEngine []engine.UserCount) counts {
 }
 
 // statuses are those of all sinks.
-func (r *recorder) statuses() []SinkStatus {
+func (r *recorder) statuses() []api.SinkStatus {
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	all := []SinkStatus{}
+	all := []api.SinkStatus{}
 	for _, s := range r.sinks {
 		all = append(all, s.Status())
 	}

@@ -5,6 +5,7 @@ import (
 
 	"github.com/ipe-linux/ipe/audit"
 	"github.com/ipe-linux/ipe/eval"
+	"github.com/ipe-linux/ipe/internal/control/api"
 	"github.com/ipe-linux/ipe/internal/engine"
 	"github.com/ipe-linux/ipe/internal/errno"
 	"github.com/ipe-linux/ipe/internal/fairqueue"
@@ -15,7 +16,7 @@ import (
 // something else.
 type Entry struct {
 	// Decision is nil for everything else.
-	Decision *Record
+	Decision *api.Record
 	// Header and Record are what the kernel's IPE would write. Record is nil for a
 	// decision of a policy that is forgotten.
 	Header audit.Header
@@ -46,20 +47,7 @@ func (e Entry) PutInto(q *fairqueue.Queue[Entry]) (displaced Entry, full bool) {
 // not wait for anything; a sink that cannot follow loses entries and counts them.
 type Sink interface {
 	Put(e Entry)
-	Status() SinkStatus
-}
-
-// SinkStatus is what a sink has done.
-type SinkStatus struct {
-	// Name is as on iped's command line.
-	Name    string `json:"name"`
-	Written uint64 `json:"written"`
-	Lost    uint64 `json:"lost"`
-	// ChangesLost counts those of Lost that were records of changes.
-	ChangesLost uint64 `json:"changes_lost"`
-	// Error is why the last one was lost, or why a file could not be opened anew; empty
-	// if all is well.
-	Error string `json:"error"`
+	Status() api.SinkStatus
 }
 
 // accessOf is the kernel's record of a decision.

@@ -13,7 +13,7 @@ import (
 
 	"github.com/ipe-linux/ipe/audit"
 	"github.com/ipe-linux/ipe/internal/control"
-	"github.com/ipe-linux/ipe/internal/engine"
+	"github.com/ipe-linux/ipe/internal/control/api"
 )
 
 // sink keeps the records as lines of a kernel log.
@@ -31,8 +31,8 @@ func (s *sink) Put(e control.Entry) {
 	s.all = append(s.all, string(audit.Newest.AppendKernelLog(nil, e.Header, e.Record)))
 }
 
-func (*sink) Status() control.SinkStatus {
-	return control.SinkStatus{Name: "test", Written: 1, Lost: 2}
+func (*sink) Status() api.SinkStatus {
+	return api.SinkStatus{Name: "test", Written: 1, Lost: 2}
 }
 
 func (s *sink) lines() []string {
@@ -116,12 +116,12 @@ func TestRecords(t *testing.T) {
 		{"no message", func() error { _, err := alice.Load([]byte("text")); return err }, []string{failed(74, byAlice)}},
 		{"a stranger's", func() error { _, err := c.Load(stranger); return err }, []string{failed(129, byNobody)}},
 		{"update of what is not there", func() error { _, err := alice.Update("gone", v1); return err }, []string{failed(2, byAlice)}},
-		{"no rights", func() error { alice.RefuseLoad(control.ErrPrivilege); return nil }, []string{failed(1, byAlice)}},
+		{"no rights", func() error { alice.RefuseLoad(api.ErrPrivilege); return nil }, []string{failed(1, byAlice)}},
 		{"permissive", func() error { return alice.SetEnforce(false) }, []string{status(0, 1, byAlice), "type=1404 (N): "}},
 		{"permissive again", func() error { return alice.SetEnforce(false) }, nil},
 		{"success audit", func() error { return alice.SetSuccessAudit(true) }, nil},
 		{"both", func() error {
-			_, err := alice.ChangeMode(control.ModeChange{Enforce: &yes, SuccessAudit: &no})
+			_, err := alice.ChangeMode(api.ModeChange{Enforce: &yes, SuccessAudit: &no})
 			return err
 		}, []string{status(1, 0, byAlice), "type=1404 (N): "}},
 	} {
@@ -172,7 +172,7 @@ func TestRecordOfSwitchThatFails(t *testing.T) {
 	m.sinks = []control.Sink{s}
 	c := m.started()
 	m.engine.ModeErr = unix.ENOMEM
-	if err := c.SetMode(engine.Mode{}); err == nil {
+	if err := c.SetMode(api.Mode{}); err == nil {
 		t.Error("no error")
 	}
 	var enforcing []string

@@ -7,6 +7,7 @@ import (
 	"golang.org/x/sys/unix"
 
 	"github.com/ipe-linux/ipe/internal/control"
+	"github.com/ipe-linux/ipe/internal/control/api"
 	"github.com/ipe-linux/ipe/internal/store"
 	"github.com/ipe-linux/ipe/policy"
 )
@@ -29,7 +30,7 @@ func TestStoredAndTooOld(t *testing.T) {
 	err = c.Activate("site")
 	wantErrno(t, "activate", err, unix.ESTALE)
 	var stale *store.StaleError
-	if !errors.Is(err, control.ErrUnverified) || !errors.As(err, &stale) {
+	if !errors.Is(err, api.ErrUnverified) || !errors.As(err, &stale) {
 		t.Errorf("activate: %v", err)
 	}
 	_, err = c.Forecast("site")

@@ -8,6 +8,7 @@ import (
 	"golang.org/x/sys/unix"
 
 	"github.com/ipe-linux/ipe/internal/control"
+	"github.com/ipe-linux/ipe/internal/control/api"
 	"github.com/ipe-linux/ipe/internal/control/controltest"
 	"github.com/ipe-linux/ipe/internal/store"
 	"github.com/ipe-linux/ipe/sign"
@@ -20,7 +21,7 @@ func (v *changing) Verify(message []byte) (control.Verified, error) {
 	return control.Certificates(v.ring).Verify(message)
 }
 
-func (v *changing) Trust() control.Trust { return control.Certificates(v.ring).Trust() }
+func (v *changing) Trust() api.Trust { return control.Certificates(v.ring).Trust() }
 
 // trusting starts m with a verifier that trusts whom the test says.
 func (m *machine) trusting(v *changing) *control.Control {
@@ -42,9 +43,9 @@ func TestTrustWithdrawn(t *testing.T) {
 	v := &changing{m.signer.Keyring()}
 	c := m.trusting(v)
 	for _, name := range []string{"site", "spare"} {
-		must[control.Info](t)(c.Load(m.signed(name, "1.0.0")))
+		must[api.Info](t)(c.Load(m.signed(name, "1.0.0")))
 	}
-	must[control.Info](t)(c.Load(m.signed("later", "2.0.0")))
+	must[api.Info](t)(c.Load(m.signed("later", "2.0.0")))
 	if err := c.Activate("site"); err != nil {
 		t.Fatal(err)
 	}
@@ -52,7 +53,7 @@ func TestTrustWithdrawn(t *testing.T) {
 		t.Errorf("nothing has changed: %v", err)
 	}
 	v.ring = nil
-	if err := c.Reverify(); !errors.Is(err, sign.ErrUntrusted) || !errors.Is(err, control.ErrUnverified) {
+	if err := c.Reverify(); !errors.Is(err, sign.ErrUntrusted) || !errors.Is(err, api.ErrUnverified) {
 		t.Errorf("nobody is trusted: %v", err)
 	}
 	s := c.Status()
@@ -105,7 +106,7 @@ func TestTrustOfKernelsPolicies(t *testing.T) {
 	if err := c.Start(); err != nil {
 		t.Fatal(err)
 	}
-	must[control.Info](t)(c.Load(m.signed("site", "1.0.0")))
+	must[api.Info](t)(c.Load(m.signed("site", "1.0.0")))
 	v.ring = nil
 	if err := c.Reverify(); !errors.Is(err, sign.ErrUntrusted) {
 		t.Errorf("nobody is trusted: %v", err)

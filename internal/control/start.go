@@ -9,6 +9,7 @@ import (
 	"golang.org/x/sys/unix"
 
 	"github.com/ipe-linux/ipe/audit"
+	"github.com/ipe-linux/ipe/internal/control/api"
 	"github.com/ipe-linux/ipe/internal/errno"
 	"github.com/ipe-linux/ipe/policy"
 	"github.com/ipe-linux/ipe/sign"
@@ -74,10 +75,6 @@ func (c *Control) Start() error {
 	return errors.Join(errs...)
 }
 
-// MaxBoot is what the text of a boot policy must stay below, in bytes: the kernel
-// copies its own, which is compiled in, into one allocation.
-const MaxBoot = 4 << 20
-
 // readBoot parses the boot policy, which ends at the first NUL if there is one. If a
 // stored policy has its name, that is what the name means in requests; the boot policy
 // decides all the same where no stored one does.
@@ -90,15 +87,15 @@ func (c *Control) readBoot() error {
 	if len(c.boot) == 0 {
 		return nil
 	}
-	if len(c.boot) >= MaxBoot {
-		return c.problem(problemBoot, fmt.Errorf("%d bytes or more: %w", MaxBoot, unix.ENOMEM))
+	if len(c.boot) >= api.MaxBoot {
+		return c.problem(problemBoot, fmt.Errorf("%d bytes or more: %w", api.MaxBoot, unix.ENOMEM))
 	}
 	p, err := policy.Parse(c.boot)
 	if err != nil {
 		return c.problem(problemBoot, err)
 	}
 	c.bootPolicy = &deployed{name: p.Name, policy: p, text: c.boot, id: bootID, boot: true}
-	if err := checkName(p.Name); err != nil {
+	if err := api.CheckName(p.Name); err != nil {
 		return c.problem(problemBoot, fmt.Errorf("%w; the policy can be in force, but not be shown", err))
 	}
 	c.mu.Lock()

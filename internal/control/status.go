@@ -7,96 +7,15 @@ import (
 	"slices"
 	"strings"
 
+	"github.com/ipe-linux/ipe/internal/control/api"
 	"github.com/ipe-linux/ipe/internal/engine"
-)
-
-// Info describes a deployed policy.
-type Info struct {
-	Name    string `json:"name"`
-	Version string `json:"version"`
-	Active  bool   `json:"active"`
-	// Boot: the unsigned policy given at start.
-	Boot bool `json:"boot"`
-	// SHA256 is that of the signed message, in hex; of nothing for a boot policy.
-	SHA256 string `json:"sha256"`
-	// Signers are those who vouch for it: the subjects of trusted certificates.
-	Signers []string `json:"signers"`
-	// Kept: iped has it stored, and the next boot has it too. What others loaded into a
-	// kernel that has IPE itself is not.
-	Kept  bool `json:"kept"`
-	Rules int  `json:"rules"`
-	// Error says why the policy cannot be used; empty if it can.
-	Error string `json:"error"`
-}
-
-// Status is what is known about enforcement, read back from the kernel.
-type Status struct {
-	// Summary is "enforcing", "permissive", "no policy: everything is allowed", or
-	// begins with "active, not proven:" or "NOT ENFORCING:".
-	Summary string `json:"summary"`
-	// Enforcing: the kernel was seen to deny what the active policy denies, and
-	// nothing was seen to go against it.
-	Enforcing bool `json:"enforcing"`
-	// State is Summary as one of the words below, for programs.
-	State string `json:"state"`
-	// Reasons say why it is not enforcing; empty if it is.
-	Reasons []string `json:"reasons"`
-	Engine  string   `json:"engine"`
-	// EngineReason says why it is this engine.
-	EngineReason string `json:"engine_reason"`
-	// Active is nil without an active policy.
-	Active *Info `json:"active"`
-	// Mode is what was asked for; Kernel.Mode is what the kernel does.
-	Mode   engine.Mode  `json:"mode"`
-	Kernel engine.State `json:"kernel"`
-	// KernelSHA256 identifies the policy that the kernel decides by; empty if none.
-	KernelSHA256 string `json:"kernel_sha256"`
-	// SelfTest is the last one; nil before the first.
-	SelfTest     *engine.SelfTest    `json:"self_test"`
-	Capabilities []engine.Capability `json:"capabilities"`
-	// Problems are what an administrator should look at, sorted.
-	Problems []string `json:"problems"`
-	// What became of the decisions that were to be recorded since this process started.
-	// Recorded counts those that were passed on to the sinks one by one, Merged those that
-	// were passed on in the count of equal ones, OverShare those that were not, for their
-	// user had enough. Beside them are those of Kernel.Lost, which are counted from when
-	// the engine was first started.
-	Recorded  uint64 `json:"recorded"`
-	Merged    uint64 `json:"merged"`
-	OverShare uint64 `json:"over_share"`
-	// Refusals counts requests without rights to load a policy, which are recorded as far
-	// as the share of who made them goes, and were not.
-	Refusals uint64 `json:"refusals_over_share"`
-	// Users are those with the most over their share, here and in the kernel.
-	Users []engine.UserCount `json:"users"`
-	// Missed counts entries that a slow follower of Events did not get.
-	Missed uint64 `json:"missed"`
-	// Unnamed counts decisions whose policy is forgotten, which thus have no record.
-	Unnamed uint64 `json:"unnamed"`
-	// Sinks are where records go.
-	Sinks []SinkStatus `json:"sinks"`
-	// Anchors is the number of trusted certificates; Trust has it, too.
-	Anchors int `json:"anchors"`
-	// Trust says who may sign policies.
-	Trust Trust `json:"trust"`
-}
-
-// The values of State.
-const (
-	StateEnforcing  = "enforcing"
-	StatePermissive = "permissive"
-	StateNoPolicy   = "no policy"
-	// StateUnproven: a policy is active, and its denials have not been seen.
-	StateUnproven = "not proven"
-	// StateNot: a policy should be enforced, and is not.
-	StateNot = "not enforcing"
 )
 
 func (d *deployed) digest() string { return "sha256:" + hex.EncodeToString(d.id[:]) }
 
-func (c *Control) infoOf(d *deployed) Info {
+func (c *Control) infoOf(d *deployed) api.Info {
 	active, _ := c.current()
-	i := Info{Name: d.name, Active: d == active, Boot: d.boot, Kept: c.kept(d), SHA256: hex.EncodeToString(d.id[:]), Signers: d.signers}
+	i := api.Info{Name: d.name, Active: d == active, Boot: d.boot, Kept: c.kept(d), SHA256: hex.EncodeToString(d.id[:]), Signers: d.signers}
 	if i.Signers == nil {
 		i.Signers = []string{}
 	}
@@ -111,12 +30,12 @@ func (c *Control) infoOf(d *deployed) Info {
 }
 
 // List returns all policies, sorted by name.
-func (c *Control) List() []Info {
+func (c *Control) List() []api.Info {
 	c.follow()
 	c.mu.Lock()
 	all := maps.Clone(c.policies)
 	c.mu.Unlock()
-	infos := make([]Info, 0, len(all))
+	infos := make([]api.Info, 0, len(all))
 	for _, name := range slices.Sorted(maps.Keys(all)) {
 		infos = append(infos, c.infoOf(all[name]))
 	}
@@ -124,17 +43,17 @@ func (c *Control) List() []Info {
 }
 
 // Get returns the policy of that name with its signed message, which is nil for
-// the boot policy, and the text as it was signed. Errors wrap ErrNotFound.
-func (c *Control) Get(name string) (info Info, envelope, text []byte, err error) {
+// the boot policy, and the text as it was signed. Errors wrap api.ErrNotFound.
+func (c *Control) Get(name string) (info api.Info, envelope, text []byte, err error) {
 	c.follow()
 	d, err := c.lookup(name)
 	if err != nil {
-		return Info{}, nil, nil, err
+		return api.Info{}, nil, nil, err
 	}
 	return c.get(d)
 }
 
-func (c *Control) get(d *deployed) (info Info, envelope, text []byte, err error) {
+func (c *Control) get(d *deployed) (info api.Info, envelope, text []byte, err error) {
 	if d.boot {
 		return c.infoOf(d), nil, d.text, nil
 	}
@@ -145,7 +64,7 @@ func (c *Control) get(d *deployed) (info Info, envelope, text []byte, err error)
 // one is older than proofAge. It waits neither for a change that is under way, which
 // ends with a self-test of its own, nor for another's self-test; until then nothing
 // counts as proven.
-func (c *Control) Status() Status {
+func (c *Control) Status() api.Status {
 	settled := c.change.TryLock()
 	c.follow()
 	if settled {
@@ -157,7 +76,7 @@ func (c *Control) Status() Status {
 	}
 	st, err := c.eng.State()
 	active, mode := c.current()
-	s := Status{Engine: c.eng.Name(), EngineReason: c.why, Mode: mode, Kernel: st, Capabilities: c.eng.Capabilities(),
+	s := api.Status{Engine: c.eng.Name(), EngineReason: c.why, Mode: api.Mode(mode), Kernel: stateOnWire(st), Capabilities: capabilitiesOnWire(c.eng.Capabilities()),
 		Trust: c.verifier.Trust(), Problems: []string{}}
 	s.Anchors = s.Trust.Certificates
 	if active != nil {
@@ -168,7 +87,7 @@ func (c *Control) Status() Status {
 		s.KernelSHA256 = hex.EncodeToString(st.ID[:])
 	}
 	c.mu.Lock()
-	s.SelfTest = c.selfTest
+	s.SelfTest = testOnWire(c.selfTest)
 	v := judgement{state: st, err: err, want: active, mode: mode, changing: !settled, test: c.selfTest, testErr: c.testErr}
 	for _, key := range slices.Sorted(maps.Keys(c.problems)) {
 		s.Problems = append(s.Problems, key+": "+c.problems[key])
@@ -176,7 +95,7 @@ func (c *Control) Status() Status {
 	c.mu.Unlock()
 	s.Problems = append(s.Problems, st.Problems...)
 	n := c.events.counts(st.Users)
-	s.Recorded, s.Merged, s.OverShare, s.Refusals, s.Users = n.single, n.merged, n.over, n.refusals, n.users
+	s.Recorded, s.Merged, s.OverShare, s.Refusals, s.Users = n.single, n.merged, n.over, n.refusals, usersOnWire(n.users)
 	s.Missed, s.Unnamed = n.missed, n.unnamed
 	s.Sinks = c.events.statuses()
 	s.Problems = append(s.Problems, c.differences()...)
@@ -269,15 +188,15 @@ func (j judgement) tested() string {
 func (j judgement) explain(word string) (state string, reasons []string) {
 	switch reason, _ := strings.CutPrefix(word, wordNot); {
 	case word == wordEnforcing:
-		return StateEnforcing, []string{}
+		return api.StateEnforcing, []string{}
 	case word == wordPermissive:
-		return StatePermissive, []string{"the mode is permissive: denials are only recorded"}
+		return api.StatePermissive, []string{"the mode is permissive: denials are only recorded"}
 	case word == wordNoPolicy:
-		return StateNoPolicy, []string{"no policy is active: everything is allowed"}
+		return api.StateNoPolicy, []string{"no policy is active: everything is allowed"}
 	case reason != word:
-		return StateNot, j.probes(reason, failed)
+		return api.StateNot, j.probes(reason, failed)
 	}
-	return StateUnproven, j.probes(strings.TrimPrefix(word, wordUnproven), unclear)
+	return api.StateUnproven, j.probes(strings.TrimPrefix(word, wordUnproven), unclear)
 }
 
 // probes returns the reason or, if it is that of a probe, those of all such.

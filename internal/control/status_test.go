@@ -11,6 +11,7 @@ import (
 	"github.com/ipe-linux/ipe/eval"
 	"github.com/ipe-linux/ipe/internal/await"
 	"github.com/ipe-linux/ipe/internal/control"
+	"github.com/ipe-linux/ipe/internal/control/api"
 	"github.com/ipe-linux/ipe/internal/engine"
 	"github.com/ipe-linux/ipe/policy"
 )
@@ -47,33 +48,33 @@ func TestSummary(t *testing.T) {
 		boot  string
 		wrong wrong
 		lies  bool
-		mode  engine.Mode
+		mode  api.Mode
 		want  string
 	}{
-		{"proven", deny, wrong{}, false, engine.Mode{Enforce: true}, "enforcing"},
-		{"permissive", deny, wrong{}, false, engine.Mode{}, "permissive"},
-		{"none", "", wrong{}, false, engine.Mode{Enforce: true}, "no policy: everything is allowed"},
-		{"denies nothing", allow, wrong{}, false, engine.Mode{Enforce: true},
+		{"proven", deny, wrong{}, false, api.Mode{Enforce: true}, "enforcing"},
+		{"permissive", deny, wrong{}, false, api.Mode{}, "permissive"},
+		{"none", "", wrong{}, false, api.Mode{Enforce: true}, "no policy: everything is allowed"},
+		{"denies nothing", allow, wrong{}, false, api.Mode{Enforce: true},
 			"active, not proven: the policy denied nothing that the self-test tried"},
-		{"never called", deny, wrong{}, true, engine.Mode{Enforce: true},
+		{"never called", deny, wrong{}, true, api.Mode{Enforce: true},
 			"NOT ENFORCING: self-test exec-memfd: the policy demands EACCES, the kernel answered ok"},
-		{"no self-test", deny, wrong{testErr: errors.New("no memory")}, false, engine.Mode{Enforce: true},
+		{"no self-test", deny, wrong{testErr: errors.New("no memory")}, false, api.Mode{Enforce: true},
 			"active, not proven: the self-test could not run: no memory"},
-		{"never called, and known why", deny, wrong{state: func(s *engine.State) { s.Deaf = "all are deaf" }}, false, engine.Mode{Enforce: true},
+		{"never called, and known why", deny, wrong{state: func(s *engine.State) { s.Deaf = "all are deaf" }}, false, api.Mode{Enforce: true},
 			"NOT ENFORCING: all are deaf"},
-		{"never called, permissive", deny, wrong{state: func(s *engine.State) { s.Deaf = "all are deaf" }}, false, engine.Mode{},
+		{"never called, permissive", deny, wrong{state: func(s *engine.State) { s.Deaf = "all are deaf" }}, false, api.Mode{},
 			"NOT ENFORCING: all are deaf"},
-		{"never called, no policy", "", wrong{state: func(s *engine.State) { s.Deaf = "all are deaf" }}, false, engine.Mode{Enforce: true},
+		{"never called, no policy", "", wrong{state: func(s *engine.State) { s.Deaf = "all are deaf" }}, false, api.Mode{Enforce: true},
 			"NOT ENFORCING: all are deaf"},
-		{"no hooks", deny, wrong{state: func(s *engine.State) { s.Hooks = nil }}, false, engine.Mode{Enforce: true},
+		{"no hooks", deny, wrong{state: func(s *engine.State) { s.Hooks = nil }}, false, api.Mode{Enforce: true},
 			"NOT ENFORCING: no hook is attached"},
-		{"kernel permissive", deny, wrong{state: func(s *engine.State) { s.Mode.Enforce = false }}, false, engine.Mode{Enforce: true},
+		{"kernel permissive", deny, wrong{state: func(s *engine.State) { s.Mode.Enforce = false }}, false, api.Mode{Enforce: true},
 			"NOT ENFORCING: enforce is set, the kernel is permissive"},
-		{"kernel lost it", deny, wrong{state: func(s *engine.State) { s.HasPolicy = false }}, false, engine.Mode{Enforce: true},
+		{"kernel lost it", deny, wrong{state: func(s *engine.State) { s.HasPolicy = false }}, false, api.Mode{Enforce: true},
 			`NOT ENFORCING: policy "p" is to be active, the kernel has none`},
-		{"another one", deny, wrong{state: func(s *engine.State) { s.ID[0]++ }}, false, engine.Mode{Enforce: true},
+		{"another one", deny, wrong{state: func(s *engine.State) { s.ID[0]++ }}, false, api.Mode{Enforce: true},
 			`NOT ENFORCING: policy "p" is to be active, the kernel decides by another`},
-		{"unknown one", "", wrong{state: func(s *engine.State) { s.HasPolicy = true; s.ID[0]++ }}, false, engine.Mode{Enforce: true},
+		{"unknown one", "", wrong{state: func(s *engine.State) { s.HasPolicy = true; s.ID[0]++ }}, false, api.Mode{Enforce: true},
 			"active, not proven: the kernel decides by a policy that is not in the store"},
 	}
 	for _, tt := range tests {
@@ -100,15 +101,15 @@ func TestSummary(t *testing.T) {
 }
 
 // wantState wants of state and reasons what the summary says.
-func wantState(t *testing.T, s control.Status) {
+func wantState(t *testing.T, s api.Status) {
 	t.Helper()
-	begin := map[string]string{control.StateEnforcing: "enforcing", control.StatePermissive: "permissive", control.StateNoPolicy: "no policy: ",
-		control.StateUnproven: "active, not proven: ", control.StateNot: "NOT ENFORCING: "}[s.State]
+	begin := map[string]string{api.StateEnforcing: "enforcing", api.StatePermissive: "permissive", api.StateNoPolicy: "no policy: ",
+		api.StateUnproven: "active, not proven: ", api.StateNot: "NOT ENFORCING: "}[s.State]
 	reason, ok := strings.CutPrefix(s.Summary, begin)
 	if begin == "" || !ok || (len(s.Reasons) == 0) != s.Enforcing {
 		t.Fatalf("summary %q: state %q, reasons %q", s.Summary, s.State, s.Reasons)
 	}
-	if (s.State == control.StateNot || s.State == control.StateUnproven) && s.Reasons[0] != reason {
+	if (s.State == api.StateNot || s.State == api.StateUnproven) && s.Reasons[0] != reason {
 		t.Errorf("summary %q: reasons %q", s.Summary, s.Reasons)
 	}
 }
@@ -148,7 +149,7 @@ func TestEvents(t *testing.T) {
 	emit(4, st.Generation+77, policy.OpExecute, eval.Decision{Action: policy.Deny, Scope: policy.ScopeRule, Rule: 0})
 	want := []string{"op=EXECUTE boot_verified=TRUE action=ALLOW", "DEFAULT action=DENY", "DEFAULT op=KMODULE action=ALLOW", ""}
 	var got []string
-	err := c.Events(ctx, true, func(r control.Record) error {
+	err := c.Events(ctx, true, func(r api.Record) error {
 		if got = append(got, r.Rule); len(got) == len(want) {
 			return context.Canceled
 		}
@@ -162,7 +163,7 @@ func TestEvents(t *testing.T) {
 	}
 	await.Until(func() bool { return c.Status().Recorded >= 1504 })
 	var pids []uint32
-	if err := c.Events(ctx, false, func(r control.Record) error { pids = append(pids, r.PID); return nil }); err != nil {
+	if err := c.Events(ctx, false, func(r api.Record) error { pids = append(pids, r.PID); return nil }); err != nil {
 		t.Fatal(err)
 	}
 	if len(pids) != 1000 || pids[0] != 500 || pids[999] != 1499 {

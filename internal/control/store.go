@@ -5,10 +5,10 @@ import (
 	"fmt"
 	"log/slog"
 
+	"github.com/ipe-linux/ipe/internal/control/api"
 	"github.com/ipe-linux/ipe/internal/errno"
 	"github.com/ipe-linux/ipe/internal/store"
 	"github.com/ipe-linux/ipe/policy"
-	"github.com/ipe-linux/ipe/sign"
 )
 
 // Store keeps what must survive; *store.Store is one.
@@ -113,14 +113,6 @@ func (c *Control) readStore() []error {
 	return errs
 }
 
-// unverified says that a stored policy cannot be used, and what to do about it.
-func unverified(err error) error {
-	if errors.Is(err, sign.ErrUntrusted) {
-		return fmt.Errorf("%w; when its certificate is among the trusted ones again, systemctl reload iped", &unverifiedError{err})
-	}
-	return &unverifiedError{err}
-}
-
 // reopen verifies a stored message. What no longer verifies is still described as
 // far as it can be read.
 func (c *Control) reopen(item store.Item) *deployed {
@@ -130,7 +122,7 @@ func (c *Control) reopen(item store.Item) *deployed {
 		d, err = c.open(e.Envelope)
 	}
 	if err == nil && d.name != item.Name {
-		err = fmt.Errorf("holds policy %q: %w", d.name, ErrOtherName)
+		err = fmt.Errorf("holds policy %q: %w", d.name, api.ErrOtherName)
 	}
 	if err == nil {
 		err = c.checkFloor(d)

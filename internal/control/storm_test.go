@@ -12,6 +12,7 @@ import (
 	"github.com/ipe-linux/ipe/eval"
 	"github.com/ipe-linux/ipe/internal/await"
 	"github.com/ipe-linux/ipe/internal/control"
+	"github.com/ipe-linux/ipe/internal/control/api"
 	"github.com/ipe-linux/ipe/internal/engine"
 	"github.com/ipe-linux/ipe/policy"
 )
@@ -35,7 +36,7 @@ func (s *counting) Put(e control.Entry) {
 	s.byPath[e.Decision.Path] += max(1, e.Decision.Merged)
 }
 
-func (s *counting) Status() control.SinkStatus { return control.SinkStatus{} }
+func (s *counting) Status() api.SinkStatus { return api.SinkStatus{} }
 
 // stormy is a daemon with a policy, whose decisions a test makes.
 type stormy struct {
@@ -64,7 +65,7 @@ func newStormy(t *testing.T) *stormy {
 }
 
 // end waits until so many decisions are counted, and ends the daemon.
-func (s *stormy) end(t *testing.T, want uint64) control.Status {
+func (s *stormy) end(t *testing.T, want uint64) api.Status {
 	t.Helper()
 	await.Until(func() bool {
 		st := s.c.Status()
@@ -149,7 +150,7 @@ func TestEqualDenialsAreMerged(t *testing.T) {
 	ctx, cancel := context.WithTimeout(t.Context(), await.Limit)
 	defer cancel()
 	var before, single, merged uint64
-	err := s.c.Events(ctx, true, func(r control.Record) error {
+	err := s.c.Events(ctx, true, func(r api.Record) error {
 		switch {
 		case r.PID >= 1000:
 			single++
@@ -182,14 +183,14 @@ func TestStormLeavesOthers(t *testing.T) {
 		s.engine.Emit(denial(1000, fmt.Sprint("/storm", i), i))
 	}
 	for range 5000 {
-		s.c.By(audit.Subject{AUID: 1000, Session: 1}).RefuseLoad(control.ErrPrivilege)
+		s.c.By(audit.Subject{AUID: 1000, Session: 1}).RefuseLoad(api.ErrPrivilege)
 	}
 	st := s.end(t, storm+100)
-	if st.OverShare == 0 || st.Refusals == 0 || len(st.Users) != 1 || st.Users[0] != (engine.UserCount{UID: 1000, Count: st.OverShare + st.Refusals}) {
+	if st.OverShare == 0 || st.Refusals == 0 || len(st.Users) != 1 || st.Users[0] != (api.UserCount{UID: 1000, Count: st.OverShare + st.Refusals}) {
 		t.Errorf("over the share: %d and %d, of %+v", st.OverShare, st.Refusals, st.Users)
 	}
 	quiet := 0
-	if err := s.c.Events(t.Context(), false, func(r control.Record) error {
+	if err := s.c.Events(t.Context(), false, func(r api.Record) error {
 		if strings.HasPrefix(r.Path, "/quiet") {
 			quiet++
 		}
@@ -198,7 +199,7 @@ func TestStormLeavesOthers(t *testing.T) {
 		t.Fatal(err)
 	}
 	var types []audit.Type
-	if err := s.c.Records(t.Context(), false, func(r control.AuditRecord) error {
+	if err := s.c.Records(t.Context(), false, func(r api.AuditRecord) error {
 		if r.Type != audit.TypeAccess && (r.PolicyLoad == nil || r.PolicyLoad.Errno == 0) {
 			types = append(types, r.Type)
 		}
@@ -218,7 +219,7 @@ func TestSlowFollowerMissesNoChange(t *testing.T) {
 	ctx, cancel := context.WithTimeout(t.Context(), await.Limit)
 	defer cancel()
 	changes, started := 0, false
-	err := s.c.Records(ctx, true, func(r control.AuditRecord) error {
+	err := s.c.Records(ctx, true, func(r api.AuditRecord) error {
 		if !started { // the follower stands here for as long as the storm takes
 			started = true
 			if err := s.c.SetEnforce(false); err != nil {
@@ -239,39 +240,4 @@ func TestSlowFollowerMissesNoChange(t *testing.T) {
 	if st := s.end(t, storm); err == nil || changes != 2 || st.Missed == 0 {
 		t.Errorf("%v: %d records of the switch, want 2; %d missed", err, changes, st.Missed)
 	}
-}
-
-func TestMergedText(t *testing.T) {
-	r := audit.Access{PID: 7, Comm: "sh", File: &audit.File{Path: "/it's", Dev: "dm-0", Ino: 5}, Rule: audit.Statement{Scope: policy.ScopeGlobal, Action: policy.Deny}}
-	h := audit.Header{Time: time.UnixMilli(1795453970087), Serial: 12}
-	line := string(control.AppendMerged(nil, audit.Newest, h, r, 41, 99))
-	const want = `type=TRUSTED_APP msg=audit(1795453970.087:12): pid=99 uid=0 auid=4294967295 ses=4294967295 ` +
-		`msg='ipe_merged=41 ipe_type=1420 ipe_op=EXECUTE ipe_hook=BPRM_CHECK enforcing=0 pid=7 comm="sh" path="/it's" dev="dm-0" ino=5 rule="DEFAULT action=DENY"'`
-	if line != want {
-		t.Errorf("%s\nwant\n%s", line, want)
-	}
-	for _, wrapped := range []string{line, "node=a " + line, line + "\n", line + "\x1dUID=\"root\"\n"} {
-		last, n, ok := control.SplitMerged(wrapped)
-		got, rec, err := audit.Parse(last)
-		if !ok || n != 41 || err != nil || got.Serial != 12 || !got.Time.Equal(h.Time) || rec.String() != r.String() {
-			t.Errorf("%q: %q, %d, %v: %+v, %v", wrapped, last, n, ok, rec, err)
-		}
-	}
-	plain := string(audit.Newest.AppendNumberedAuditLog(nil, h, r))
-	for _, other := range []string{plain, "", strings.Replace(line, "=41", "=0", 1), strings.Replace(line, "=41", "=", 1),
-		strings.Replace(line, "=41", "=-1", 1), strings.Replace(line, "TRUSTED_APP", "USER", 1), strings.TrimSuffix(strings.ReplaceAll(line, "'", ""), "'"),
-		line[:len(line)/3], strings.Replace(plain, "/it's", "/ msg='ipe_merged=1 ipe_type=1420 '", 1)} {
-		if last, n, ok := control.SplitMerged(other); ok {
-			t.Errorf("%q is taken for %d of %q", other, n, last)
-		}
-	}
-}
-
-func FuzzSplitMerged(f *testing.F) {
-	f.Add(`type=TRUSTED_APP msg=audit(1.000:2): pid=9 uid=0 auid=0 ses=0 msg='ipe_merged=41 ipe_type=1420 ipe_op=EXECUTE'`)
-	f.Fuzz(func(t *testing.T, line string) {
-		if last, n, ok := control.SplitMerged(line); ok != (n > 0) || ok && !strings.Contains(last, "type=UNKNOWN[1420] msg=") {
-			t.Errorf("%q: %q, %d, %v", line, last, n, ok)
-		}
-	})
 }

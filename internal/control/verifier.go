@@ -1,6 +1,9 @@
 package control
 
-import "github.com/ipe-linux/ipe/sign"
+import (
+	"github.com/ipe-linux/ipe/internal/control/api"
+	"github.com/ipe-linux/ipe/sign"
+)
 
 // Verifier decides whose policies are taken.
 type Verifier interface {
@@ -8,7 +11,7 @@ type Verifier interface {
 	// of the sentinels of package sign, or are those of the system.
 	Verify(message []byte) (Verified, error)
 	// Trust describes whom it trusts.
-	Trust() Trust
+	Trust() api.Trust
 }
 
 // Verified is a message that somebody trusted has signed.
@@ -17,21 +20,6 @@ type Verified struct {
 	// By names who vouches for it, for people to read.
 	By []string
 }
-
-// Trust says who may sign policies.
-type Trust struct {
-	// Kind is one of the words below, for where the trust comes from.
-	Kind string `json:"kind"`
-	// Certificates is the number of certificates that iped was given.
-	Certificates int `json:"certificates"`
-}
-
-// Kinds of trust. TrustKernel is that in the kernel's own keyrings, and in the
-// certificates that iped was given as well, if there are any.
-const (
-	TrustCertificates = "certificates"
-	TrustKernel       = "kernel"
-)
 
 // Certificates is a Verifier that trusts a keyring.
 func Certificates(ring *sign.Keyring) Verifier { return certificates{ring} }
@@ -46,8 +34,8 @@ func (c certificates) Verify(message []byte) (Verified, error) {
 	return Verified{Envelope: e, By: anchorsOf(e)}, nil
 }
 
-func (c certificates) Trust() Trust {
-	return Trust{Kind: TrustCertificates, Certificates: len(c.ring.Certificates())}
+func (c certificates) Trust() api.Trust {
+	return api.Trust{Kind: api.TrustCertificates, Certificates: len(c.ring.Certificates())}
 }
 
 // KernelToo is a Verifier for an engine that is a kernel which verifies policies
@@ -68,8 +56,8 @@ func (k kernelToo) Verify(message []byte) (Verified, error) {
 	return Verified{Envelope: e, By: []string{"a key of the kernel's keyrings"}}, nil
 }
 
-func (k kernelToo) Trust() Trust {
-	return Trust{Kind: TrustKernel, Certificates: len(k.ring.Certificates())}
+func (k kernelToo) Trust() api.Trust {
+	return api.Trust{Kind: api.TrustKernel, Certificates: len(k.ring.Certificates())}
 }
 
 // anchorsOf returns the subjects of the certificates that vouch for e.

@@ -7,6 +7,7 @@ import (
 	"github.com/google/go-cmp/cmp"
 
 	"github.com/ipe-linux/ipe/internal/control"
+	"github.com/ipe-linux/ipe/internal/control/api"
 	"github.com/ipe-linux/ipe/sign"
 )
 
@@ -18,19 +19,19 @@ func (notary) Verify(message []byte) (control.Verified, error) {
 	return control.Verified{Envelope: e, By: []string{"the notary"}}, err
 }
 
-func (notary) Trust() control.Trust { return control.Trust{Kind: "notary"} }
+func (notary) Trust() api.Trust { return api.Trust{Kind: "notary"} }
 
 // TestVerifierDecides: whom the verifier trusts may sign, and is named.
 func TestVerifierDecides(t *testing.T) {
 	for _, tt := range []struct {
 		name     string
 		verifier func(*machine) control.Verifier
-		trust    control.Trust
+		trust    api.Trust
 		by       string
 	}{
 		{"certificates", func(m *machine) control.Verifier { return control.Certificates(m.signer.Keyring()) },
-			control.Trust{Kind: "certificates", Certificates: 1}, "CN=signer"},
-		{"another", func(*machine) control.Verifier { return notary{} }, control.Trust{Kind: "notary"}, "the notary"},
+			api.Trust{Kind: "certificates", Certificates: 1}, "CN=signer"},
+		{"another", func(*machine) control.Verifier { return notary{} }, api.Trust{Kind: "notary"}, "the notary"},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
 			m := newMachine(t)

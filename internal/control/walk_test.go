@@ -11,6 +11,7 @@ import (
 	"golang.org/x/sys/unix"
 
 	"github.com/ipe-linux/ipe/internal/control"
+	"github.com/ipe-linux/ipe/internal/control/api"
 	"github.com/ipe-linux/ipe/internal/engine"
 	"github.com/ipe-linux/ipe/internal/store"
 )
@@ -34,7 +35,7 @@ type world struct {
 	// Stored is the active policy that a restart finds.
 	Stored string
 	Floors map[string]int
-	Mode   engine.Mode
+	Mode   api.Mode
 	// Unsigned: the boot policy of that name is the one given at start.
 	Unsigned bool
 }
@@ -210,7 +211,7 @@ func (k *walker) step() (what string, do func() error, model func(*world) unix.E
 		return "delete " + name, func() error { return k.c.Delete(name) },
 			func(w *world) unix.Errno { return w.delete(name) }
 	}
-	mode := engine.Mode{Enforce: k.rng.IntN(2) == 0, SuccessAudit: k.rng.IntN(2) == 0}
+	mode := api.Mode{Enforce: k.rng.IntN(2) == 0, SuccessAudit: k.rng.IntN(2) == 0}
 	return fmt.Sprintf("mode %+v", mode), func() error { return k.c.SetMode(mode) },
 		func(w *world) unix.Errno { w.Mode = mode; return 0 }
 }
@@ -288,7 +289,7 @@ func TestRandomWalk(t *testing.T) {
 
 func walk(t *testing.T, seed uint64, steps int) {
 	k := &walker{t: t, rng: rand.New(rand.NewPCG(seed, 1)), m: newMachine(t), hazard: &hazard{}, signed: map[string][]byte{},
-		w: world{Policies: map[string]int{}, Floors: map[string]int{}, Mode: engine.Mode{Enforce: true}}}
+		w: world{Policies: map[string]int{}, Floors: map[string]int{}, Mode: api.Mode{Enforce: true}}}
 	k.m.boot = text(bootName, fmt.Sprintf("1.%d.0", bootVersion))
 	k.m.wrap = func(s control.Store) control.Store { k.hazard.Store = s; return k.hazard }
 	k.restart()

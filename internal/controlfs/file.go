@@ -11,6 +11,7 @@ import (
 	"golang.org/x/sys/unix"
 
 	"github.com/ipe-linux/ipe/internal/control"
+	"github.com/ipe-linux/ipe/internal/control/api"
 	"github.com/ipe-linux/ipe/internal/errno"
 )
 
@@ -112,7 +113,7 @@ func (h *handle) Write(ctx context.Context, data []byte, off int64) (uint32, sys
 	who := writer(ctx)
 	if !h.mayChange {
 		if n.file.loads {
-			n.c.By(who).RefuseLoad(control.ErrPrivilege)
+			n.c.By(who).RefuseLoad(api.ErrPrivilege)
 		}
 		return 0, unix.EPERM
 	}

@@ -15,9 +15,9 @@ import (
 // Mode is how decisions take effect.
 type Mode struct {
 	// Enforce: a DENY becomes EACCES. Otherwise it is only recorded (permissive).
-	Enforce bool `json:"enforce"`
+	Enforce bool
 	// SuccessAudit: an ALLOW is recorded, too.
-	SuccessAudit bool `json:"success_audit"`
+	SuccessAudit bool
 }
 
 // Active is a policy on its way to, or in, the kernel.
@@ -33,71 +33,71 @@ type Active struct {
 // State is read back from the kernel, never from memory.
 type State struct {
 	// HasPolicy is false while everything is allowed for lack of a policy.
-	HasPolicy bool `json:"has_policy"`
+	HasPolicy bool
 	// ID and Generation are those of the policy that decides now.
-	ID         [32]byte `json:"-"`
-	Generation uint64   `json:"generation"`
-	Mode       Mode     `json:"mode"`
+	ID         [32]byte
+	Generation uint64
+	Mode       Mode
 	// Hooks are the attached hooks, by their LSM names.
-	Hooks []string `json:"hooks"`
+	Hooks []string
 	// Missing are hooks without which this engine does not enforce; normally none.
-	Missing []string `json:"missing_hooks"`
+	Missing []string
 	// Deaf says why the kernel calls none of the attached programs; empty if it does.
-	Deaf string `json:"deaf"`
+	Deaf string
 	// Problems are what an administrator should look at.
-	Problems []string `json:"-"`
+	Problems []string
 	// OtherBuild: programs of another build of the engine are attached as well.
-	OtherBuild bool `json:"other_build"`
+	OtherBuild bool
 	// Lost counts records that found no room, or were over the share of their user. No
 	// verdict depended on them.
-	Lost uint64 `json:"lost"`
+	Lost uint64
 	// OverShare counts those of Lost that were over the share of their user, and Users
 	// tells whose, as far as it is remembered.
-	OverShare uint64      `json:"over_share"`
-	Users     []UserCount `json:"-"`
+	OverShare uint64
+	Users     []UserCount
 	// Silent says why no decisions can be recorded; empty if they can.
-	Silent string `json:"silent"`
+	Silent string
 	// SignedRoots counts the root hashes that RootSigner was given.
-	SignedRoots int `json:"signed_roots"`
+	SignedRoots int
 	// Adopted: this process found the engine already enforcing and took it over.
-	Adopted bool `json:"adopted"`
+	Adopted bool
 }
 
 // UserCount counts records of one user.
 type UserCount struct {
-	UID   uint32 `json:"uid"`
-	Count uint64 `json:"count"`
+	UID   uint32
+	Count uint64
 }
 
 // Capability is one property or hook, and whether this kernel provides it.
 type Capability struct {
-	Name      string `json:"name"`
-	Available bool   `json:"available"`
+	Name      string
+	Available bool
 	// Detail says how it is read, or why it cannot be.
-	Detail string `json:"detail"`
+	Detail string
 }
 
 // Probe is one action that a self-test tried.
 type Probe struct {
-	Name string `json:"name"`
+	Name string
 	// Want is what the policy demands, Got what the kernel answered ("EACCES", "ok").
-	Want string `json:"want"`
-	Got  string `json:"got"`
-	OK   bool   `json:"ok"`
+	Want string
+	Got  string
+	OK   bool
 	// Unclear: the answer proves nothing either way, for example because something
 	// else refused first, or because the record of the decision was lost.
-	Unclear bool `json:"unclear"`
+	Unclear bool
 }
 
 // SelfTest is the outcome of actions that were really tried on the running kernel.
 type SelfTest struct {
-	Time   time.Time `json:"time"`
-	Probes []Probe   `json:"probes"`
+	Time   time.Time
+	Probes []Probe
 	// DenialSeen: at least one action that the policy denies was denied, and no
 	// probe went against the policy. Only then may anything say "enforcing".
-	DenialSeen bool `json:"denial_seen"`
+	DenialSeen bool
 	// Failed: a probe went against the policy; unclear ones did not.
-	Failed bool `json:"failed"`
+	Failed bool
 }
 
 // Event is a recorded decision.

@@ -6,7 +6,7 @@ import (
 	"slices"
 	"strings"
 
-	"github.com/ipe-linux/ipe/internal/control"
+	"github.com/ipe-linux/ipe/internal/control/api"
 	"github.com/ipe-linux/ipe/internal/engine"
 )
 
@@ -33,7 +33,7 @@ type code struct {
 	uses      []engine.Use
 	path      string // known from opening it; else it is asked for when it is needed
 	roles     []string
-	processes []control.Process
+	processes []api.Process
 	users     int
 	// gone: what is in its place now would not be denied.
 	gone bool
@@ -99,7 +99,7 @@ func (c *collection) add(u engine.Use) {
 		c.seen[seen{d, u.PID}] = true
 		d.users++
 		if len(d.processes) < maxProcesses {
-			d.processes = append(d.processes, control.Process{PID: u.PID, Comm: u.Comm})
+			d.processes = append(d.processes, api.Process{PID: u.PID, Comm: u.Comm})
 		}
 	}
 	switch u.PID {

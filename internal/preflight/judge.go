@@ -6,7 +6,7 @@ import (
 	"slices"
 
 	"github.com/ipe-linux/ipe/eval"
-	"github.com/ipe-linux/ipe/internal/control"
+	"github.com/ipe-linux/ipe/internal/control/api"
 	"github.com/ipe-linux/ipe/policy"
 )
 
@@ -40,7 +40,7 @@ func (q question) denied(all []*code) (denied []*code) {
 }
 
 // forecast puts what is denied in the order of its weight.
-func (q question) forecast(denied []*code) (f control.Forecast) {
+func (q question) forecast(denied []*code) (f api.Forecast) {
 	denied = slices.DeleteFunc(denied, func(d *code) bool { return d.gone })
 	slices.SortStableFunc(denied, func(a, b *code) int {
 		return cmp.Or(a.weight()-b.weight(), b.users-a.users, cmp.Compare(a.where(), b.where()))
@@ -55,11 +55,11 @@ func (q question) forecast(denied []*code) (f control.Forecast) {
 	return f
 }
 
-func (q question) finding(d *code) control.Finding {
-	f := control.Finding{
+func (q question) finding(d *code) api.Finding {
+	f := api.Finding{
 		Path: d.where(), Memory: !d.use.HasFile, Inode: d.use.Inode, Roles: slices.Clone(d.roles),
 		Processes: d.processes, Users: d.users, Facts: factsOf(d.use.Evidence),
-		Rule: control.RuleText(q.next, policy.OpExecute, q.decide(q.next, d.use.Evidence)),
+		Rule: api.RuleText(q.next, policy.OpExecute, q.decide(q.next, d.use.Evidence)),
 	}
 	if d.use.HasFile {
 		f.Device = fmt.Sprintf("%d:%d", d.use.Major, d.use.Minor)
@@ -68,13 +68,13 @@ func (q question) finding(d *code) control.Finding {
 		f.Roles = []string{}
 	}
 	if f.Processes == nil {
-		f.Processes = []control.Process{}
+		f.Processes = []api.Process{}
 	}
 	return f
 }
 
-func factsOf(ev eval.Evidence) control.Facts {
-	f := control.Facts{BootVerified: ev.BootVerified, DMVeritySignature: ev.RootHashSigned, FSVeritySignature: ev.FileDigestSigned}
+func factsOf(ev eval.Evidence) api.Facts {
+	f := api.Facts{BootVerified: ev.BootVerified, DMVeritySignature: ev.RootHashSigned, FSVeritySignature: ev.FileDigestSigned}
 	if !ev.RootHash.IsZero() {
 		f.DMVerityRoothash = ev.RootHash.String()
 	}

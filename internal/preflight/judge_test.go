@@ -13,7 +13,7 @@ import (
 
 	"github.com/ipe-linux/ipe/digest"
 	"github.com/ipe-linux/ipe/eval"
-	"github.com/ipe-linux/ipe/internal/control"
+	"github.com/ipe-linux/ipe/internal/control/api"
 	"github.com/ipe-linux/ipe/internal/engine"
 	"github.com/ipe-linux/ipe/policy"
 )
@@ -73,7 +73,7 @@ func mapped(pid uint32, comm string, inode uint64, ev eval.Evidence) engine.Use 
 	return engine.Use{Kind: engine.Mapped, PID: pid, Comm: comm, HasFile: true, Minor: 1, Inode: inode, Evidence: ev}
 }
 
-func judge(t *testing.T, m *surveyed, programs []program, now, next *policy.Policy) control.Forecast {
+func judge(t *testing.T, m *surveyed, programs []program, now, next *policy.Policy) api.Forecast {
 	t.Helper()
 	l := &Look{eng: m, programs: func() []program { return programs }, self: self, patience: time.Minute}
 	f, err := l.Judge(now, next)

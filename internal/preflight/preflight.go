@@ -16,6 +16,7 @@ import (
 	"time"
 
 	"github.com/ipe-linux/ipe/internal/control"
+	"github.com/ipe-linux/ipe/internal/control/api"
 	"github.com/ipe-linux/ipe/internal/engine"
 	"github.com/ipe-linux/ipe/policy"
 )
@@ -49,14 +50,14 @@ func New(eng engine.Engine) control.Preflight {
 }
 
 // Judge implements [control.Preflight].
-func (l *Look) Judge(now, next *policy.Policy) (control.Forecast, error) {
+func (l *Look) Judge(now, next *policy.Policy) (api.Forecast, error) {
 	if err := l.eng.PrepareSurvey(); err != nil {
-		return control.Forecast{}, err
+		return api.Forecast{}, err
 	}
 	ctx, cancel := context.WithTimeoutCause(context.Background(), l.patience, errPatience)
 	defer cancel()
 	type outcome struct {
-		forecast control.Forecast
+		forecast api.Forecast
 		err      error
 	}
 	done := make(chan outcome, 1)
@@ -68,21 +69,21 @@ func (l *Look) Judge(now, next *policy.Policy) (control.Forecast, error) {
 	case o := <-done:
 		return o.forecast, o.err
 	case <-ctx.Done():
-		return control.Forecast{}, fmt.Errorf("preflight: %w", errPatience)
+		return api.Forecast{}, fmt.Errorf("preflight: %w", errPatience)
 	}
 }
 
-func (l *Look) judge(ctx context.Context, now, next *policy.Policy) (control.Forecast, error) {
+func (l *Look) judge(ctx context.Context, now, next *policy.Policy) (api.Forecast, error) {
 	opened := openAll(l.programs())
 	defer opened.close()
 	c := newCollection(l.self, opened)
 	if err := l.eng.Survey(ctx, opened.files(), c.add); err != nil {
-		return control.Forecast{}, err
+		return api.Forecast{}, err
 	}
 	q := question{now: now, next: next, unavailable: l.eng.Unavailable()}
 	denied := q.denied(c.all())
 	if err := l.replaced(ctx, q, denied); err != nil {
-		return control.Forecast{}, err
+		return api.Forecast{}, err
 	}
 	f := q.forecast(denied)
 	f.Files, f.Processes = c.files(), len(c.processes)

@@ -7,7 +7,7 @@ import (
 
 	"github.com/ipe-linux/ipe/internal/control"
 	"github.com/ipe-linux/ipe/internal/control/controltest"
-	"github.com/ipe-linux/ipe/internal/controlrpc"
+	"github.com/ipe-linux/ipe/internal/control/rpc/server"
 	"github.com/ipe-linux/ipe/internal/store"
 )
 
@@ -29,7 +29,7 @@ func Serve(t *testing.T, eng *controltest.Engine, texts ...string) (c *control.C
 			t.Fatalf("load %q: %v", text, err)
 		}
 	}
-	l, err := controlrpc.Listen("s")
+	l, err := server.Listen("s")
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -37,7 +37,7 @@ func Serve(t *testing.T, eng *controltest.Engine, texts ...string) (c *control.C
 	done := make(chan struct{})
 	go func() {
 		defer close(done)
-		if err := controlrpc.Serve(ctx, l, c, slog.New(slog.DiscardHandler)); err != nil {
+		if err := server.Serve(ctx, l, c, slog.New(slog.DiscardHandler)); err != nil {
 			t.Error(err)
 		}
 	}()

@@ -7,7 +7,8 @@ import (
 
 	"github.com/ipe-linux/ipe/internal/cli/ui"
 	"github.com/ipe-linux/ipe/internal/cli/ui/daemon"
-	"github.com/ipe-linux/ipe/internal/controlrpc"
+	"github.com/ipe-linux/ipe/internal/control/api"
+	"github.com/ipe-linux/ipe/internal/control/rpc/client"
 )
 
 func (a *app) mode() *cobra.Command {
@@ -25,7 +26,7 @@ func (a *app) mode() *cobra.Command {
 			if err != nil {
 				return err
 			}
-			return a.Change(cmd, force, func(ctx context.Context, c *controlrpc.Client) error {
+			return a.Change(cmd, force, func(ctx context.Context, c *client.Client) error {
 				return a.runMode(ctx, c, change)
 			})
 		},
@@ -36,8 +37,8 @@ func (a *app) mode() *cobra.Command {
 	return cmd
 }
 
-func modeChange(cmd *cobra.Command, args []string, audit string) (controlrpc.ModeChange, error) {
-	var ch controlrpc.ModeChange
+func modeChange(cmd *cobra.Command, args []string, audit string) (api.ModeChange, error) {
+	var ch api.ModeChange
 	on, off := true, false
 	switch {
 	case len(args) > 1:
@@ -61,10 +62,10 @@ func modeChange(cmd *cobra.Command, args []string, audit string) (controlrpc.Mod
 	return ch, nil
 }
 
-func (a *app) runMode(ctx context.Context, c *controlrpc.Client, change controlrpc.ModeChange) error {
-	var m controlrpc.ModeResult
+func (a *app) runMode(ctx context.Context, c *client.Client, change api.ModeChange) error {
+	var m api.ModeResult
 	var err error
-	if change == (controlrpc.ModeChange{}) {
+	if change == (api.ModeChange{}) {
 		m.Mode, err = c.Mode(ctx)
 	} else {
 		m, err = c.SetMode(ctx, change)
@@ -78,7 +79,7 @@ func (a *app) runMode(ctx context.Context, c *controlrpc.Client, change controlr
 	return a.Result(m, "%s\n", modeText(m.Mode))
 }
 
-func modeText(m controlrpc.Mode) string {
+func modeText(m api.Mode) string {
 	text := "permissive"
 	if m.Enforce {
 		text = "enforce"

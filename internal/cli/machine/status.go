@@ -11,8 +11,8 @@ import (
 
 	"github.com/ipe-linux/ipe/audit"
 	"github.com/ipe-linux/ipe/internal/cli/ui"
-	"github.com/ipe-linux/ipe/internal/control"
-	"github.com/ipe-linux/ipe/internal/controlrpc"
+	"github.com/ipe-linux/ipe/internal/control/api"
+	"github.com/ipe-linux/ipe/internal/control/rpc/client"
 	"github.com/ipe-linux/ipe/internal/plain"
 )
 
@@ -26,7 +26,7 @@ func (a *app) status() *cobra.Command {
 			"1 if not, 3 if iped does not answer, and 4 if that is not proven. With --json, state is one of\n" +
 			"enforcing, permissive, no policy, not enforcing and not proven, and reasons say why.",
 		RunE: func(cmd *cobra.Command, _ []string) error {
-			return a.Ask(cmd, func(ctx context.Context, c *controlrpc.Client) error {
+			return a.Ask(cmd, func(ctx context.Context, c *client.Client) error {
 				st, err := c.Status(ctx)
 				if err != nil {
 					return err
@@ -47,11 +47,11 @@ func (a *app) status() *cobra.Command {
 }
 
 // verdictOn gives a state its exit code. An older iped does not tell it.
-func verdictOn(st controlrpc.Status) error {
+func verdictOn(st api.Status) error {
 	switch st.State {
-	case control.StateEnforcing:
+	case api.StateEnforcing:
 		return nil
-	case control.StateUnproven:
+	case api.StateUnproven:
 		return ui.Exit(ui.ExitUnproven, ui.ErrSaid, "")
 	case "":
 		return ui.Exit(ui.ExitUnproven, errors.New("this iped is older than ipe, and does not tell its state"),
@@ -60,7 +60,7 @@ func verdictOn(st controlrpc.Status) error {
 	return ui.ErrSaid
 }
 
-func (a *app) statusText(st controlrpc.Status) string {
+func (a *app) statusText(st api.Status) string {
 	var b strings.Builder
 	fmt.Fprintln(&b, a.Summary(st.Summary))
 	row := func(label, format string, args ...any) {
@@ -101,7 +101,7 @@ func (a *app) statusText(st controlrpc.Status) string {
 	return b.String()
 }
 
-func (a *app) selfTestText(b *strings.Builder, t *controlrpc.SelfTest) {
+func (a *app) selfTestText(b *strings.Builder, t *api.SelfTest) {
 	if t == nil {
 		fmt.Fprintf(b, "%-11s%s\n", "self-test", "none has run")
 		return
@@ -125,15 +125,15 @@ func (a *app) selfTestText(b *strings.Builder, t *controlrpc.SelfTest) {
 	}
 }
 
-func signedBy(i *controlrpc.Info) string {
+func signedBy(i *api.Info) string {
 	if i.Boot {
 		return "nobody, it is the boot policy"
 	}
 	return orNone(strings.Join(i.Signers, "; "))
 }
 
-func trustText(st controlrpc.Status) string {
-	if st.Trust.Kind != control.TrustKernel {
+func trustText(st api.Status) string {
+	if st.Trust.Kind != api.TrustKernel {
 		return ui.Count(st.Anchors, "certificate")
 	}
 	if st.Anchors == 0 {
@@ -143,7 +143,7 @@ func trustText(st controlrpc.Status) string {
 }
 
 // recorded says which decisions are known of.
-func recorded(st controlrpc.Status) string {
+func recorded(st api.Status) string {
 	if st.Kernel.Silent != "" {
 		return "none can be recorded: " + st.Kernel.Silent
 	}
@@ -155,7 +155,7 @@ func recorded(st controlrpc.Status) string {
 }
 
 // overShare says whose decisions are not recorded, and how many.
-func overShare(st controlrpc.Status) string {
+func overShare(st api.Status) string {
 	var all []string
 	for _, u := range st.Users {
 		who := fmt.Sprintf("uid %d", u.UID)
@@ -167,7 +167,7 @@ func overShare(st controlrpc.Status) string {
 	return strings.Join(all, ", ")
 }
 
-func adopted(st controlrpc.Status) string {
+func adopted(st api.Status) string {
 	switch {
 	case !st.Kernel.Adopted:
 		return ""

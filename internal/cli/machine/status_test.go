@@ -7,9 +7,8 @@ import (
 
 	"github.com/ipe-linux/ipe/internal/cli/clitest"
 	"github.com/ipe-linux/ipe/internal/cli/ui"
-	"github.com/ipe-linux/ipe/internal/control"
+	"github.com/ipe-linux/ipe/internal/control/api"
 	"github.com/ipe-linux/ipe/internal/control/controltest"
-	"github.com/ipe-linux/ipe/internal/engine"
 )
 
 // TestStatusCheck: each state has its exit code, and says in JSON what it is and why.
@@ -24,19 +23,19 @@ func TestStatusCheck(t *testing.T) {
 			t.Fatal(err)
 		}
 	}
-	must(c.SetMode(engine.Mode{Enforce: true}))
-	wantCheck(t, ui.ExitRefused, control.StateNoPolicy, "no policy: everything is allowed\n")
+	must(c.SetMode(api.Mode{Enforce: true}))
+	wantCheck(t, ui.ExitRefused, api.StateNoPolicy, "no policy: everything is allowed\n")
 	must(c.Activate("allow"))
-	wantCheck(t, ui.ExitUnproven, control.StateUnproven, "active, not proven: the policy denied nothing that the self-test tried\n")
+	wantCheck(t, ui.ExitUnproven, api.StateUnproven, "active, not proven: the policy denied nothing that the self-test tried\n")
 	must(c.Activate("deny"))
-	wantCheck(t, ui.ExitOK, control.StateEnforcing, "enforcing\n")
-	must(c.SetMode(engine.Mode{}))
-	wantCheck(t, ui.ExitRefused, control.StatePermissive, "permissive\n")
-	must(c.SetMode(engine.Mode{Enforce: true}))
+	wantCheck(t, ui.ExitOK, api.StateEnforcing, "enforcing\n")
+	must(c.SetMode(api.Mode{}))
+	wantCheck(t, ui.ExitRefused, api.StatePermissive, "permissive\n")
+	must(c.SetMode(api.Mode{Enforce: true}))
 	eng.Lies = true
 	must(c.Activate("allow"))
 	must(c.Activate("deny"))
-	wantCheck(t, ui.ExitRefused, control.StateNot, "NOT ENFORCING: self-test exec-memfd: the policy demands EACCES, the kernel answered ok\n")
+	wantCheck(t, ui.ExitRefused, api.StateNot, "NOT ENFORCING: self-test exec-memfd: the policy demands EACCES, the kernel answered ok\n")
 	if code, _, _ := clitest.Run(nil, "status"); code != ui.ExitOK {
 		t.Errorf("without --check: exit code %d", code)
 	}
@@ -55,7 +54,7 @@ func wantCheck(t *testing.T, code int, state, text string) {
 		t.Errorf("exit code %d, %q, %q; want %d, %q", got, stdout, stderr, code, text)
 	}
 	got, stdout, stderr := clitest.Run(nil, "status", "--check", "--json")
-	var s control.Status
+	var s api.Status
 	if err := json.Unmarshal([]byte(stdout), &s); err != nil || got != code || stderr != "" {
 		t.Fatalf("exit code %d, %v: %q, %q", got, err, stdout, stderr)
 	}

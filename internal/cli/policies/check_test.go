@@ -8,7 +8,7 @@ import (
 	"github.com/ipe-linux/ipe/conformance"
 	"github.com/ipe-linux/ipe/internal/cli/clitest"
 	"github.com/ipe-linux/ipe/internal/cli/ui"
-	"github.com/ipe-linux/ipe/internal/control"
+	"github.com/ipe-linux/ipe/internal/control/api"
 )
 
 // TestCheckConforms puts every vector to the command and compares errno.
@@ -23,7 +23,7 @@ func TestCheckConforms(t *testing.T) {
 			t.Errorf("case %s: %d keys, want 13: %s", c.ID, len(got), stdout)
 		}
 		want := strings.TrimPrefix(c.Want, "OK")
-		if want == "" && len(c.Text) >= control.MaxBoot {
+		if want == "" && len(c.Text) >= api.MaxBoot {
 			want = "ENOMEM" // a good text, and too long for every kernel
 		}
 		valid := want == ""

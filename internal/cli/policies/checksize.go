@@ -4,14 +4,13 @@ import (
 	"crypto/x509"
 	"errors"
 	"fmt"
-	"strings"
 
 	"github.com/spf13/cobra"
 	"golang.org/x/sys/unix"
 
 	"github.com/ipe-linux/ipe/internal/cli/ui"
 	"github.com/ipe-linux/ipe/internal/cli/ui/keys"
-	"github.com/ipe-linux/ipe/internal/control"
+	"github.com/ipe-linux/ipe/internal/control/api"
 	"github.com/ipe-linux/ipe/policy"
 	"github.com/ipe-linux/ipe/sign"
 )
@@ -54,7 +53,7 @@ type extent struct {
 func (f *checkFlags) extent(text []byte) extent {
 	switch {
 	case f.boot:
-		return extent{len(text), control.MaxBoot - 1, true, true}
+		return extent{len(text), api.MaxBoot - 1, true, true}
 	case f.signer != nil:
 		return extent{len(text) + sign.Overhead(f.signer), sign.MaxLen, true, false}
 	}
@@ -107,18 +106,11 @@ func (e extent) warning() string {
 // engines are those that take the policy. Both make a directory, or what looks like one,
 // of its name.
 func (e extent) engines(p *policy.Policy) []string {
-	if e.room() < 0 || !loadable(p.Name) {
+	if e.room() < 0 || api.CheckName(p.Name) != nil {
 		return []string{}
 	}
 	if e.boot {
 		return []string{"bpf"} // the other has it compiled in
 	}
 	return []string{"bpf", "securityfs"}
-}
-
-// maxPolicyName is the longest name of a directory, in bytes.
-const maxPolicyName = 255
-
-func loadable(name string) bool {
-	return name != "." && name != ".." && len(name) <= maxPolicyName && !strings.Contains(name, "/")
 }

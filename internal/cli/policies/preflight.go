@@ -8,7 +8,8 @@ import (
 
 	"github.com/ipe-linux/ipe/internal/cli/ui"
 	"github.com/ipe-linux/ipe/internal/cli/ui/daemon"
-	"github.com/ipe-linux/ipe/internal/controlrpc"
+	"github.com/ipe-linux/ipe/internal/control/api"
+	"github.com/ipe-linux/ipe/internal/control/rpc/client"
 )
 
 func (a *app) preflight() *cobra.Command {
@@ -19,7 +20,7 @@ func (a *app) preflight() *cobra.Command {
 			"logins, and tells what of it the policy would deny that is allowed now. What has a slash or\n" +
 			"ends in .p7b is a file. Exit status 4 if there is something. Needs root.",
 		RunE: func(cmd *cobra.Command, args []string) error {
-			return a.Ask(cmd, func(ctx context.Context, c *controlrpc.Client) error {
+			return a.Ask(cmd, func(ctx context.Context, c *client.Client) error {
 				f, err := a.askPreflight(ctx, c, args[0])
 				if err != nil {
 					return err
@@ -33,13 +34,13 @@ func (a *app) preflight() *cobra.Command {
 	}
 }
 
-func (a *app) askPreflight(ctx context.Context, c *controlrpc.Client, what string) (controlrpc.Forecast, error) {
+func (a *app) askPreflight(ctx context.Context, c *client.Client, what string) (api.Forecast, error) {
 	if !strings.Contains(what, "/") && !strings.HasSuffix(what, ".p7b") {
 		return c.Preflight(ctx, what)
 	}
 	raw, err := a.Read(what)
 	if err != nil {
-		return controlrpc.Forecast{}, err
+		return api.Forecast{}, err
 	}
 	return c.PreflightOf(ctx, raw)
 }

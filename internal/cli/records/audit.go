@@ -14,7 +14,7 @@ import (
 
 	"github.com/ipe-linux/ipe/audit"
 	"github.com/ipe-linux/ipe/internal/cli/ui"
-	"github.com/ipe-linux/ipe/internal/control"
+	"github.com/ipe-linux/ipe/internal/control/api"
 	"github.com/ipe-linux/ipe/internal/plain"
 )
 
@@ -173,7 +173,7 @@ func (a *app) readLog(name string, q *auditQuery) (bad int, err error) {
 // showLine shows the record of a line, if it has one that is wanted. It reports
 // whether there is one that cannot be read.
 func (a *app) showLine(where, line string, q *auditQuery) (broken bool, err error) {
-	last, merged, ok := control.SplitMerged(line)
+	last, merged, ok := api.SplitMerged(line)
 	if ok {
 		line = last
 	}
@@ -191,7 +191,7 @@ func (a *app) showLine(where, line string, q *auditQuery) (broken bool, err erro
 		return false, nil
 	}
 	if a.JSON || q.format == formatAudit {
-		return false, a.printKernelLine(control.AuditRecord{JSON: audit.NewJSON(h, r), Merged: merged})
+		return false, a.printKernelLine(api.AuditRecord{JSON: audit.NewJSON(h, r), Merged: merged})
 	}
 	return false, a.Emit([]byte(a.recordText(h, r, merged)))
 }

@@ -9,8 +9,8 @@ import (
 
 	"github.com/ipe-linux/ipe/audit"
 	"github.com/ipe-linux/ipe/internal/cli/ui"
-	"github.com/ipe-linux/ipe/internal/control"
-	"github.com/ipe-linux/ipe/internal/controlrpc"
+	"github.com/ipe-linux/ipe/internal/control/api"
+	"github.com/ipe-linux/ipe/internal/control/rpc/client"
 	"github.com/ipe-linux/ipe/internal/plain"
 )
 
@@ -32,7 +32,7 @@ func (a *app) events() *cobra.Command {
 			if err := checkFormat(cmd, format); err != nil {
 				return err
 			}
-			return a.Ask(cmd, func(ctx context.Context, c *controlrpc.Client) error {
+			return a.Ask(cmd, func(ctx context.Context, c *client.Client) error {
 				if format == formatAudit {
 					return c.Records(ctx, follow, a.printKernelLine)
 				}
@@ -57,7 +57,7 @@ func checkFormat(cmd *cobra.Command, format string) error {
 }
 
 // printKernelLine prints a record as the kernel log has it.
-func (a *app) printKernelLine(j control.AuditRecord) error {
+func (a *app) printKernelLine(j api.AuditRecord) error {
 	if a.JSON {
 		return a.PrintJSON(j)
 	}
@@ -66,12 +66,12 @@ func (a *app) printKernelLine(j control.AuditRecord) error {
 		return err
 	}
 	if j.Merged > 0 {
-		return a.EmitText(append(control.AppendMerged(nil, audit.Newest, h, r, j.Merged, 0), '\n'))
+		return a.EmitText(append(api.AppendMerged(nil, audit.Newest, h, r, j.Merged, 0), '\n'))
 	}
 	return a.EmitText(append(audit.Newest.AppendKernelLog(nil, h, r), '\n'))
 }
 
-func (a *app) printRecord(r controlrpc.Record) error {
+func (a *app) printRecord(r api.Record) error {
 	if a.JSON {
 		return a.PrintJSON(r)
 	}

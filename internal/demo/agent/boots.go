@@ -9,7 +9,7 @@ import (
 	"strings"
 
 	"github.com/ipe-linux/ipe/eval"
-	"github.com/ipe-linux/ipe/internal/control"
+	"github.com/ipe-linux/ipe/internal/control/api"
 	"github.com/ipe-linux/ipe/internal/demo/row"
 	"github.com/ipe-linux/ipe/policy"
 )
@@ -118,7 +118,7 @@ func (a *agent) killDaemon(ctx context.Context) error {
 }
 
 // adopted compares what iped said before it was killed and after.
-func adopted(before, after control.Status) row.Row {
+func adopted(before, after api.Status) row.Row {
 	r := row.Row{Tried: "iped starts again", Policy: "keep", Answered: "taken over"}
 	r.Rule = fmt.Sprintf("%s, policy generation %d", after.Summary, after.Kernel.Generation)
 	switch {
@@ -185,7 +185,7 @@ func (a *agent) secondBoot(ctx context.Context) error {
 }
 
 // restored looks at what iped did by itself.
-func restored(st control.Status) row.Row {
+func restored(st api.Status) row.Row {
 	r := row.Row{Tried: "iped starts; nobody deploys anything", Policy: "keep", Answered: st.Summary}
 	if st.Active != nil {
 		r.Rule = st.Active.Name + " " + st.Active.Version

@@ -12,7 +12,7 @@ import (
 	"strings"
 	"time"
 
-	"github.com/ipe-linux/ipe/internal/control"
+	"github.com/ipe-linux/ipe/internal/control/api"
 	"github.com/ipe-linux/ipe/internal/demo/row"
 )
 
@@ -26,11 +26,11 @@ type daemon struct {
 }
 
 // startDaemon starts iped and waits until it answers.
-func (a *agent) startDaemon(ctx context.Context) (control.Status, error) {
+func (a *agent) startDaemon(ctx context.Context) (api.Status, error) {
 	cmd := exec.CommandContext(ctx, "iped", "--engine", "bpf", "--trust", row.TrustDir, "--state", state+"/ipe")
 	cmd.Stderr = os.Stderr
 	if err := cmd.Start(); err != nil {
-		return control.Status{}, fmt.Errorf("start iped: %w", err)
+		return api.Status{}, fmt.Errorf("start iped: %w", err)
 	}
 	a.iped = &daemon{cmd: cmd, ended: make(chan error, 1)}
 	go func() { a.iped.ended <- cmd.Wait() }()

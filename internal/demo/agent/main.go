@@ -16,7 +16,8 @@ import (
 	"fmt"
 	"os"
 
-	"github.com/ipe-linux/ipe/internal/controlrpc"
+	"github.com/ipe-linux/ipe/internal/control/api"
+	"github.com/ipe-linux/ipe/internal/control/rpc/client"
 	"github.com/ipe-linux/ipe/internal/demo/row"
 	"github.com/ipe-linux/ipe/policy"
 )
@@ -35,7 +36,7 @@ func main() {
 type agent struct {
 	setup  row.Setup
 	out    *json.Encoder
-	client *controlrpc.Client
+	client *client.Client
 	// policy decides what is demanded; nil while none is active.
 	policy  *policy.Policy
 	section string
@@ -45,7 +46,7 @@ type agent struct {
 // work is one boot. An error is the demonstration's own; what goes against the
 // policy is a row.
 func work(ctx context.Context) error {
-	a := &agent{out: json.NewEncoder(os.Stdout), client: controlrpc.NewClient(controlrpc.DefaultSocket)}
+	a := &agent{out: json.NewEncoder(os.Stdout), client: client.New(api.DefaultSocket)}
 	a.out.SetEscapeHTML(false)
 	text, err := os.ReadFile(row.SetupPath)
 	if err != nil {

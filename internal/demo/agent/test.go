@@ -10,7 +10,7 @@ import (
 	"time"
 
 	"github.com/ipe-linux/ipe/eval"
-	"github.com/ipe-linux/ipe/internal/control"
+	"github.com/ipe-linux/ipe/internal/control/api"
 	"github.com/ipe-linux/ipe/internal/demo/row"
 	"github.com/ipe-linux/ipe/policy"
 )
@@ -193,6 +193,6 @@ func (a *agent) compare(ctx context.Context, o *outcome) error {
 	}
 	o.row.Rule = rec.Rule
 	o.demand("the record says", rec.Action, o.decision.Action.String())
-	o.demand("the record's rule is", rec.Rule, control.RuleText(a.policy, policy.OpExecute, o.decision))
+	o.demand("the record's rule is", rec.Rule, api.RuleText(a.policy, policy.OpExecute, o.decision))
 	return nil
 }

@@ -11,7 +11,8 @@ import (
 	"github.com/spf13/pflag"
 
 	"github.com/ipe-linux/ipe/internal/cli/ui"
-	"github.com/ipe-linux/ipe/internal/controlrpc"
+	"github.com/ipe-linux/ipe/internal/control/api"
+	"github.com/ipe-linux/ipe/internal/control/rpc/client"
 	"github.com/ipe-linux/ipe/internal/plain"
 )
 
@@ -25,7 +26,7 @@ type Asker struct {
 func New(u *ui.UI) *Asker {
 	d := &Asker{UI: u, socket: u.Getenv("IPE_SOCKET")}
 	if d.socket == "" {
-		d.socket = controlrpc.DefaultSocket
+		d.socket = api.DefaultSocket
 	}
 	return d
 }
@@ -37,12 +38,12 @@ func (d *Asker) Flag(fl *pflag.FlagSet) {
 
 // Ask runs fn with a client of the daemon and gives what goes wrong its exit
 // code.
-func (d *Asker) Ask(cmd *cobra.Command, fn func(context.Context, *controlrpc.Client) error) error {
-	client := controlrpc.NewClient(d.socket)
-	client.OnWait = d.sayWaiting
-	defer client.Close()
-	err := fn(cmd.Context(), client)
-	if errors.Is(err, controlrpc.ErrUnreachable) {
+func (d *Asker) Ask(cmd *cobra.Command, fn func(context.Context, *client.Client) error) error {
+	c := client.New(d.socket)
+	c.OnWait = d.sayWaiting
+	defer c.Close()
+	err := fn(cmd.Context(), c)
+	if errors.Is(err, client.ErrUnreachable) {
 		return ui.Exit(ui.ExitUnreachable, err, unreachableHint(err))
 	}
 	return err
@@ -51,8 +52,8 @@ func (d *Asker) Ask(cmd *cobra.Command, fn func(context.Context, *controlrpc.Cli
 func unreachableHint(err error) string {
 	const look = "ipe status says what is in force as soon as iped answers"
 	const restart = "systemctl status iped shows its state; systemctl restart iped replaces it, and the kernel goes on enforcing meanwhile"
-	unknown := errors.Is(err, controlrpc.ErrUnknownOutcome)
-	switch hung := errors.Is(err, controlrpc.ErrHung); {
+	unknown := errors.Is(err, client.ErrUnknownOutcome)
+	switch hung := errors.Is(err, client.ErrHung); {
 	case hung && unknown:
 		return look + "; " + restart
 	case hung:
@@ -64,7 +65,7 @@ func unreachableHint(err error) string {
 }
 
 // sayWaiting tells whoever waits what for.
-func (d *Asker) sayWaiting(w controlrpc.Wait) {
+func (d *Asker) sayWaiting(w client.Wait) {
 	since := int(w.Since.Seconds())
 	if w.Alive {
 		d.Say("waiting", "iped is busy and has not answered for %d s", since)

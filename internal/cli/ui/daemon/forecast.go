@@ -9,7 +9,8 @@ import (
 	"github.com/spf13/cobra"
 
 	"github.com/ipe-linux/ipe/internal/cli/ui"
-	"github.com/ipe-linux/ipe/internal/controlrpc"
+	"github.com/ipe-linux/ipe/internal/control/api"
+	"github.com/ipe-linux/ipe/internal/control/rpc/client"
 	"github.com/ipe-linux/ipe/internal/plain"
 )
 
@@ -20,13 +21,13 @@ const (
 )
 
 // Change is Ask for what preflight may refuse, and with force does not.
-func (d *Asker) Change(cmd *cobra.Command, force bool, fn func(context.Context, *controlrpc.Client) error) error {
-	return d.Ask(cmd, func(ctx context.Context, c *controlrpc.Client) error {
+func (d *Asker) Change(cmd *cobra.Command, force bool, fn func(context.Context, *client.Client) error) error {
+	return d.Ask(cmd, func(ctx context.Context, c *client.Client) error {
 		if force {
 			c = c.Forced()
 		}
 		err := fn(ctx, c)
-		var refusal *controlrpc.Error
+		var refusal *api.Error
 		if !errors.As(err, &refusal) || refusal.Forecast == nil {
 			return err
 		}
@@ -43,10 +44,10 @@ func AddForce(cmd *cobra.Command, force *bool) {
 }
 
 // Denied is how much would newly be denied.
-func Denied(f controlrpc.Forecast) int { return len(f.Findings) + f.Omitted }
+func Denied(f api.Forecast) int { return len(f.Findings) + f.Omitted }
 
 // ForecastText is a forecast for people.
-func (d *Asker) ForecastText(f controlrpc.Forecast) string {
+func (d *Asker) ForecastText(f api.Forecast) string {
 	var b strings.Builder
 	n := Denied(f)
 	if n == 0 {
@@ -69,7 +70,7 @@ func (d *Asker) ForecastText(f controlrpc.Forecast) string {
 	return b.String()
 }
 
-func whatText(x controlrpc.Finding) string {
+func whatText(x api.Finding) string {
 	switch {
 	case x.Memory:
 		return "memory without a file"
@@ -86,7 +87,7 @@ func roleText(roles []string) string {
 	return " (" + strings.Join(roles, ", ") + ")"
 }
 
-func usersText(x controlrpc.Finding) string {
+func usersText(x api.Finding) string {
 	var names []string
 	for _, p := range x.Processes[:min(len(x.Processes), shownProcesses)] {
 		names = append(names, fmt.Sprintf("%s[%d]", plain.Name(p.Comm), p.PID))

@@ -6,7 +6,7 @@ import (
 
 	"github.com/spf13/cobra"
 
-	"github.com/ipe-linux/ipe/internal/controlrpc"
+	"github.com/ipe-linux/ipe/internal/control/rpc/client"
 	"github.com/ipe-linux/ipe/internal/plain"
 )
 
@@ -20,9 +20,9 @@ func (d *Asker) Names(cmd *cobra.Command, args []string, _ string) ([]string, co
 	}
 	ctx, cancel := context.WithTimeout(cmd.Context(), completionWait)
 	defer cancel()
-	client := controlrpc.NewClient(d.socket)
-	defer client.Close()
-	all, err := client.List(ctx)
+	c := client.New(d.socket)
+	defer c.Close()
+	all, err := c.List(ctx)
 	if err != nil {
 		return nil, cobra.ShellCompDirectiveError
 	}
