@@ -100,7 +100,7 @@ var table = map[string]row{
 	"internal/control/rpc/server": {6, "sign audit internal/control internal/control/api internal/peer", "sign for how long a message may be"},
 	"internal/controlfs":          {6, "audit internal/control internal/control/api internal/errno internal/peer", "files and numbers; what they do is control's"},
 
-	"internal/cli/ui":        {3, "policy internal/atomicfile internal/errno internal/plain", "it is how ipe talks; what about is for the rooms. policy for the names of operations"},
+	"internal/cli/ui":        {3, "policy internal/atomicfile internal/errno internal/plain", "it is how ipe talks; what about is for the rooms. policy for the names of operations, errno for those of errors"},
 	"internal/cli/ui/keys":   {4, "sign internal/cli/ui internal/pkcs11uri internal/plain internal/token", "it reads signers; what they sign is for the rooms"},
 	"internal/cli/ui/daemon": {6, "internal/cli/ui internal/control/api internal/control/rpc/client internal/plain", "it asks iped; what for is for the rooms"},
 	"internal/cli/files": {7, "digest policy sign internal/atomicfile internal/author/walk internal/cli/ui internal/cli/ui/keys internal/decimal internal/fsioctl internal/inorder internal/pkcs11uri internal/plain internal/trust manifest verity/fsverity verity/merkle",

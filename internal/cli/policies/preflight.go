@@ -7,7 +7,6 @@ import (
 	"github.com/spf13/cobra"
 
 	"github.com/ipe-linux/ipe/internal/cli/ui"
-	"github.com/ipe-linux/ipe/internal/cli/ui/daemon"
 	"github.com/ipe-linux/ipe/internal/control/api"
 	"github.com/ipe-linux/ipe/internal/control/rpc/client"
 )
@@ -25,7 +24,7 @@ func (a *app) preflight() *cobra.Command {
 				if err != nil {
 					return err
 				}
-				if err := a.Result(f, "%s", a.ForecastText(f)); err != nil || daemon.Denied(f) == 0 {
+				if err := a.Result(f, "%s", a.ForecastText(f)); err != nil || f.Denied() == 0 {
 					return err
 				}
 				return ui.Exit(ui.ExitLockout, ui.ErrSaid, "")

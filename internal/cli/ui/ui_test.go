@@ -8,13 +8,14 @@ import (
 	"testing"
 
 	"github.com/spf13/cobra"
+	"golang.org/x/sys/unix"
 
 	"github.com/ipe-linux/ipe/internal/cli/ui"
+	"github.com/ipe-linux/ipe/internal/errno"
 )
 
 // tree is a command tree that answers as its arguments ask it to.
 func tree(u *ui.UI) *cobra.Command {
-	u.Errno = func(err error) (string, bool) { return "ENOENT", true }
 	root := u.Group("demo", "A demonstration", "", nil)
 	group := u.Group("thing", "About things", "", map[string]string{"lose": "demo thing drop"})
 	drop := &cobra.Command{
@@ -22,7 +23,7 @@ func tree(u *ui.UI) *cobra.Command {
 		RunE: func(cmd *cobra.Command, args []string) error {
 			switch args[0] {
 			case "bad":
-				return ui.Hinted(errors.New("bad\x1b[2J\nthing"), "take another")
+				return ui.Hinted(errno.New(unix.ENOENT, "bad\x1b[2J\nthing"), "take another")
 			case "odd":
 				return ui.Usage(cmd, "odd thing")
 			case "said":

@@ -11,7 +11,8 @@ import (
 	"github.com/spf13/cobra"
 
 	"github.com/ipe-linux/ipe/internal/cli/ui"
-	"github.com/ipe-linux/ipe/internal/controlrpc"
+	"github.com/ipe-linux/ipe/internal/control/api"
+	"github.com/ipe-linux/ipe/internal/control/rpc/client"
 )
 
 // TestUnreachable: an iped that is absent is started, one that hangs replaced, and of one
@@ -22,11 +23,11 @@ func TestUnreachable(t *testing.T) {
 		want []string
 	}{
 		{nil, []string{"systemctl start iped"}},
-		{[]error{controlrpc.ErrHung}, []string{"systemctl restart iped"}},
-		{[]error{controlrpc.ErrUnknownOutcome}, []string{"ipe status says"}},
-		{[]error{controlrpc.ErrHung, controlrpc.ErrUnknownOutcome}, []string{"ipe status says", "systemctl restart iped"}},
+		{[]error{client.ErrHung}, []string{"systemctl restart iped"}},
+		{[]error{client.ErrUnknownOutcome}, []string{"ipe status says"}},
+		{[]error{client.ErrHung, client.ErrUnknownOutcome}, []string{"ipe status says", "systemctl restart iped"}},
 	} {
-		hint := unreachableHint(errors.Join(append(tt.also, controlrpc.ErrUnreachable)...))
+		hint := unreachableHint(errors.Join(append(tt.also, client.ErrUnreachable)...))
 		for _, want := range tt.want {
 			if !strings.Contains(hint, want) {
 				t.Errorf("%v: %q, want %q", tt.also, hint, want)
@@ -37,15 +38,15 @@ func TestUnreachable(t *testing.T) {
 
 // TestRefusal: what would be denied is shown, and the exit code says so.
 func TestRefusal(t *testing.T) {
-	refusal := &controlrpc.Error{Message: "refused", Errno: "EPERM", Forecast: &controlrpc.Forecast{
+	refusal := &api.Error{Message: "refused", Errno: "EPERM", Forecast: &api.Forecast{
 		Policy: "p\x1b", Version: "1.0.0", Files: 3, Omitted: 20,
-		Findings: []controlrpc.Finding{{Path: "/bin/a\n", Users: 5}},
+		Findings: []api.Finding{{Path: "/bin/a\n", Users: 5}},
 	}}
 	var stdout, stderr bytes.Buffer
 	code := ui.Main(nil, &bytes.Buffer{}, &stdout, &stderr, func(u *ui.UI) *cobra.Command {
 		d := New(u)
 		return &cobra.Command{Use: "x", RunE: func(cmd *cobra.Command, _ []string) error {
-			return d.Change(cmd, false, func(context.Context, *controlrpc.Client) error { return fmt.Errorf("ask: %w", refusal) })
+			return d.Change(cmd, false, func(context.Context, *client.Client) error { return fmt.Errorf("ask: %w", refusal) })
 		}}
 	})
 	out := stdout.String()

@@ -43,13 +43,10 @@ func AddForce(cmd *cobra.Command, force *bool) {
 	cmd.Flags().BoolVar(force, "force", false, "also if code would be denied that runs now")
 }
 
-// Denied is how much would newly be denied.
-func Denied(f api.Forecast) int { return len(f.Findings) + f.Omitted }
-
 // ForecastText is a forecast for people.
 func (d *Asker) ForecastText(f api.Forecast) string {
 	var b strings.Builder
-	n := Denied(f)
+	n := f.Denied()
 	if n == 0 {
 		fmt.Fprintf(&b, "%s %s: of %d files in use, with %d processes, none would newly be denied\n", plain.Name(f.Policy), f.Version, f.Files, f.Processes)
 		return b.String()
