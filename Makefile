@@ -23,8 +23,8 @@ COMPLETE_BASH = $(PREFIX)/share/bash-completion/completions
 COMPLETE_ZSH  = $(PREFIX)/share/zsh/site-functions
 COMPLETE_FISH = $(PREFIX)/share/fish/vendor_completions.d
 
-# Three packages at a time, on two cores: guests wait half of their time, and no test
-# minds that they make each other late. A package that boots guests may take 20 minutes
+# Three packages at a time, on two cores: guests wait now and then, and no test minds
+# that they make each other late. A package that boots guests may take 20 minutes
 # without hardware virtualisation, and several times that beside other work. Vet has run.
 # No process has to sleep for the race detector at its end.
 # What chooses among guests, for one who works on some, must not leave any out here.

@@ -17,8 +17,11 @@ import (
 // Parse reads a manifest and calls each for its entries, in their order. Errors say the
 // line; they are those of each, of r, [ErrEmpty], [ErrTooLarge], or of a line. What came
 // before a bad line has been passed on.
-func Parse(r io.Reader, each func(Entry) error) error {
-	limited := &io.LimitedReader{R: r, N: MaxSize + 1}
+func Parse(r io.Reader, each func(Entry) error) error { return parse(r, MaxSize, each) }
+
+// parse is Parse with another limit.
+func parse(r io.Reader, most int64, each func(Entry) error) error {
+	limited := &io.LimitedReader{R: r, N: most + 1}
 	lines := bufio.NewScanner(limited)
 	lines.Buffer(nil, MaxLine)
 	seen := map[string]int{}
@@ -45,7 +48,7 @@ func Parse(r io.Reader, each func(Entry) error) error {
 	case err != nil:
 		return fmt.Errorf("line %d: %w", n+1, err)
 	case limited.N <= 0:
-		return fmt.Errorf("%w (more than %d bytes)", ErrTooLarge, MaxSize)
+		return fmt.Errorf("%w (more than %d bytes)", ErrTooLarge, most)
 	case n == 0:
 		return ErrEmpty
 	}

@@ -113,16 +113,7 @@ func removable(spec string) error {
 
 // openLater tries those that are not open from time to time, until ctx ends.
 func (s *sinks) openLater(ctx context.Context) {
-	retry := time.NewTicker(sinkRetry)
-	defer retry.Stop()
-	for {
-		select {
-		case <-ctx.Done():
-			return
-		case <-retry.C:
-			s.openRest()
-		}
-	}
+	every(ctx.Done(), sinkRetry, func() bool { s.openRest(); return true })
 }
 
 // reopen has files opened anew, and tries those that are not open. What fails is in the

@@ -15,6 +15,7 @@ import (
 
 	"golang.org/x/sys/unix"
 
+	"github.com/ipe-linux/ipe/internal/await"
 	"github.com/ipe-linux/ipe/internal/fsioctl"
 	"github.com/ipe-linux/ipe/verity/fsverity"
 )
@@ -71,12 +72,28 @@ func measureStart(t *testing.T, name string) {
 	if s := statusNow(t); !s.Enforcing || s.Kernel.Adopted != (name == "adopting") {
 		t.Fatalf("%s start: %+v", name, s)
 	}
-	time.Sleep(2*trimInterval + time.Second)
-	rss, own := memory(t, "iped")
+	rss, own := idleMemory(t)
 	fmt.Printf("metric %s-enforcing-s %.2f\n", name, enforcedAt(t, log).Sub(begin).Seconds())
 	fmt.Printf("metric %s-G %.3f\nmetric %s-wall-s %.2f\n", name, work.Seconds(), name, wall.Seconds())
 	fmt.Printf("metric %s-peak-KiB %d\nmetric %s-idle-KiB %d\nmetric %s-idle-own-KiB %d\n", name, peak(t, cmd.Process.Pid), name, rss, name, own)
 	stop(t, cmd, unix.SIGTERM)
+}
+
+// idleMemory is what iped has when it has had nothing to give back for two of its looks.
+func idleMemory(t *testing.T) (rss, own int) {
+	t.Helper()
+	since := time.Now()
+	settled := await.Until(func() bool {
+		r, o := memory(t, "iped")
+		if r != rss || o != own {
+			rss, own, since = r, o, time.Now()
+		}
+		return time.Since(since) > 2*trimInterval
+	})
+	if !settled {
+		t.Fatalf("the memory of iped still changes: %d KiB", rss)
+	}
+	return rss, own
 }
 
 func logFile(t *testing.T, name string) *os.File {
@@ -235,5 +252,7 @@ func holdFiles(t *testing.T) {
 		}
 	}
 	fmt.Println("holding")
-	time.Sleep(time.Hour) // it is killed; a process in which nothing can happen would end itself
+	for { // until it is killed
+		_ = unix.Pause() // a signal, by which Go stops threads, ends it
+	}
 }

@@ -52,22 +52,18 @@ const (
 // trim gives memory back that the start, a request or a loaded module has left, until
 // ctx ends.
 func trim(ctx context.Context) {
-	tick := time.NewTicker(trimInterval)
-	defer tick.Stop()
-	again := false
-	for before := uint64(0); ; {
+	before, again := uint64(0), false
+	look := func() bool {
 		if grew := allocated()-before > trimWorth; grew || again {
 			debug.FreeOSMemory()
 			forgetProgram()
 			// What was in use then may be garbage when the next look finds nothing new.
 			before, again = allocated(), grew
 		}
-		select {
-		case <-ctx.Done():
-			return
-		case <-tick.C:
-		}
+		return true
 	}
+	look()
+	every(ctx.Done(), trimInterval, look)
 }
 
 // allocated is how many bytes this process has ever allocated.

@@ -36,17 +36,8 @@ func beginStart(log *slog.Logger) *starting {
 	return s
 }
 
-func (s *starting) run(every time.Duration) {
-	tick := time.NewTicker(every)
-	defer tick.Stop()
-	for {
-		select {
-		case <-s.done:
-			return
-		case <-tick.C:
-			s.extend()
-		}
-	}
+func (s *starting) run(interval time.Duration) {
+	every(s.done, interval, func() bool { s.extend(); return true })
 }
 
 // step notes what comes next.

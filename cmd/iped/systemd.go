@@ -3,7 +3,6 @@ package main
 import (
 	"context"
 	"log/slog"
-	"time"
 
 	sd "github.com/coreos/go-systemd/v22/daemon"
 )
@@ -29,16 +28,12 @@ func pulse(ctx context.Context, log *slog.Logger, alive func() bool) {
 	if limit == 0 {
 		return
 	}
-	tick := time.NewTicker(limit / pulsesPer)
-	defer tick.Stop()
-	for {
+	beat := func() bool {
 		if alive() {
 			notify(log, sd.SdNotifyWatchdog)
 		}
-		select {
-		case <-ctx.Done():
-			return
-		case <-tick.C:
-		}
+		return true
 	}
+	beat()
+	every(ctx.Done(), limit/pulsesPer, beat)
 }

@@ -44,18 +44,7 @@ func mountTree(ctx context.Context, dir string, c *control.Control, log *slog.Lo
 }
 
 func (t *tree) mountLater(ctx context.Context) {
-	tick := time.NewTicker(treeRetry)
-	defer tick.Stop()
-	for {
-		select {
-		case <-ctx.Done():
-			return
-		case <-tick.C:
-			if t.mount() {
-				return
-			}
-		}
-	}
+	every(ctx.Done(), treeRetry, func() bool { return !t.mount() })
 }
 
 // mount reports whether there is nothing left to try.

@@ -42,7 +42,7 @@ var table = map[string]row{
 	"internal/testvm/wire":            {0, "", "the guest's init is small: it shares nothing but this with the host"},
 
 	"policy":            {1, "digest policy/internal/lex", ""},
-	"internal/errno":    {2, "policy sign", "numbers of errors; a sentinel brings its own, and those of public packages know none"},
+	"internal/errno":    {2, "manifest policy sign", "numbers of errors; a sentinel brings its own, and those of public packages know none"},
 	"internal/trust":    {1, "sign internal/ownership", ""},
 	"internal/token":    {1, "internal/pkcs11uri", "what is signed is not its business"},
 	"internal/roothash": {1, "digest internal/ownership", "who may sign is for the caller to say"},

@@ -1,7 +1,7 @@
 // Package errno gives errors the numbers of the kernel's own interface.
 //
 // A sentinel carries its number: [New] makes one. Those of the public packages, which
-// know no system, are in a table here. So is nothing else.
+// know no system, are in a table here, and nothing else is.
 //
 // Of all that an error wraps, the first with a number counts, as the message is read
 // from left to right: who wraps a cause puts what it means before it. Numbers of the
@@ -14,6 +14,7 @@ import (
 
 	"golang.org/x/sys/unix"
 
+	"github.com/ipe-linux/ipe/manifest"
 	"github.com/ipe-linux/ipe/policy"
 	"github.com/ipe-linux/ipe/sign"
 )
@@ -59,6 +60,7 @@ var public = []struct {
 	{policy.ErrSyntax, unix.EBADMSG},
 	{policy.ErrValue, unix.EINVAL},
 	{policy.ErrRange, unix.ERANGE},
+	{manifest.ErrTooLarge, unix.EFBIG},
 }
 
 // Of returns the number of err: 0 for nil, and EIO for anything unknown.

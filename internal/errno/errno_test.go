@@ -8,6 +8,7 @@ import (
 
 	"golang.org/x/sys/unix"
 
+	"github.com/ipe-linux/ipe/manifest"
 	"github.com/ipe-linux/ipe/policy"
 	"github.com/ipe-linux/ipe/sign"
 )
@@ -32,6 +33,7 @@ func TestSymbol(t *testing.T) {
 		{fmt.Errorf("load: %w", mine), "EEXIST", true},
 		{sign.ErrUntrusted, "ENOKEY", true},
 		{unparsed, "EBADMSG", true},
+		{fmt.Errorf("x: %w (more than 1 bytes)", manifest.ErrTooLarge), "EFBIG", true},
 		// The first counts.
 		{fmt.Errorf("%w: %w", mine, sign.ErrUntrusted), "EEXIST", true},
 		{fmt.Errorf("%w: %w", sign.ErrUntrusted, mine), "ENOKEY", true},

@@ -37,32 +37,41 @@ func (s *System) trustedKeys() ([]string, error) {
 	return all, nil
 }
 
-// keyringIDs finds the kernel's keyrings, which have names and no fixed numbers. The list
-// of keys prints what owners call theirs, line breaks and all, so the kernel is asked of
-// each; only the kernel names a keyring with a dot.
-func (s *System) keyringIDs() (ids []int, err error) {
+// keyringIDs finds the kernel's keyrings, which have names and no fixed numbers.
+func (s *System) keyringIDs() ([]int, error) {
 	list, err := s.read("proc/keys")
 	if err != nil {
 		return nil, fmt.Errorf("list keys: %w", err)
 	}
-	for _, id := range parseKeyrings(list) {
-		description, err := unix.KeyctlString(unix.KEYCTL_DESCRIBE, id)
-		if err == nil && isKernels(description) {
-			ids = append(ids, id)
-		}
-	}
+	ids := FindKeyrings(list, keyrings()...)
 	if len(ids) == 0 {
 		return nil, errors.New("list keys: /proc/keys shows none of the kernel's keyrings")
 	}
 	return ids, nil
 }
 
-// parseKeyrings finds in a list of keys the numbers of those that may be the kernel's
-// keyrings.
-func parseKeyrings(list string) (ids []int) {
+// FindKeyrings returns the numbers of the kernel's keyrings of these names, which begin
+// with a dot, by the list of /proc/keys.
+//
+// The list prints of each key what its owner called it, line breaks and all, so it names
+// candidates and proves nothing: somebody who has a keyring could have it taken for the
+// kernel's. So the kernel is asked of each; only the kernel names a keyring with a dot.
+func FindKeyrings(list string, names ...string) (ids []int) {
+	for _, id := range parseKeyrings(list, names) {
+		description, err := unix.KeyctlString(unix.KEYCTL_DESCRIBE, id)
+		if err == nil && isKeyring(description, names) { // otherwise it may be gone
+			ids = append(ids, id)
+		}
+	}
+	return ids
+}
+
+// parseKeyrings finds in a list of keys the numbers of those that may be keyrings of these
+// names.
+func parseKeyrings(list string, names []string) (ids []int) {
 	for line := range strings.Lines(list) {
 		fields := strings.Fields(line)
-		if len(fields) < 9 || fields[7] != "keyring" || !slices.Contains(keyrings(), strings.TrimSuffix(fields[8], ":")) {
+		if len(fields) < 9 || fields[7] != "keyring" || !slices.Contains(names, strings.TrimSuffix(fields[8], ":")) {
 			continue
 		}
 		if id, err := strconv.ParseUint(fields[0], 16, 31); err == nil {
@@ -72,10 +81,10 @@ func parseKeyrings(list string) (ids []int) {
 	return ids
 }
 
-// isKernels reads what the kernel says of one key: type;uid;gid;permissions;name.
-func isKernels(description string) bool {
+// isKeyring reads what the kernel says of one key: type;uid;gid;permissions;name.
+func isKeyring(description string, names []string) bool {
 	f := strings.SplitN(description, ";", 5)
-	return len(f) == 5 && f[0] == "keyring" && f[1] == "0" && slices.Contains(keyrings(), f[4])
+	return len(f) == 5 && f[0] == "keyring" && f[1] == "0" && slices.Contains(names, f[4])
 }
 
 // keysIn describes the keys of a keyring. One that is revoked meanwhile is no more.

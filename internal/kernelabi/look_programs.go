@@ -137,7 +137,7 @@ func lookBPFFS(s *System, _ kernelBTF) finding {
 	if err != nil {
 		return unknown(fmt.Sprintf("/proc/self/mountinfo: %v", reason(err)), "mount /proc")
 	}
-	if mountedType(mounts, bpfDir) == "bpf" {
+	if MountedAt(mounts, bpfDir).Type == "bpf" {
 		return yes("mounted at " + bpfDir)
 	}
 	if types, err := s.read("proc/filesystems"); err != nil || !slices.Contains(strings.Fields(types), "bpf") {
@@ -155,16 +155,4 @@ func lookBPFFS(s *System, _ kernelBTF) finding {
 		return no("not mounted at "+bpfDir+" in this mount namespace, which is not init's", "mount -t bpf bpf "+bpfDir+" in that of init, and show it here")
 	}
 	return yes("not mounted yet: iped mounts it")
-}
-
-// mountedType is the type of what is mounted last at a place. Blanks alone are between
-// the fields of mountinfo: other white space may be part of a name.
-func mountedType(mountinfo, at string) (kind string) {
-	for line := range strings.Lines(mountinfo) {
-		front, back, ok := strings.Cut(line, " - ")
-		if f := strings.Split(front, " "); ok && len(f) > 4 && f[4] == at {
-			kind, _, _ = strings.Cut(back, " ")
-		}
-	}
-	return kind
 }

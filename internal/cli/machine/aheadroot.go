@@ -27,45 +27,33 @@ var errNoExt = errors.New("no superblock of ext4")
 // rootVerity looks whether files of the root file system can have fs-verity digests.
 func (r road) rootVerity() step {
 	const name = "fs-verity on the root"
-	kind, device, number, err := r.rootMount()
+	root, err := r.rootMount()
 	if err != nil {
 		return unseen(name, err, "mount /proc")
 	}
 	const elsewhere = "keep what is to be sealed on ext4, f2fs or btrfs, or on a dm-verity volume"
-	switch kind {
+	switch root.Type {
 	case "btrfs":
 		return done(name, "btrfs has it always")
 	case "ext4":
-		return r.extVerity(name, device, number)
+		return r.extVerity(name, root.Source, root.Device)
 	case "f2fs":
-		return r.f2fsVerity(name, device)
+		return r.f2fsVerity(name, root.Source)
 	}
-	return lacking(name, kind+" has no fs-verity", elsewhere)
+	return lacking(name, root.Type+" has no fs-verity", elsewhere)
 }
 
 // rootMount reads what is mounted at /.
-func (r road) rootMount() (kind, device, number string, err error) {
+func (r road) rootMount() (kernelabi.Mount, error) {
 	text, err := os.ReadFile(r.at("/proc/self/mountinfo"))
 	if err != nil {
-		return "", "", "", err
+		return kernelabi.Mount{}, err
 	}
-	if kind, device, number = parseRootMount(string(text)); kind == "" {
-		return "", "", "", errors.New("/proc/self/mountinfo does not tell what is mounted at /")
+	m := kernelabi.MountedAt(string(text), "/")
+	if m.Type == "" {
+		return m, errors.New("/proc/self/mountinfo does not tell what is mounted at /")
 	}
-	return kind, device, number, nil
-}
-
-// parseRootMount reads from mountinfo what is mounted at /: the last one counts. Blanks
-// alone are between the fields: other white space may be part of a name.
-func parseRootMount(text string) (kind, device, number string) {
-	for line := range strings.Lines(text) {
-		head, tail, _ := strings.Cut(line, " - ")
-		h, t := strings.Split(head, " "), strings.Split(tail, " ")
-		if len(h) > 4 && len(t) > 1 && h[4] == "/" {
-			kind, device, number = t[0], t[1], h[2]
-		}
-	}
-	return kind, device, number
+	return m, nil
 }
 
 func (r road) extVerity(name, device, number string) step {

@@ -81,15 +81,21 @@ func (a *app) check() *cobra.Command {
 }
 
 func (a *app) runCheck(files []string, f *checkFlags) error {
-	bad := false
+	return each(files, func(file string) (ok bool, err error) { return a.checkFile(file, f) })
+}
+
+// each does something with all files, and then fails if one of them was refused, which has
+// been said. Another error ends it.
+func each(files []string, do func(file string) (ok bool, err error)) error {
+	refused := false
 	for _, file := range files {
-		ok, err := a.checkFile(file, f)
+		ok, err := do(file)
 		if err != nil {
 			return err
 		}
-		bad = bad || !ok
+		refused = refused || !ok
 	}
-	if bad {
+	if refused {
 		return ui.ErrSaid
 	}
 	return nil

@@ -40,18 +40,7 @@ func (a *app) format() *cobra.Command {
 }
 
 func (a *app) runFormat(files []string, f formatFlags) error {
-	refused := false
-	for _, file := range files {
-		ok, err := a.formatFile(file, f)
-		if err != nil {
-			return err
-		}
-		refused = refused || !ok
-	}
-	if refused {
-		return ui.ErrSaid
-	}
-	return nil
+	return each(files, func(file string) (ok bool, err error) { return a.formatFile(file, f) })
 }
 
 // formatFile formats one file and reports what stands against it; err is only

@@ -163,6 +163,17 @@ func (v volumeState) fault() error {
 	return ui.Hinted(errors.New(v.SizeError), "what is read from it is of the volume, but not all that is; close it, and see who opened it")
 }
 
+// word is the state in one word, or two.
+func (v volumeState) word() string {
+	switch {
+	case v.Size == sizeWrong:
+		return "wrong size"
+	case v.Corrupted:
+		return "corrupted"
+	}
+	return "verified"
+}
+
 // text is what veritysetup prints.
 func (v volumeState) text(s devmapper.Status) string {
 	var b strings.Builder
@@ -174,13 +185,7 @@ func (v volumeState) text(s devmapper.Status) string {
 			line(name, "%s", plain.Name(value))
 		}
 	}
-	state, use := "verified", ""
-	if v.Corrupted {
-		state = "corrupted"
-	}
-	if v.Size == sizeWrong {
-		state = "wrong size"
-	}
+	state, use := v.word(), ""
 	if v.Signed {
 		state += " (with signature)"
 	}
@@ -247,17 +252,11 @@ func (a *app) printVolumes(all []devmapper.Status) error {
 	}
 	w := tabwriter.NewWriter(a.Stdout(), 0, 0, 2, ' ', 0)
 	for _, v := range states {
-		state, signed := "verified", "unsigned"
-		if v.Corrupted {
-			state = "corrupted"
-		}
-		if v.Size == sizeWrong {
-			state = "wrong size"
-		}
+		signed := "unsigned"
 		if v.Signed {
 			signed = "signed"
 		}
-		fmt.Fprintf(w, "%s\t%s\t%s\t%s\n", plain.Name(v.Name), state, signed, v.RootHash)
+		fmt.Fprintf(w, "%s\t%s\t%s\t%s\n", plain.Name(v.Name), v.word(), signed, v.RootHash)
 	}
 	if err := w.Flush(); err != nil {
 		return fmt.Errorf("write result: %w", err)

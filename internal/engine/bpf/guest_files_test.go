@@ -23,6 +23,7 @@ import (
 	"github.com/ipe-linux/ipe/internal/await"
 	"github.com/ipe-linux/ipe/internal/engine"
 	"github.com/ipe-linux/ipe/internal/engine/bpf"
+	"github.com/ipe-linux/ipe/internal/kernelabi"
 	"github.com/ipe-linux/ipe/policy"
 )
 
@@ -232,24 +233,13 @@ func trustFileSignatures(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	for line := range strings.Lines(string(keys)) {
-		if !strings.Contains(line, " .fs-verity: ") {
-			continue
-		}
-		var id int
-		if _, err := fmt.Sscanf(line, "%x", &id); err != nil {
-			t.Fatal(err)
-		}
-		// Names of other keys may make lines that read the same.
-		if what, err := unix.KeyctlString(unix.KEYCTL_DESCRIBE, id); err != nil || !strings.HasPrefix(what, "keyring;0;") || !strings.HasSuffix(what, ";.fs-verity") {
-			continue
-		}
-		if _, err := unix.AddKey("asymmetric", "", cert, id); err != nil {
-			t.Fatal(err)
-		}
-		return
+	rings := kernelabi.FindKeyrings(string(keys), ".fs-verity")
+	if len(rings) != 1 {
+		t.Fatalf("keyrings .fs-verity: %x", rings)
 	}
-	t.Fatal("no keyring .fs-verity")
+	if _, err := unix.AddKey("asymmetric", "", cert, rings[0]); err != nil {
+		t.Fatal(err)
+	}
 }
 
 func measure(t *testing.T, path string) digest.Digest {

@@ -9,7 +9,6 @@ import (
 	"os"
 	"os/exec"
 	"testing"
-	"time"
 
 	"golang.org/x/sys/unix"
 
@@ -91,5 +90,7 @@ func holdMapped(t *testing.T, path string) {
 		t.Fatal(err)
 	}
 	fmt.Println("holding")
-	time.Sleep(time.Hour) // it is killed; a process in which nothing can happen would end itself
+	for { // until it is killed
+		_ = unix.Pause() // a signal, by which Go stops threads, ends it
+	}
 }

@@ -5,9 +5,10 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
-	"strings"
 
 	"golang.org/x/sys/unix"
+
+	"github.com/ipe-linux/ipe/internal/kernelabi"
 )
 
 // rootGroupID is the number of the inode of the root of all control groups of version 2.
@@ -28,9 +29,12 @@ func openRootGroup(dir string) (*os.File, error) {
 		if err != nil {
 			continue // without it the other has to do
 		}
-		for _, point := range groupMounts(string(text)) {
+		for m := range kernelabi.Mounts(string(text)) {
+			if m.Type != "cgroup2" {
+				continue
+			}
 			mounted = true
-			if f, err := openIfRootGroup(filepath.Join(process.root, point)); err == nil {
+			if f, err := openIfRootGroup(filepath.Join(process.root, m.Point)); err == nil {
 				return f, nil
 			}
 		}
@@ -39,20 +43,6 @@ func openRootGroup(dir string) (*os.File, error) {
 		return nil, errNoRootGroup
 	}
 	return mountRootGroup(dir)
-}
-
-// groupMounts reads from mountinfo where control groups of version 2 are mounted. Blanks
-// alone are between its fields: other white space may be part of a name.
-func groupMounts(text string) (points []string) {
-	escapes := strings.NewReplacer(`\040`, " ", `\011`, "\t", `\012`, "\n", `\134`, `\`)
-	for line := range strings.Lines(text) {
-		head, tail, _ := strings.Cut(line, " - ")
-		f := strings.Split(head, " ")
-		if len(f) > 4 && strings.HasPrefix(tail, "cgroup2 ") {
-			points = append(points, escapes.Replace(f[4]))
-		}
-	}
-	return points
 }
 
 func openIfRootGroup(path string) (*os.File, error) {
