@@ -45,11 +45,15 @@ func qemuArgs(ctx context.Context, cfg Config, accel, initrd, dir string) ([]str
 	return append(args, boot...), err
 }
 
+// cpu is all that QEMU can do, but for fast byte strings: emulation stores a page that
+// is cleared so byte by byte, which took a tenth of a guest's time.
+const cpu = "max,-erms"
+
 // hardware is the machine without disks and what it boots.
 func hardware(cfg Config) []string {
 	return []string{
 		"-nodefaults", "-no-user-config", "-no-reboot", "-display", "none",
-		"-machine", "q35", "-cpu", "max",
+		"-machine", "q35", "-cpu", cpu,
 		"-m", strconv.Itoa(cfg.MemoryMiB), "-smp", strconv.Itoa(cfg.CPUs),
 		"-serial", "file:/dev/fd/3", "-serial", "file:/dev/fd/4",
 	}
