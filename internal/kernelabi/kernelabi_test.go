@@ -73,7 +73,14 @@ func marshal(t *testing.T, types ...btf.Type) string {
 
 func probe(t *testing.T, files map[string]string, bpf error) kernelabi.Report {
 	t.Helper()
-	root := t.TempDir()
+	s := kernelabi.System{Root: machine(t, files), BPF: func() error { return bpf }}
+	return s.Probe()
+}
+
+// machine writes the files below a directory.
+func machine(t *testing.T, files map[string]string) (root string) {
+	t.Helper()
+	root = t.TempDir()
 	for name, text := range files {
 		p := filepath.Join(root, name)
 		if err := os.MkdirAll(filepath.Dir(p), 0o755); err != nil {
@@ -83,8 +90,7 @@ func probe(t *testing.T, files map[string]string, bpf error) kernelabi.Report {
 			t.Fatal(err)
 		}
 	}
-	s := kernelabi.System{Root: root, BPF: func() error { return bpf }}
-	return s.Probe()
+	return root
 }
 
 func TestFullMachine(t *testing.T) {
@@ -286,5 +292,28 @@ func TestGivenTypes(t *testing.T) {
 		if f, _ := r.Feature(name); f.State != kernelabi.Yes || asked != 1 {
 			t.Errorf("%s is %s after %d questions: %s", name, f.State, asked, f.Detail)
 		}
+	}
+}
+
+// TestLooksUpSymbolsOnce: the kernel's list of symbols has 200,000 lines, which one who
+// needs another feature does not wait for, and one who needs all waits for once.
+func TestLooksUpSymbolsOnce(t *testing.T) {
+	files, asked := full(t), 0
+	files["sys/kernel/btf/vmlinux"] = moved(t, "fsverity_info", "rhash_head")
+	s := kernelabi.System{
+		Root: machine(t, files), BPF: func() error { return nil },
+		Addresses: func(names ...string) ([]uint64, error) { asked++; return make([]uint64, len(names)), nil },
+	}
+	if f, ok := s.Feature(kernelabi.KernelBTF); !ok || f.State != kernelabi.Yes || asked != 0 {
+		t.Errorf("%s is %s after %d questions: %s", f.Name, f.State, asked, f.Detail)
+	}
+	r := s.Probe()
+	for _, name := range []string{kernelabi.VerityInfo, kernelabi.PropFSVerityDigest} {
+		if f, _ := r.Feature(name); f.State != kernelabi.Yes || asked != 1 {
+			t.Errorf("%s is %s after %d questions: %s", name, f.State, asked, f.Detail)
+		}
+	}
+	if f, ok := s.Feature("flux"); ok {
+		t.Errorf("a feature that is none: %+v", f)
 	}
 }

@@ -1,5 +1,7 @@
 package kernelabi
 
+import "slices"
+
 // The names of the probes. Those of properties are the policy language's words.
 const (
 	Kernel             = "kernel"
@@ -96,20 +98,36 @@ func (s *System) Probe() Report { return s.run(false) }
 // once. Whether the kernel takes them no file says.
 func (s *System) Examine() Report { return s.run(true) }
 
+// Feature runs the named probe alone, for one who needs no other: some read a list of
+// 200,000 lines. Ok is false if there is no such probe.
+func (s *System) Feature(name string) (f Feature, ok bool) {
+	all := probes()
+	i := slices.IndexFunc(all, func(p probe) bool { return p.name == name })
+	if i < 0 {
+		return Feature{}, false
+	}
+	return all[i].feature(s, s.btf()), true
+}
+
 func (s *System) run(trying bool) Report {
+	s = s.once()
 	types := s.btf()
 	r := Report{Release: s.release()}
 	for _, p := range probes() {
 		if p.name == BPFPrograms && !trying {
 			continue // that is for one who wants to know, not for one who is about to load all there is
 		}
-		f := p.look(s, types)
-		r.Features = append(r.Features, Feature{
-			Name: p.name, Kind: p.kind, State: f.state, Min: p.min,
-			Need: p.need, Detail: f.detail, Fix: f.fix,
-		})
+		r.Features = append(r.Features, p.feature(s, types))
 	}
 	return r
+}
+
+func (p probe) feature(s *System, types kernelBTF) Feature {
+	f := p.look(s, types)
+	return Feature{
+		Name: p.name, Kind: p.kind, State: f.state, Min: p.min,
+		Need: p.need, Detail: f.detail, Fix: f.fix,
+	}
 }
 
 // Explain finds out why programs do not load: an [UnsupportedError], or nil if they do

@@ -8,6 +8,7 @@ import (
 	"os"
 	"slices"
 	"strconv"
+	"strings"
 )
 
 // The table in which Linux 7.0 and later keep fs-verity information by inode, and the
@@ -70,4 +71,24 @@ func matchSymbol(line []byte, names []string) (i int, addr uint64, err error) {
 		err = ErrHidden
 	}
 	return i, addr, err
+}
+
+// once is the same system, which looks up the same symbols only once.
+func (s *System) once() *System {
+	type answer struct {
+		addresses []uint64
+		err       error
+	}
+	known := map[string]answer{}
+	same := *s
+	same.Addresses = func(names ...string) ([]uint64, error) {
+		key := strings.Join(names, " ")
+		a, ok := known[key]
+		if !ok {
+			a.addresses, a.err = s.Symbols(names...)
+			known[key] = a
+		}
+		return a.addresses, a.err
+	}
+	return &same
 }

@@ -50,7 +50,7 @@ type Kernel struct {
 // kernel that cannot be asked.
 func Open() (*Kernel, error) {
 	types := btf.NewCache()
-	f, _ := (&kernelabi.System{Types: types.Kernel}).Probe().Feature(kernelabi.KernelKeyrings)
+	f, _ := (&kernelabi.System{Types: types.Kernel}).Feature(kernelabi.KernelKeyrings)
 	if f.State != kernelabi.Yes {
 		return nil, &kernelabi.UnsupportedError{Feature: f.Name, Min: f.Min, Detail: f.Detail, Fix: f.Fix}
 	}
