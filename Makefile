@@ -69,6 +69,8 @@ vet: ## go vet; what runs in guests is vetted by "make lint"
 lint: ## linters for Go and C
 	$(GO) mod tidy -diff
 	$(TOOL) golangci-lint run
+	@dead=$$($(TOOL) deadcode -filter 'ipe/(internal|cmd)/' ./cmd/...) && test -z "$$dead" || \
+		{ echo "no program calls:"; echo "$$dead"; exit 1; } >&2
 	clang-format-16 --dry-run -Werror $(filter-out bpf/layout.gen.h,$(wildcard bpf/*.[ch]))
 
 generate: ## BPF objects, their bindings and the C layout

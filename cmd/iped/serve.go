@@ -45,7 +45,7 @@ func serve(ctx context.Context, cfg config, open opener, log *slog.Logger) error
 	}
 	defer l.Close()
 	ready, served := make(chan struct{}), make(chan error, 1)
-	go func() { served <- server.ServeFrom(ctx, l, ready, d.c, log) }()
+	go func() { served <- server.Serve(ctx, l, ready, d.c, log) }()
 	d.settle(ctx, cfg, start)
 	if err := d.guarded(cfg.repair); err != nil {
 		return err

@@ -1,4 +1,4 @@
-// Package atomicfile replaces and removes files so that a crash at any moment
+// Package atomicfile replaces files so that a crash at any moment
 // leaves the old state or the new one, whole, and so that what was reported
 // done stays done after a power cut: write aside, fsync, rename, fsync the
 // directory.
@@ -37,21 +37,8 @@ func Write(fsys FS, path string, data []byte, perm fs.FileMode) error {
 	return nil
 }
 
-// Remove removes the file at path. A file that is not there is an error that
-// wraps fs.ErrNotExist. After an error the file is still there, unless the
-// error wraps ErrUnsynced.
-func Remove(fsys FS, path string) error {
-	if err := fsys.Remove(path); err != nil {
-		return fmt.Errorf("remove %s: %w", path, err)
-	}
-	if err := fsys.SyncDir(filepath.Dir(path)); err != nil {
-		return fmt.Errorf("remove %s: %w: %w", path, ErrUnsynced, err)
-	}
-	return nil
-}
-
-// Mkdir makes a directory that survives a power cut. Errors are as for Remove,
-// with fs.ErrExist for one that is there.
+// Mkdir makes a directory that survives a power cut. One that is there is an error that
+// wraps fs.ErrExist. After an error there is none, unless the error wraps ErrUnsynced.
 func Mkdir(fsys FS, path string, perm fs.FileMode) error {
 	if err := fsys.Mkdir(path, perm); err != nil {
 		return fmt.Errorf("make directory %s: %w", path, err)

@@ -24,7 +24,7 @@ func TestBelow(t *testing.T) {
 	defer root.Close()
 	below := atomicfile.Below{Root: root}
 	if err := errors.Join(atomicfile.Write(below, "file", []byte("new"), 0o600), atomicfile.Mkdir(below, "sub", 0o700),
-		atomicfile.Write(below, "sub/file", []byte("new"), 0o600), atomicfile.Write(below, "gone", nil, 0o600), atomicfile.Remove(below, "gone")); err != nil {
+		atomicfile.Write(below, "sub/file", []byte("new"), 0o600), atomicfile.Write(below, "gone", nil, 0o600), below.Remove("gone")); err != nil {
 		t.Fatal(err)
 	}
 	if err := atomicfile.Write(below, "dir/outside", []byte("new"), 0o600); err == nil {

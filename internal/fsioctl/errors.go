@@ -15,7 +15,6 @@ const (
 	opMeasure    = "measure"
 	opDescriptor = "read fs-verity descriptor"
 	opSignature  = "read fs-verity signature"
-	opTree       = "read fs-verity hash tree"
 )
 
 // Kinds of refusal.

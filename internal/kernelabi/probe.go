@@ -85,9 +85,6 @@ func probes() []probe {
 	}
 }
 
-// Probe looks at the running kernel.
-func Probe() Report { return (&System{}).Probe() }
-
 // Examine looks at the running kernel, and tries.
 func Examine() Report { return (&System{}).Examine() }
 

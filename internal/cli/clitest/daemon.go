@@ -37,7 +37,7 @@ func Serve(t *testing.T, eng *controltest.Engine, texts ...string) (c *control.C
 	done := make(chan struct{})
 	go func() {
 		defer close(done)
-		if err := server.Serve(ctx, l, c, slog.New(slog.DiscardHandler)); err != nil {
+		if err := server.Serve(ctx, l, nil, c, slog.New(slog.DiscardHandler)); err != nil {
 			t.Error(err)
 		}
 	}()

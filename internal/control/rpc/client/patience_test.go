@@ -175,7 +175,7 @@ func TestStartingDaemon(t *testing.T) {
 	}
 	ctx, cancel := context.WithCancel(context.Background())
 	ready, done := make(chan struct{}), make(chan error, 1)
-	go func() { done <- server.ServeFrom(ctx, l, ready, nothing{}, slog.New(slog.DiscardHandler)) }()
+	go func() { done <- server.Serve(ctx, l, ready, nothing{}, slog.New(slog.DiscardHandler)) }()
 	c := New(path)
 	defer c.Close()
 	c.patience = short()

@@ -52,15 +52,10 @@ const headerTimeout = 5 * time.Second
 // Serve answers on l until ctx ends, then lets running requests finish for a
 // few seconds. It closes l. What is wrong with this program, not with a request, is
 // logged to log.
-func Serve(ctx context.Context, l *Listener, c Control, log *slog.Logger) error {
-	ready := make(chan struct{})
-	close(ready)
-	return ServeFrom(ctx, l, ready, c, log)
-}
-
-// ServeFrom is Serve for a daemon that is still starting: until ready is closed, it says
-// that it lives, and everything else waits.
-func ServeFrom(ctx context.Context, l *Listener, ready <-chan struct{}, c Control, log *slog.Logger) error {
+//
+// A daemon that is still starting gives a channel: until ready is closed, the answer is
+// that it lives, and everything else waits. Nil is for one that is ready.
+func Serve(ctx context.Context, l *Listener, ready <-chan struct{}, c Control, log *slog.Logger) error {
 	return standard.serve(ctx, l, ready, c, log)
 }
 
@@ -90,8 +85,11 @@ func (lim limits) serve(ctx context.Context, l *Listener, ready <-chan struct{},
 	return nil
 }
 
-// held lets requests wait for ready.
+// held lets requests wait for ready, if that is not nil.
 func held(ready <-chan struct{}, next http.Handler) http.Handler {
+	if ready == nil {
+		return next
+	}
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		if r.URL.Path != api.Version+api.PathAlive {
 			select {

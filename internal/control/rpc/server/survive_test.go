@@ -34,7 +34,7 @@ func TestPanicIsLogged(t *testing.T) {
 	ctx, cancel := context.WithCancel(context.Background())
 	var log bytes.Buffer
 	done := make(chan error, 1)
-	go func() { done <- server.Serve(ctx, l, broken{}, slog.New(slog.NewJSONHandler(&log, nil))) }()
+	go func() { done <- server.Serve(ctx, l, nil, broken{}, slog.New(slog.NewJSONHandler(&log, nil))) }()
 	client := client.New(socket)
 	defer client.Close()
 	for range 2 {
