@@ -9,6 +9,7 @@ import (
 	"errors"
 	"fmt"
 	"io/fs"
+	"os"
 	"path/filepath"
 	"strings"
 )
@@ -24,12 +25,13 @@ const tempSuffix = ".tmp"
 // (before umask). The file is written beside path under a name that IsTemp
 // knows. After an error path is unchanged, unless the error wraps ErrUnsynced.
 func Write(fsys FS, path string, data []byte, perm fs.FileMode) error {
-	temp := path + "." + rand.Text()[:8] + tempSuffix
-	if err := writeSynced(fsys, temp, data, perm); err != nil {
-		return fmt.Errorf("write %s: %w", path, errors.Join(err, discard(fsys, temp)))
+	temp := TempName(path)
+	err := writeSynced(fsys, temp, data, perm)
+	if err == nil {
+		err = fsys.Rename(temp, path)
 	}
-	if err := fsys.Rename(temp, path); err != nil {
-		return fmt.Errorf("write %s: %w", path, errors.Join(err, discard(fsys, temp)))
+	if err != nil {
+		return fmt.Errorf("write %s: %w", path, errors.Join(Reason(err), discard(fsys, temp)))
 	}
 	if err := fsys.SyncDir(filepath.Dir(path)); err != nil {
 		return fmt.Errorf("write %s: %w: %w", path, ErrUnsynced, err)
@@ -47,6 +49,27 @@ func Mkdir(fsys FS, path string, perm fs.FileMode) error {
 		return fmt.Errorf("make directory %s: %w: %w", path, ErrUnsynced, err)
 	}
 	return nil
+}
+
+// TempName is a new name beside path, which IsTemp knows.
+func TempName(path string) string { return path + "." + rand.Text()[:8] + tempSuffix }
+
+// Reason is an error of a file with such a name without the name: the user gave another,
+// and has found none.
+func Reason(err error) error {
+	var (
+		file *fs.PathError
+		link *os.LinkError
+	)
+	switch {
+	case errors.As(err, &file) && IsTemp(file.Path) && strings.HasPrefix(file.Op, "open"):
+		return fmt.Errorf("make a file beside it: %w", file.Err)
+	case errors.As(err, &file) && IsTemp(file.Path):
+		return file.Err
+	case errors.As(err, &link) && IsTemp(link.Old):
+		return link.Err
+	}
+	return err
 }
 
 // IsTemp reports whether a file's name is one that Write leaves behind when the
@@ -74,7 +97,7 @@ func fill(f File, data []byte) error {
 // discard removes what a failed Write left, if anything.
 func discard(fsys FS, temp string) error {
 	if err := fsys.Remove(temp); err != nil && !errors.Is(err, fs.ErrNotExist) {
-		return err
+		return Reason(err)
 	}
 	return nil
 }

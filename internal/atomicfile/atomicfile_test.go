@@ -36,6 +36,20 @@ func TestWrite(t *testing.T) {
 	}
 }
 
+// TestErrorsNameTheFile: not the one that is written aside, of which the user has not heard.
+func TestErrorsNameTheFile(t *testing.T) {
+	dir := t.TempDir()
+	for path, want := range map[string]string{
+		filepath.Join(dir, "none", "f"): "make a file beside it: no such file or directory",
+		dir:                             "file exists",
+	} {
+		err := atomicfile.Write(atomicfile.OS{}, path, nil, 0o600)
+		if want = "write " + path + ": " + want; err == nil || err.Error() != want {
+			t.Errorf("%v, want %s", err, want)
+		}
+	}
+}
+
 func TestMkdir(t *testing.T) {
 	path := filepath.Join(t.TempDir(), "d")
 	if err := atomicfile.Mkdir(atomicfile.OS{}, path, 0o700); err != nil {

@@ -1,11 +1,12 @@
 package files
 
 import (
-	"crypto/rand"
 	"errors"
 	"io/fs"
 	"os"
 	"path/filepath"
+
+	"github.com/ipe-linux/ipe/internal/atomicfile"
 )
 
 // whole writes a file that is too large to be in memory: to a new file, or in the place of
@@ -24,7 +25,7 @@ func whole(name string, write func(*os.File) error) error {
 	} else if !errors.Is(err, fs.ErrNotExist) {
 		return err
 	}
-	temp := target + "." + rand.Text()[:8] + ".tmp"
+	temp := atomicfile.TempName(target)
 	err := into(temp, os.O_RDWR|os.O_CREATE|os.O_EXCL, perm, func(f *os.File) error {
 		return errors.Join(write(f), f.Sync())
 	})
@@ -33,6 +34,9 @@ func whole(name string, write func(*os.File) error) error {
 	}
 	if err != nil {
 		_ = os.Remove(temp) // there is none if it could not be made
+	}
+	if reason := atomicfile.Reason(err); reason != err { //nolint:errorlint // whether it is the same, not what it is about
+		return &fs.PathError{Op: "write", Path: name, Err: reason}
 	}
 	return err
 }

@@ -42,6 +42,10 @@ func TestFailureKeepsFile(t *testing.T) {
 	if got, rerr := os.ReadFile(name); err != nil || rerr != nil || string(got) != "new" || st.Mode().Perm() != 0o640 || len(left(t, dir)) != 1 {
 		t.Errorf("%v, %v, %q, mode %v", err, rerr, got, st.Mode())
 	}
+	absent := filepath.Join(dir, "none", "tree")
+	if err := whole(absent, func(*os.File) error { return nil }); err == nil || err.Error() != "write "+absent+": make a file beside it: no such file or directory" {
+		t.Errorf("in a directory that is not there: %v", err)
+	}
 	if err := whole("/dev/null", func(f *os.File) error { _, err := f.WriteString("x"); return err }); err != nil {
 		t.Errorf("a device: %v", err)
 	}
