@@ -52,9 +52,17 @@ type checkError struct {
 // checkWarning is what is legal and probably not meant; Line is 0 if it is about the whole
 // policy.
 type checkWarning struct {
-	Line    int    `json:"line"`
-	Message string `json:"message"`
+	Line     int           `json:"line"`
+	Code     lint.Code     `json:"code"`
+	Severity lint.Severity `json:"severity"`
+	Message  string        `json:"message"`
 }
+
+// Codes of what is not about the policy, but about the file or the message.
+const (
+	codeIgnoredBytes lint.Code = "ignored-bytes"
+	codeLittleRoom   lint.Code = "little-room"
+)
 
 func (a *app) check() *cobra.Command {
 	var f checkFlags
@@ -67,7 +75,8 @@ func (a *app) check() *cobra.Command {
 			"With --json each file gives one line\n" +
 			`  {"file","valid","errno","name","version","line","column","message","size","room","engines","warnings","errors"}` + "\n" +
 			"where errno is the kernel's symbol, EBADMSG, EINVAL, ERANGE or EMSGSIZE, or empty; or that of what\n" +
-			"keeps a file from being read. size is that of the message in bytes, room how many more fit.\n\n" +
+			"keeps a file from being read. size is that of the message in bytes, room how many more fit. Errors\n" +
+			"and warnings have a code that stays, warnings also a severity: info, warning or error.\n\n" +
 			"Exit status 0 only if every file is valid.",
 		RunE: func(cmd *cobra.Command, args []string) error {
 			if err := a.prepare(cmd, &f); err != nil {
@@ -243,14 +252,14 @@ func blank(s string) string {
 func warnings(text []byte, p *policy.Policy, x extent) []checkWarning {
 	all := []checkWarning{}
 	if nul := syntax.Parse(text).Ignored(); len(nul.Text) > 1 {
-		all = append(all, checkWarning{nul.Pos.Line,
+		all = append(all, checkWarning{nul.Pos.Line, codeIgnoredBytes, lint.Warning,
 			fmt.Sprintf("a NUL byte ends the policy here; %s behind it counted for nothing", ui.Count(len(nul.Text)-1, "byte"))})
 	}
 	for _, w := range lint.Check(p) {
-		all = append(all, checkWarning{w.Line, w.Msg})
+		all = append(all, checkWarning{w.Line, w.Code, w.Severity, w.Msg})
 	}
 	if w := x.warning(); w != "" {
-		all = append(all, checkWarning{0, w})
+		all = append(all, checkWarning{0, codeLittleRoom, lint.Warning, w})
 	}
 	return all
 }
