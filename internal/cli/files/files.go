@@ -31,6 +31,7 @@ func Command(u *ui.UI) *cobra.Command {
 		c.Version = a.Version
 		c.Flags().Bool("version", false, "print the version of ipe")
 		abbreviations(c)
+		onlyOnce(c)
 	}
 	return cmd
 }
@@ -43,7 +44,8 @@ type fsParams struct {
 
 func (p *fsParams) flags(cmd *cobra.Command) {
 	fl := cmd.Flags()
-	fl.StringVar(&p.alg, "hash-alg", fsverity.DefaultAlgorithm, "hash algorithm: sha256 or sha512")
+	p.alg = fsverity.DefaultAlgorithm
+	fl.Var((*algorithm)(&p.alg), "hash-alg", "hash algorithm: sha256 or sha512")
 	fl.Var(decimal.Flag(&p.block, fsverity.DefaultBlockSize), "block-size", "block size in `bytes`")
 	fl.StringVar(&p.salt, "salt", "", "salt, `hex` digits")
 	ui.Choices(cmd, "hash-alg", "sha256", "sha512")

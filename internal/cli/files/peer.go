@@ -1,14 +1,17 @@
 package files
 
 import (
+	"errors"
 	"fmt"
 	"net/url"
 	"strings"
 
 	"github.com/spf13/cobra"
 	"github.com/spf13/pflag"
+	"golang.org/x/sys/unix"
 
 	"github.com/ipe-linux/ipe/internal/cli/ui"
+	"github.com/ipe-linux/ipe/internal/decimal"
 	"github.com/ipe-linux/ipe/internal/pkcs11uri"
 )
 
@@ -86,4 +89,51 @@ func (p *peerToken) uri(cmd *cobra.Command, key string) (string, error) {
 		join = "&"
 	}
 	return fmt.Sprintf("%s%smodule-path=%s", uri, join, url.PathEscape(p.module)), nil
+}
+
+// algorithm is a hash algorithm, which fsverity(1) also takes by its number.
+type algorithm string
+
+// algorithmNumbers are those of linux/fsverity.h.
+var algorithmNumbers = map[int]algorithm{unix.FS_VERITY_HASH_ALG_SHA256: "sha256", unix.FS_VERITY_HASH_ALG_SHA512: "sha512"}
+
+// Set implements [pflag.Value]. What names no algorithm is left for whoever uses it.
+func (a *algorithm) Set(text string) error {
+	*a = algorithm(text)
+	if n, err := decimal.Parse[int](text); err == nil && algorithmNumbers[n] != "" {
+		*a = algorithmNumbers[n]
+	}
+	return nil
+}
+
+func (a *algorithm) String() string { return string(*a) }
+
+// Type implements [pflag.Value].
+func (*algorithm) Type() string { return "string" }
+
+// once is the value of an option that may be given one time: fsverity(1) refuses a second,
+// and which of the two counts nobody should have to know.
+type once struct {
+	pflag.Value
+	given bool
+}
+
+// Set implements [pflag.Value].
+func (o *once) Set(text string) error {
+	if o.given {
+		return errTwice
+	}
+	o.given = true
+	return o.Value.Set(text)
+}
+
+var errTwice = errors.New("it can be given only once")
+
+// onlyOnce makes the command refuse a second value for the options of fsverity(1).
+func onlyOnce(cmd *cobra.Command) {
+	for _, name := range peerFlags[cmd.Name()] {
+		if f := cmd.Flags().Lookup(name); f != nil && f.Value.Type() != "bool" {
+			f.Value = &once{Value: f.Value}
+		}
+	}
 }
