@@ -97,7 +97,7 @@ func mount(dir string, c *control.Control, log *slog.Logger) (*Server, error) {
 	s.fuse, err = fuse.NewServer(uncached{fs.NewNodeFS(newTree(c), &fs.Options{NullPermissions: true})},
 		fmt.Sprintf("/dev/fd/%d", fd), &fuse.MountOptions{
 			Name: "ipe", MaxWrite: maxWrite, MaxInflightRequestBytes: maxInflight, DisableXAttrs: true,
-			Logger: slog.NewLogLogger(log.Handler(), slog.LevelWarn),
+			Logger: slog.NewLogLogger(unlessGone{log.Handler()}, slog.LevelWarn),
 		})
 	if err != nil {
 		return nil, errors.Join(err, unix.Unmount(dir, detach))
