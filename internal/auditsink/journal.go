@@ -31,7 +31,7 @@ func logged(d *api.Record) slog.Record {
 	r := slog.NewRecord(time.Now(), level, "decision", 0)
 	r.Add("action", d.Action, "ipe_op", d.Op, "ipe_hook", d.Hook, "enforcing", d.Enforcing,
 		"pid", d.PID, "comm", d.Comm, "path", d.Path, "dev", d.Device, "ino", d.Inode,
-		"rule", d.Rule, "policy_name", d.Policy)
+		"rule", d.Rule(), "policy_name", d.Policy)
 	if d.UID != nil {
 		r.Add("uid", *d.UID)
 	}

@@ -4,6 +4,7 @@ import (
 	"context"
 
 	"github.com/ipe-linux/ipe/audit"
+	"github.com/ipe-linux/ipe/eval"
 	"github.com/ipe-linux/ipe/internal/control/api"
 	"github.com/ipe-linux/ipe/internal/engine"
 	"github.com/ipe-linux/ipe/policy"
@@ -20,7 +21,10 @@ func describe(e engine.Event, p *policy.Policy) api.Record {
 		rec.UID = &uid
 	}
 	if p != nil {
-		rec.Policy, rec.Rule = p.Name, api.RuleText(p, e.Event.Op, e.Decision)
+		rec.Policy = p.Name
+		if st, err := eval.StatementOf(p, e.Event.Op, e.Decision); err == nil {
+			rec.Statement = &st
+		}
 	}
 	return rec
 }
@@ -43,6 +47,10 @@ func (c *Control) Records(ctx context.Context, follow bool, fn func(api.AuditRec
 		if e.Record == nil {
 			return nil
 		}
-		return fn(api.AuditRecord{JSON: audit.NewJSON(e.Header, e.Record), Merged: e.merged()})
+		rec := api.AuditRecord{JSON: audit.NewJSON(e.Header, e.Record)}
+		if e.Decision != nil {
+			rec = rec.Tell(e.Decision)
+		}
+		return fn(rec)
 	})
 }

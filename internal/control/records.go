@@ -27,14 +27,6 @@ type Entry struct {
 	Owner  uint32
 }
 
-// merged is that of the decision.
-func (e Entry) merged() uint64 {
-	if e.Decision == nil {
-		return 0
-	}
-	return e.Decision.Merged
-}
-
 // PutInto puts e into a queue. If there is no room, it returns what was displaced.
 func (e Entry) PutInto(q *fairqueue.Queue[Entry]) (displaced Entry, full bool) {
 	if e.Change {

@@ -150,7 +150,7 @@ func TestEvents(t *testing.T) {
 	want := []string{"op=EXECUTE boot_verified=TRUE action=ALLOW", "DEFAULT action=DENY", "DEFAULT op=KMODULE action=ALLOW", ""}
 	var got []string
 	err := c.Events(ctx, true, func(r api.Record) error {
-		if got = append(got, r.Rule); len(got) == len(want) {
+		if got = append(got, r.Rule()); len(got) == len(want) {
 			return context.Canceled
 		}
 		return nil

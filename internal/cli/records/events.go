@@ -79,7 +79,7 @@ func (a *app) printRecord(r api.Record) error {
 	if r.Device != "" {
 		file = fmt.Sprintf("%s on %s inode %d", plain.Name(r.Path), r.Device, r.Inode)
 	}
-	return a.Emit([]byte(a.decisionText(decision{r.Time, r.Action, r.Enforcing, r.Op, r.Hook, r.Comm, r.PID, file, r.Rule, r.Merged})))
+	return a.Emit([]byte(a.decisionText(decision{r.Time, r.Action, r.Enforcing, r.Op, r.Hook, r.Comm, r.PID, file, r.Rule(), r.Merged})))
 }
 
 // decision is what a line about one says, wherever it comes from.

@@ -145,7 +145,7 @@ func (a *agent) reportWatch(ctx context.Context, watch *running) error {
 	denied, tried, _ := strings.Cut(count, "/")
 	r := row.Row{
 		Tried: "executable memory, all that time", Policy: policy.Deny.String(),
-		Answered: "EACCES " + count, Rule: rec.Rule, OK: denied != "" && denied == tried,
+		Answered: "EACCES " + count, Rule: rec.Rule(), OK: denied != "" && denied == tried,
 	}
 	if !r.OK {
 		r.Why = "it has to be denied each time"

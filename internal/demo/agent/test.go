@@ -191,8 +191,8 @@ func (a *agent) compare(ctx context.Context, o *outcome) error {
 		o.wrong = append(o.wrong, "the engine has no record of it")
 		return nil
 	}
-	o.row.Rule = rec.Rule
+	o.row.Rule = rec.Rule()
 	o.demand("the record says", rec.Action, o.decision.Action.String())
-	o.demand("the record's rule is", rec.Rule, api.RuleText(a.policy, policy.OpExecute, o.decision))
+	o.demand("the record's rule is", rec.Rule(), api.RuleText(a.policy, policy.OpExecute, o.decision))
 	return nil
 }

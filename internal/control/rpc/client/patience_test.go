@@ -2,6 +2,7 @@ package client
 
 import (
 	"context"
+	"encoding/json"
 	"errors"
 	"log/slog"
 	"net"
@@ -126,18 +127,23 @@ func TestBusyDaemon(t *testing.T) {
 // TestQuietStream: who follows decisions is not disturbed by a daemon that says nothing;
 // who wants those that there are is.
 func TestQuietStream(t *testing.T) {
+	line, err := json.Marshal(api.Record{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	line = append(line, '\n')
 	for _, follow := range []bool{true, false} {
 		goOn := make(chan struct{})
 		mux := http.NewServeMux()
 		mux.HandleFunc(versioned("GET /events"), func(w http.ResponseWriter, r *http.Request) {
 			out := http.NewResponseController(w)
-			w.Write([]byte("{}\n")) // the client misses it
+			w.Write(line) // the client misses it
 			if err := out.Flush(); err != nil {
 				t.Error(err)
 			}
 			select {
 			case <-goOn:
-				w.Write([]byte("{}\n")) // as above
+				w.Write(line) // as above
 			case <-r.Context().Done():
 			}
 		})
