@@ -26,7 +26,7 @@ COMPLETE_FISH = $(PREFIX)/share/fish/vendor_completions.d
 # Three packages at a time, on two cores: guests wait now and then, and no test minds
 # that they make each other late. A package that boots guests may take 20 minutes
 # without hardware virtualisation, and several times that beside other work: one took 76,
-# beside four programs that only computed. Vet has run.
+# beside two programs that only computed, builds and other guests. Vet has run.
 # No process has to sleep for the race detector at its end.
 # What chooses among guests, for one who works on some, must not leave any out here.
 GOTEST    = env -u IPE_GUEST_RUN -u IPE_VM_KERNEL -u IPE_VM_SNAPSHOT GORACE=atexit_sleep_ms=0 $(TOOL) gotestsum --format pkgname --hide-summary skipped -- -race -vet=off -p 3 -timeout 150m

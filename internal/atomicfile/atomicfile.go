@@ -31,7 +31,7 @@ func Write(fsys FS, path string, data []byte, perm fs.FileMode) error {
 		err = fsys.Rename(temp, path)
 	}
 	if err != nil {
-		return fmt.Errorf("write %s: %w", path, errors.Join(Reason(err), discard(fsys, temp)))
+		return fmt.Errorf("write %s: %w", path, errors.Join(Reason(err, temp), discard(fsys, temp)))
 	}
 	if err := fsys.SyncDir(filepath.Dir(path)); err != nil {
 		return fmt.Errorf("write %s: %w: %w", path, ErrUnsynced, err)
@@ -54,19 +54,19 @@ func Mkdir(fsys FS, path string, perm fs.FileMode) error {
 // TempName is a new name beside path, which IsTemp knows.
 func TempName(path string) string { return path + "." + rand.Text()[:8] + tempSuffix }
 
-// Reason is an error of a file with such a name without the name: the user gave another,
-// and has found none.
-func Reason(err error) error {
+// Reason is an error of the file temp, a TempName, without the name: the user gave another,
+// and has found none. Errors of other files are as they were.
+func Reason(err error, temp string) error {
 	var (
 		file *fs.PathError
 		link *os.LinkError
 	)
 	switch {
-	case errors.As(err, &file) && IsTemp(file.Path) && strings.HasPrefix(file.Op, "open"):
+	case errors.As(err, &file) && file.Path == temp && strings.HasPrefix(file.Op, "open"):
 		return fmt.Errorf("make a file beside it: %w", file.Err)
-	case errors.As(err, &file) && IsTemp(file.Path):
+	case errors.As(err, &file) && file.Path == temp:
 		return file.Err
-	case errors.As(err, &link) && IsTemp(link.Old):
+	case errors.As(err, &link) && link.Old == temp:
 		return link.Err
 	}
 	return err
@@ -97,7 +97,7 @@ func fill(f File, data []byte) error {
 // discard removes what a failed Write left, if anything.
 func discard(fsys FS, temp string) error {
 	if err := fsys.Remove(temp); err != nil && !errors.Is(err, fs.ErrNotExist) {
-		return Reason(err)
+		return Reason(err, temp)
 	}
 	return nil
 }

@@ -35,7 +35,7 @@ func whole(name string, write func(*os.File) error) error {
 	if err != nil {
 		_ = os.Remove(temp) // there is none if it could not be made
 	}
-	if reason := atomicfile.Reason(err); reason != err { //nolint:errorlint // whether it is the same, not what it is about
+	if reason := atomicfile.Reason(err, temp); reason != err { //nolint:errorlint // whether it is the same, not what it is about
 		return &fs.PathError{Op: "write", Path: name, Err: reason}
 	}
 	return err

@@ -46,6 +46,11 @@ func TestFailureKeepsFile(t *testing.T) {
 	if err := whole(absent, func(*os.File) error { return nil }); err == nil || err.Error() != "write "+absent+": make a file beside it: no such file or directory" {
 		t.Errorf("in a directory that is not there: %v", err)
 	}
+	// What is read may have a name that looks like that of the file written aside.
+	err = whole(name, func(*os.File) error { _, err := os.Open(filepath.Join(dir, "input.tmp")); return err })
+	if want := "open " + filepath.Join(dir, "input.tmp") + ": no such file or directory"; err == nil || err.Error() != want {
+		t.Errorf("%v, want %s", err, want)
+	}
 	if err := whole("/dev/null", func(f *os.File) error { _, err := f.WriteString("x"); return err }); err != nil {
 		t.Errorf("a device: %v", err)
 	}
