@@ -46,11 +46,11 @@ setup: ## install what tests and demonstration need (Debian 12)
 	@scripts/setup
 
 demo: setup ## show what is denied and what is allowed, on real kernels
-	@$(GO) run ./internal/demo
+	@$(GO) run ./internal/lab/demo
 
 conformance: setup ## compare with the kernel's own IPE, by POLICIES (3000) random policies; writes build/conformance.json
 	@mkdir -p build
-	@$(GO) run ./internal/differential --policies $(POLICIES) --json build/conformance.json
+	@$(GO) run ./internal/lab/differential --policies $(POLICIES) --json build/conformance.json
 
 quick: ## build, vet and the tests that need no setup, virtual machine or other program
 	$(GO) build ./...
@@ -74,10 +74,10 @@ lint: ## linters for Go and C
 	clang-format-16 --dry-run -Werror $(filter-out bpf/layout.gen.h,$(wildcard bpf/*.[ch]))
 
 generate: ## BPF objects, their bindings and the C layout
-	$(GO) generate ./internal/engine/bpf ./internal/keyring
+	$(GO) generate ./internal/engine/bpf ./internal/linux/keyring
 
 btf: ## extracts of the types of the kernels that are tested, and what is expected of them
-	$(GO) run ./internal/cmd/genbtf internal/engine/bpf/offsets/testdata
+	$(GO) run ./internal/lab/genbtf internal/engine/bpf/offsets/testdata
 
 check-generated: ## that generating, in another directory, changes nothing
 	@scripts/check-generated

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause
 /*
  * Ask the kernel whether it trusts a PKCS#7 message: the kernel side of
- * internal/keyring. It is attached only while somebody asks, denies nothing, and
+ * internal/linux/keyring. It is attached only while somebody asks, denies nothing, and
  * does nothing in a bpf(2) call that does not carry the asker's number.
  */
 #include "kernel.h"

@@ -8,7 +8,7 @@ package main
 import (
 	"os"
 
-	"github.com/ipe-linux/ipe/internal/token/signer"
+	"github.com/ipe-linux/ipe/internal/author/token/signer"
 )
 
 func main() { os.Exit(signer.Main()) }

@@ -16,7 +16,7 @@ import (
 	"github.com/miekg/pkcs11"
 	"github.com/rogpeppe/go-internal/testscript"
 
-	"github.com/ipe-linux/ipe/internal/token/signer"
+	"github.com/ipe-linux/ipe/internal/author/token/signer"
 )
 
 // softHSM is the module of Debian's SoftHSM, a token in files.

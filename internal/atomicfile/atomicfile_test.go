@@ -9,7 +9,7 @@ import (
 	"testing"
 
 	"github.com/ipe-linux/ipe/internal/atomicfile"
-	"github.com/ipe-linux/ipe/internal/store/storetest"
+	"github.com/ipe-linux/ipe/internal/control/store/storetest"
 )
 
 func read(t *testing.T, path string) string {

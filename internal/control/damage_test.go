@@ -14,8 +14,8 @@ import (
 	"github.com/ipe-linux/ipe/internal/control"
 	"github.com/ipe-linux/ipe/internal/control/api"
 	"github.com/ipe-linux/ipe/internal/control/controltest"
+	"github.com/ipe-linux/ipe/internal/control/store/storetest"
 	"github.com/ipe-linux/ipe/internal/engine"
-	"github.com/ipe-linux/ipe/internal/store/storetest"
 )
 
 // deployedMachine has site 1.0.0 active and spare 2.0.0 inactive, with success audit.

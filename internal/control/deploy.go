@@ -7,7 +7,7 @@ import (
 	"golang.org/x/sys/unix"
 
 	"github.com/ipe-linux/ipe/internal/control/api"
-	"github.com/ipe-linux/ipe/internal/store"
+	"github.com/ipe-linux/ipe/internal/control/store"
 	"github.com/ipe-linux/ipe/sign"
 )
 

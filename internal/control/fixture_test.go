@@ -9,8 +9,8 @@ import (
 
 	"github.com/ipe-linux/ipe/internal/control"
 	"github.com/ipe-linux/ipe/internal/control/controltest"
+	"github.com/ipe-linux/ipe/internal/control/store"
 	"github.com/ipe-linux/ipe/internal/errno"
-	"github.com/ipe-linux/ipe/internal/store"
 )
 
 // machine is a store, an engine and keys that outlive the daemon.

@@ -6,8 +6,8 @@ import (
 	"fmt"
 	"slices"
 
+	"github.com/ipe-linux/ipe/internal/control/store"
 	"github.com/ipe-linux/ipe/internal/engine"
-	"github.com/ipe-linux/ipe/internal/store"
 	"github.com/ipe-linux/ipe/policy"
 )
 

@@ -12,7 +12,7 @@ import (
 	"github.com/ipe-linux/ipe/internal/control"
 	"github.com/ipe-linux/ipe/internal/control/api"
 	"github.com/ipe-linux/ipe/internal/control/controltest"
-	"github.com/ipe-linux/ipe/internal/store"
+	"github.com/ipe-linux/ipe/internal/control/store"
 )
 
 // badDisk is a store whose disk takes nothing while err is set.

@@ -5,9 +5,9 @@ import (
 	"testing"
 	"time"
 
-	"github.com/ipe-linux/ipe/internal/await"
 	"github.com/ipe-linux/ipe/internal/control"
 	"github.com/ipe-linux/ipe/internal/engine"
+	"github.com/ipe-linux/ipe/internal/lab/await"
 )
 
 // slow is an engine whose self-tests take until the test lets them end.

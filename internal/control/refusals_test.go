@@ -8,7 +8,7 @@ import (
 
 	"github.com/ipe-linux/ipe/internal/control"
 	"github.com/ipe-linux/ipe/internal/control/api"
-	"github.com/ipe-linux/ipe/internal/store"
+	"github.com/ipe-linux/ipe/internal/control/store"
 	"github.com/ipe-linux/ipe/policy"
 )
 

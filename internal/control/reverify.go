@@ -3,7 +3,7 @@ package control
 import (
 	"errors"
 
-	"github.com/ipe-linux/ipe/internal/store"
+	"github.com/ipe-linux/ipe/internal/control/store"
 )
 
 // Reverify verifies each stored policy anew, as a start does, after the verifier has

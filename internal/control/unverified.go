@@ -6,8 +6,8 @@ import (
 	"syscall"
 
 	"github.com/ipe-linux/ipe/internal/control/api"
+	"github.com/ipe-linux/ipe/internal/control/store"
 	"github.com/ipe-linux/ipe/internal/errno"
-	"github.com/ipe-linux/ipe/internal/store"
 	"github.com/ipe-linux/ipe/sign"
 )
 

@@ -12,8 +12,8 @@ import (
 
 	"github.com/ipe-linux/ipe/internal/control"
 	"github.com/ipe-linux/ipe/internal/control/api"
+	"github.com/ipe-linux/ipe/internal/control/store"
 	"github.com/ipe-linux/ipe/internal/engine"
-	"github.com/ipe-linux/ipe/internal/store"
 )
 
 const (

@@ -14,7 +14,7 @@
 //
 // The format is that of Documentation/filesystems/fsverity.rst in the kernel's
 // sources, with descriptor version 1. Sizes are in bytes. The package opens no
-// files; internal/fsioctl enables and measures in the kernel.
+// files; internal/linux/fsioctl enables and measures in the kernel.
 //
 // Stability: this is version 0. Digests and descriptors are the kernel's and stay. Names of
 // this package may still change.

@@ -8,7 +8,7 @@ import (
 	"github.com/ipe-linux/ipe/internal/control"
 	"github.com/ipe-linux/ipe/internal/control/controltest"
 	"github.com/ipe-linux/ipe/internal/control/rpc/server"
-	"github.com/ipe-linux/ipe/internal/store"
+	"github.com/ipe-linux/ipe/internal/control/store"
 )
 
 // Serve serves policies on the socket "s" of the working directory, until stop is called

@@ -7,8 +7,8 @@ import (
 	"github.com/spf13/cobra"
 
 	"github.com/ipe-linux/ipe/internal/cli/ui"
-	"github.com/ipe-linux/ipe/internal/fsioctl"
 	"github.com/ipe-linux/ipe/internal/inorder"
+	"github.com/ipe-linux/ipe/internal/linux/fsioctl"
 	"github.com/ipe-linux/ipe/internal/plain"
 )
 

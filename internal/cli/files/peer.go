@@ -10,9 +10,9 @@ import (
 	"github.com/spf13/pflag"
 	"golang.org/x/sys/unix"
 
+	"github.com/ipe-linux/ipe/internal/author/pkcs11uri"
 	"github.com/ipe-linux/ipe/internal/cli/ui"
 	"github.com/ipe-linux/ipe/internal/decimal"
-	"github.com/ipe-linux/ipe/internal/pkcs11uri"
 )
 
 // peerFlags are the long options of fsverity(1), by command. The commands that it does not

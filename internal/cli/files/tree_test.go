@@ -13,7 +13,7 @@ import (
 
 	"golang.org/x/sys/unix"
 
-	"github.com/ipe-linux/ipe/internal/await"
+	"github.com/ipe-linux/ipe/internal/lab/await"
 )
 
 func writeFile(t *testing.T, path, content string, mode fs.FileMode) {

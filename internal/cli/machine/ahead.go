@@ -11,7 +11,7 @@ import (
 	"slices"
 	"strings"
 
-	"github.com/ipe-linux/ipe/internal/kernelabi"
+	"github.com/ipe-linux/ipe/internal/linux/abi"
 	"github.com/ipe-linux/ipe/internal/ownership"
 	"github.com/ipe-linux/ipe/internal/trust"
 	"github.com/ipe-linux/ipe/policy"
@@ -23,19 +23,19 @@ import (
 
 // step is one thing on the road to a guarded boot.
 type step struct {
-	Name   string          `json:"name"`
-	State  kernelabi.State `json:"state"`
-	Detail string          `json:"detail"`
+	Name   string    `json:"name"`
+	State  abi.State `json:"state"`
+	Detail string    `json:"detail"`
 	// Fix says what to do about it; empty if there is nothing to do.
 	Fix string `json:"fix"`
 }
 
 func done(name, format string, args ...any) step {
-	return step{Name: name, State: kernelabi.Yes, Detail: fmt.Sprintf(format, args...)}
+	return step{Name: name, State: abi.Yes, Detail: fmt.Sprintf(format, args...)}
 }
 
 func lacking(name, detail, fix string) step {
-	return step{Name: name, State: kernelabi.No, Detail: detail, Fix: fix}
+	return step{Name: name, State: abi.No, Detail: detail, Fix: fix}
 }
 
 // unseen is for what cannot be looked at.
@@ -43,7 +43,7 @@ func unseen(name string, err error, fix string) step {
 	if errors.Is(err, fs.ErrPermission) {
 		fix = "run this as root"
 	}
-	return step{Name: name, State: kernelabi.Unknown, Detail: err.Error(), Fix: fix}
+	return step{Name: name, State: abi.Unknown, Detail: err.Error(), Fix: fix}
 }
 
 // road is where the installed service and its files are.

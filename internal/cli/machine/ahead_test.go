@@ -21,7 +21,7 @@ import (
 
 	"github.com/ipe-linux/ipe/internal/cli/ui"
 	"github.com/ipe-linux/ipe/internal/cli/ui/daemon"
-	"github.com/ipe-linux/ipe/internal/kernelabi"
+	"github.com/ipe-linux/ipe/internal/linux/abi"
 	"github.com/ipe-linux/ipe/sign"
 )
 
@@ -103,7 +103,7 @@ func TestRoadAhead(t *testing.T) {
 	for what, tt := range map[string]struct {
 		spoil        func(*installation)
 		wrong        string
-		state        kernelabi.State
+		state        abi.State
 		detail, hint string
 	}{
 		"all is well":             {func(*installation) {}, "", "", "", ""},
@@ -135,9 +135,9 @@ func TestRoadAhead(t *testing.T) {
 					if s.State != tt.state || !strings.Contains(s.Detail, tt.detail) || !strings.Contains(s.Fix, tt.hint) {
 						t.Errorf("%+v, want %s with %q and %q", s, tt.state, tt.detail, tt.hint)
 					}
-				case s.State != kernelabi.Yes && (tt.wrong != "trusted certificates" || s.Name != "stored policies"): // nobody vouches for them then
+				case s.State != abi.Yes && (tt.wrong != "trusted certificates" || s.Name != "stored policies"): // nobody vouches for them then
 					t.Errorf("%+v, want nothing against it", s)
-				case s.State == kernelabi.Yes && s.Fix != "":
+				case s.State == abi.Yes && s.Fix != "":
 					t.Errorf("%+v has something to do", s)
 				}
 			}
@@ -170,7 +170,7 @@ func TestUntrustedPolicy(t *testing.T) {
 	m.cert, m.key = other.cert, other.key
 	m.store("policy_name=other policy_version=1.0.0\nDEFAULT action=DENY\n")
 	anchors, _ := m.road.certificates()
-	if s := m.road.policies(anchors); s.State != kernelabi.No || !strings.Contains(s.Detail, "verify envelope") {
+	if s := m.road.policies(anchors); s.State != abi.No || !strings.Contains(s.Detail, "verify envelope") {
 		t.Errorf("%+v", s)
 	}
 }
@@ -181,7 +181,7 @@ func TestDoctorTellsTheRoad(t *testing.T) {
 	var out bytes.Buffer
 	a := &app{Asker: daemon.New(ui.New(&bytes.Buffer{}, &out, &out, func(string) string { return "" }))}
 	a.JSON = true
-	_ = a.runDoctor(kernelabi.Report{}, kernelabi.Choice{}, steps, false) // what it thinks of this kernel is not asked
+	_ = a.runDoctor(abi.Report{}, abi.Choice{}, steps, false) // what it thinks of this kernel is not asked
 	var got struct {
 		Ahead []step `json:"ahead"`
 	}
@@ -190,7 +190,7 @@ func TestDoctorTellsTheRoad(t *testing.T) {
 	}
 	out.Reset()
 	a.JSON = false
-	_ = a.runDoctor(kernelabi.Report{}, kernelabi.Choice{}, steps, false)
+	_ = a.runDoctor(abi.Report{}, abi.Choice{}, steps, false)
 	if !strings.Contains(out.String(), "the road ahead\n  no       service at boot") || !strings.Contains(out.String(), "fix: systemctl enable iped\n") {
 		t.Error(out.String())
 	}

@@ -10,7 +10,7 @@ import (
 
 	"golang.org/x/sys/unix"
 
-	"github.com/ipe-linux/ipe/internal/kernelabi"
+	"github.com/ipe-linux/ipe/internal/linux/abi"
 )
 
 // The superblock of ext4, by its kernel documentation: it begins at 1024 bytes.
@@ -44,12 +44,12 @@ func (r road) rootVerity() step {
 }
 
 // rootMount reads what is mounted at /.
-func (r road) rootMount() (kernelabi.Mount, error) {
+func (r road) rootMount() (abi.Mount, error) {
 	text, err := os.ReadFile(r.at("/proc/self/mountinfo"))
 	if err != nil {
-		return kernelabi.Mount{}, err
+		return abi.Mount{}, err
 	}
-	m := kernelabi.MountedAt(string(text), "/")
+	m := abi.MountedAt(string(text), "/")
 	if m.Type == "" {
 		return m, errors.New("/proc/self/mountinfo does not tell what is mounted at /")
 	}
@@ -93,7 +93,7 @@ func (r road) f2fsVerity(name, device string) step {
 	case err != nil:
 		return unseen(name, err, "dump.f2fs "+device+" lists verity among the features if it is on")
 	case !strings.Contains(" "+strings.ReplaceAll(strings.TrimSpace(string(text)), ",", " ")+" ", " verity "):
-		return step{Name: name, State: kernelabi.No, Detail: "f2fs on " + device + " is without the feature verity",
+		return step{Name: name, State: abi.No, Detail: "f2fs on " + device + " is without the feature verity",
 			Fix: "fsck.f2fs -O verity " + device + " turns it on, while it is not mounted"}
 	}
 	return done(name, "f2fs on %s has the feature verity", device)

@@ -8,18 +8,18 @@ import (
 	"github.com/spf13/cobra"
 
 	"github.com/ipe-linux/ipe/internal/cli/ui"
-	"github.com/ipe-linux/ipe/internal/kernelabi"
+	"github.com/ipe-linux/ipe/internal/linux/abi"
 	"github.com/ipe-linux/ipe/internal/plain"
 	"github.com/ipe-linux/ipe/internal/trust"
 )
 
 // diagnosis is the result of doctor.
 type diagnosis struct {
-	kernelabi.Report
+	abi.Report
 	// Ready: nothing that was seen stands against the engine of Auto.
 	Ready bool `json:"ready"`
 	// Auto is the engine that iped --engine auto would start as it is installed.
-	Auto kernelabi.Choice `json:"auto"`
+	Auto abi.Choice `json:"auto"`
 	// Ahead is what else a guarded boot needs. It does not count for Ready.
 	Ahead []step `json:"ahead"`
 }
@@ -34,7 +34,7 @@ func (a *app) doctor() *cobra.Command {
 			"Exit status 1 if something stands against enforcing here; for root, who can look everywhere,\n" +
 			"also if the list of security modules cannot be read.",
 		RunE: func(*cobra.Command, []string) error {
-			return a.runDoctor(kernelabi.Examine(), kernelabi.Choose(installed()), thisRoad().ahead(), os.Geteuid() == 0)
+			return a.runDoctor(abi.Examine(), abi.Choose(installed()), thisRoad().ahead(), os.Geteuid() == 0)
 		},
 	}
 }
@@ -44,22 +44,22 @@ const trustDir = "/etc/ipe/trust.d"
 
 // installed is what the installed service wishes for. Whoever may not read its
 // certificates takes it that there are none.
-func installed() kernelabi.Wish {
+func installed() abi.Wish {
 	ring, _, err := trust.ReadOwn(trustDir)
 	if err != nil {
-		return kernelabi.Wish{}
+		return abi.Wish{}
 	}
-	return kernelabi.Wish{Certificates: ring.Certificates()}
+	return abi.Wish{Certificates: ring.Certificates()}
 }
 
 // runDoctor judges as iped would. Whoever is not root could not look everywhere,
 // and what it could not see does not count.
-func (a *app) runDoctor(r kernelabi.Report, auto kernelabi.Choice, ahead []step, isRoot bool) error {
+func (a *app) runDoctor(r abi.Report, auto abi.Choice, ahead []step, isRoot bool) error {
 	err := r.Err()
 	if isRoot {
 		err = r.Usable()
 	}
-	if auto.Engine == kernelabi.EngineSecurityfs {
+	if auto.Engine == abi.EngineSecurityfs {
 		err = nil // the kernel itself enforces
 	}
 	if a.JSON {
@@ -75,17 +75,17 @@ func (a *app) runDoctor(r kernelabi.Report, auto kernelabi.Choice, ahead []step,
 	return nil
 }
 
-func (a *app) doctorText(r kernelabi.Report, auto kernelabi.Choice, ahead []step, ready bool) string {
+func (a *app) doctorText(r abi.Report, auto abi.Choice, ahead []step, ready bool) string {
 	var b strings.Builder
 	fmt.Fprintf(&b, "Linux %s\n", r.Release)
 	for _, sec := range []struct {
-		kind  kernelabi.Kind
+		kind  abi.Kind
 		title string
 	}{
-		{kernelabi.Engine, "needed to enforce by BPF programs"},
-		{kernelabi.Property, "properties that a policy may test"},
-		{kernelabi.Aid, "what engine and properties rest on"},
-		{kernelabi.Neighbour, "others at work in this kernel"},
+		{abi.Engine, "needed to enforce by BPF programs"},
+		{abi.Property, "properties that a policy may test"},
+		{abi.Aid, "what engine and properties rest on"},
+		{abi.Neighbour, "others at work in this kernel"},
 	} {
 		fmt.Fprintf(&b, "\n%s\n", a.Paint(ui.Bold, sec.title))
 		for _, f := range r.Features {
@@ -104,7 +104,7 @@ func (a *app) doctorText(r kernelabi.Report, auto kernelabi.Choice, ahead []step
 }
 
 // styles are those of the answers.
-var styles = map[kernelabi.State]ui.Style{kernelabi.Yes: ui.Green, kernelabi.No: ui.Red, kernelabi.Unknown: ui.Yellow}
+var styles = map[abi.State]ui.Style{abi.Yes: ui.Green, abi.No: ui.Red, abi.Unknown: ui.Yellow}
 
 func (a *app) stepText(b *strings.Builder, s step) {
 	fmt.Fprintf(b, "  %s %-29s%s\n", a.Paint(styles[s.State], fmt.Sprintf("%-8s", s.State)), s.Name, plain.Text(s.Detail))
@@ -113,13 +113,13 @@ func (a *app) stepText(b *strings.Builder, s step) {
 	}
 }
 
-func (a *app) featureText(b *strings.Builder, f kernelabi.Feature) {
+func (a *app) featureText(b *strings.Builder, f abi.Feature) {
 	st := styles[f.State]
-	if f.Kind == kernelabi.Neighbour {
+	if f.Kind == abi.Neighbour {
 		st = ui.Dim
 	}
 	fmt.Fprintf(b, "  %s %-29s%s\n", a.Paint(st, fmt.Sprintf("%-8s", f.State)), f.Name, plain.Text(f.Detail))
-	if f.State != kernelabi.Yes && f.Kind != kernelabi.Neighbour {
+	if f.State != abi.Yes && f.Kind != abi.Neighbour {
 		fmt.Fprintf(b, "%11sfor %s; Linux %s or later\n", "", f.Need, f.Min)
 	}
 	if f.Fix != "" {
@@ -128,9 +128,9 @@ func (a *app) featureText(b *strings.Builder, f kernelabi.Feature) {
 }
 
 // doctorVerdict is the last line: can this machine enforce?
-func (a *app) doctorVerdict(r kernelabi.Report, auto kernelabi.Choice, ready bool) string {
+func (a *app) doctorVerdict(r abi.Report, auto abi.Choice, ready bool) string {
 	const proof = "this kernel can enforce; only iped's self-test, in ipe status, proves that it does"
-	if auto.Engine == kernelabi.EngineSecurityfs {
+	if auto.Engine == abi.EngineSecurityfs {
 		return a.Paint(ui.Green, proof)
 	}
 	if r.Err() != nil {
@@ -140,7 +140,7 @@ func (a *app) doctorVerdict(r kernelabi.Report, auto kernelabi.Choice, ready boo
 		return a.Paint(ui.Red, "iped would refuse to start: see the fixes above")
 	}
 	for _, f := range r.Features {
-		if f.Kind == kernelabi.Engine && f.State == kernelabi.Unknown {
+		if f.Kind == abi.Engine && f.State == abi.Unknown {
 			return a.Paint(ui.Yellow, "not known whether this kernel can enforce: see the fixes above")
 		}
 	}

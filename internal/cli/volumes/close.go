@@ -7,7 +7,7 @@ import (
 	"github.com/spf13/cobra"
 
 	"github.com/ipe-linux/ipe/internal/cli/ui"
-	"github.com/ipe-linux/ipe/internal/devmapper"
+	"github.com/ipe-linux/ipe/internal/linux/devmapper"
 	"github.com/ipe-linux/ipe/internal/plain"
 )
 

@@ -14,7 +14,7 @@ import (
 
 	"github.com/ipe-linux/ipe/internal/engine"
 	"github.com/ipe-linux/ipe/internal/engine/bpf/offsets"
-	"github.com/ipe-linux/ipe/internal/kernelabi"
+	"github.com/ipe-linux/ipe/internal/linux/abi"
 )
 
 // hook is one program and where it is attached.
@@ -64,7 +64,7 @@ func verifies(kernel *btf.Spec) bool { return offsets.HasFunction(kernel, verify
 // process that was killed half-way through leaves what the next one completes.
 func (e *Engine) attach(spec *ebpf.CollectionSpec, types *btf.Cache) error {
 	if err := e.openMaps(spec); err != nil {
-		return errors.Join(kernelabi.Explain(), err)
+		return errors.Join(abi.Explain(), err)
 	}
 	missing, err := e.adoptLinks()
 	if err != nil {
@@ -185,7 +185,7 @@ func (e *Engine) load(spec *ebpf.CollectionSpec, wanted []hook, cache *btf.Cache
 		Programs: ebpf.ProgramOptions{KernelTypes: types},
 	})
 	if err != nil {
-		return fmt.Errorf("load BPF object: %w", errors.Join(kernelabi.Explain(), explain(err)))
+		return fmt.Errorf("load BPF object: %w", errors.Join(abi.Explain(), explain(err)))
 	}
 	defer coll.Close()
 	for _, h := range wanted {
@@ -201,7 +201,7 @@ func (e *Engine) load(spec *ebpf.CollectionSpec, wanted []hook, cache *btf.Cache
 func (e *Engine) attachHook(h hook, p *ebpf.Program) error {
 	l, err := attachProgram(h, p)
 	if errors.Is(err, unix.ENODEV) {
-		err = &kernelabi.UnsupportedError{Feature: kernelabi.Ftrace, Fix: "reboot",
+		err = &abi.UnsupportedError{Feature: abi.Ftrace, Fix: "reboot",
 			Detail: "the kernel has given ftrace up after a fault of its own, which its log tells: " + err.Error()}
 	}
 	if err != nil {

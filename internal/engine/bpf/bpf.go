@@ -19,7 +19,7 @@ import (
 
 	"github.com/ipe-linux/ipe/internal/engine"
 	"github.com/ipe-linux/ipe/internal/engine/bpf/ftrace"
-	"github.com/ipe-linux/ipe/internal/kernelabi"
+	"github.com/ipe-linux/ipe/internal/linux/abi"
 	"github.com/ipe-linux/ipe/policy"
 )
 
@@ -58,7 +58,7 @@ type Engine struct {
 	pending    *recalling  // nil if there is nothing to recall
 	ftrace     *ftrace.Guard
 	// report and noVolumes say what this kernel provides; a module may change both.
-	report    atomic.Pointer[kernelabi.Report]
+	report    atomic.Pointer[abi.Report]
 	noVolumes atomic.Bool
 	// signedRoots is the number of root hashes for which the caller vouched.
 	signedRoots atomic.Uint32
@@ -80,7 +80,7 @@ var (
 )
 
 // Open takes over the engine that runs, or starts one. Nothing is enforced until
-// Activate. It fails with [kernelabi.UnsupportedError] if this kernel, as it was
+// Activate. It fails with [abi.UnsupportedError] if this kernel, as it was
 // booted, would never call the programs, and with ErrInUse while another process
 // holds the engine.
 func Open(o Options) (*Engine, error) {
@@ -93,7 +93,7 @@ func Open(o Options) (*Engine, error) {
 	defer releaseTypes()
 	mountSecurityfs()
 	types := btf.NewCache() // for this start; what is read of it is tens of megabytes
-	report := (&kernelabi.System{Types: types.Kernel, Addresses: symbols}).Probe()
+	report := (&abi.System{Types: types.Kernel, Addresses: symbols}).Probe()
 	if err := report.Usable(); err != nil {
 		return nil, fmt.Errorf("open bpf engine: %w", err)
 	}
@@ -199,8 +199,8 @@ func (e *Engine) Unavailable() policy.KeySet {
 func (e *Engine) Capabilities() []engine.Capability {
 	var cs []engine.Capability
 	for _, f := range e.report.Load().Features {
-		if f.Kind == kernelabi.Property {
-			cs = append(cs, engine.Capability{Name: f.Name, Available: f.State == kernelabi.Yes, Detail: f.Detail})
+		if f.Kind == abi.Property {
+			cs = append(cs, engine.Capability{Name: f.Name, Available: f.State == abi.Yes, Detail: f.Detail})
 		}
 	}
 	for _, h := range hooks() {
@@ -220,25 +220,25 @@ func (e *Engine) Capabilities() []engine.Capability {
 // unavailable reads from the probes which properties are false in both forms. What
 // a missing dm_verity module cannot provide is merely absent: without the module
 // there is no volume, and if it comes later its facts are found then.
-func unavailable(r *kernelabi.Report) policy.KeySet {
+func unavailable(r *abi.Report) policy.KeySet {
 	var s policy.KeySet
 	missing := func(feature string) bool {
 		f, _ := r.Feature(feature)
-		return f.State == kernelabi.No
+		return f.State == abi.No
 	}
-	if missing(kernelabi.PropFSVerityDigest) {
+	if missing(abi.PropFSVerityDigest) {
 		s |= policy.Keys(policy.FSVerityDigest)
 	}
-	if missing(kernelabi.PropFSVeritySigned) {
+	if missing(abi.PropFSVeritySigned) {
 		s |= policy.Keys(policy.FSVeritySignature)
 	}
-	if missing(kernelabi.DMVerity) {
+	if missing(abi.DMVerity) {
 		return s
 	}
-	if missing(kernelabi.PropDMVerityHash) {
+	if missing(abi.PropDMVerityHash) {
 		s |= policy.Keys(policy.DMVerityRoothash)
 	}
-	if missing(kernelabi.PropDMVeritySigned) {
+	if missing(abi.PropDMVeritySigned) {
 		s |= policy.Keys(policy.DMVeritySignature)
 	}
 	return s

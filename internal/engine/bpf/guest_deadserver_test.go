@@ -13,8 +13,8 @@ import (
 
 	"golang.org/x/sys/unix"
 
-	"github.com/ipe-linux/ipe/internal/await"
 	"github.com/ipe-linux/ipe/internal/engine/bpf"
+	"github.com/ipe-linux/ipe/internal/lab/await"
 )
 
 // TestEngineRecallsBesideDeadServer: a file of a FUSE server that does not answer any

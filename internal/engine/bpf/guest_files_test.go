@@ -20,10 +20,10 @@ import (
 
 	"github.com/ipe-linux/ipe/digest"
 	"github.com/ipe-linux/ipe/eval"
-	"github.com/ipe-linux/ipe/internal/await"
 	"github.com/ipe-linux/ipe/internal/engine"
 	"github.com/ipe-linux/ipe/internal/engine/bpf"
-	"github.com/ipe-linux/ipe/internal/kernelabi"
+	"github.com/ipe-linux/ipe/internal/lab/await"
+	"github.com/ipe-linux/ipe/internal/linux/abi"
 	"github.com/ipe-linux/ipe/policy"
 )
 
@@ -233,7 +233,7 @@ func trustFileSignatures(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	rings := kernelabi.FindKeyrings(string(keys), ".fs-verity")
+	rings := abi.FindKeyrings(string(keys), ".fs-verity")
 	if len(rings) != 1 {
 		t.Fatalf("keyrings .fs-verity: %x", rings)
 	}

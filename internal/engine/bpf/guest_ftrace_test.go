@@ -19,9 +19,9 @@ import (
 	"github.com/cilium/ebpf/link"
 	"golang.org/x/sys/unix"
 
-	"github.com/ipe-linux/ipe/internal/await"
 	"github.com/ipe-linux/ipe/internal/engine"
 	"github.com/ipe-linux/ipe/internal/engine/bpf"
+	"github.com/ipe-linux/ipe/internal/lab/await"
 )
 
 // ftraceAtStart is what the kernel made of its command line, before any engine.

@@ -15,8 +15,8 @@ import (
 
 	"golang.org/x/sys/unix"
 
-	"github.com/ipe-linux/ipe/internal/await"
 	"github.com/ipe-linux/ipe/internal/engine"
+	"github.com/ipe-linux/ipe/internal/lab/await"
 )
 
 // stormEnv makes this program provoke so many denials instead of running tests.

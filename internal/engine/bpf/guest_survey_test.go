@@ -15,9 +15,9 @@ import (
 	"golang.org/x/sys/unix"
 
 	"github.com/ipe-linux/ipe/eval"
-	"github.com/ipe-linux/ipe/internal/await"
 	"github.com/ipe-linux/ipe/internal/engine"
 	"github.com/ipe-linux/ipe/internal/engine/bpf"
+	"github.com/ipe-linux/ipe/internal/lab/await"
 )
 
 // surveyed asks for all uses of this process, and for those of others.

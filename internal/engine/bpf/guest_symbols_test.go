@@ -6,14 +6,14 @@ import (
 	"slices"
 	"testing"
 
-	"github.com/ipe-linux/ipe/internal/kernelabi"
+	"github.com/ipe-linux/ipe/internal/linux/abi"
 )
 
 // TestEngineAsksForSymbols: a program is given the addresses that the kernel's list has.
 func TestEngineAsksForSymbols(t *testing.T) {
 	// One name fills whole words with its NUL, one does not; both are in every kernel.
-	names := []string{kernelabi.VerityTableHash, "_printk", "jiffies_64"}
-	want, err := kernelabi.Symbols(names...)
+	names := []string{abi.VerityTableHash, "_printk", "jiffies_64"}
+	want, err := abi.Symbols(names...)
 	if err != nil {
 		t.Fatal(err)
 	}

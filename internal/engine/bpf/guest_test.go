@@ -19,7 +19,7 @@ import (
 
 	"github.com/ipe-linux/ipe/internal/engine"
 	"github.com/ipe-linux/ipe/internal/engine/bpf"
-	"github.com/ipe-linux/ipe/internal/kernelabi"
+	"github.com/ipe-linux/ipe/internal/linux/abi"
 	"github.com/ipe-linux/ipe/policy"
 )
 
@@ -213,8 +213,8 @@ func ignoreExit(err error) error {
 
 func TestRefusedByLSMList(t *testing.T) {
 	_, err := bpf.Open(bpf.Options{})
-	var unsupported *kernelabi.UnsupportedError
-	if !errors.As(err, &unsupported) || unsupported.Feature != kernelabi.LSMList {
+	var unsupported *abi.UnsupportedError
+	if !errors.As(err, &unsupported) || unsupported.Feature != abi.LSMList {
 		t.Fatalf("%v, want a refusal because of lsm=", err)
 	}
 	if !strings.Contains(unsupported.Fix, "capability,yama,bpf") {

@@ -9,7 +9,7 @@ import (
 	"github.com/cilium/ebpf"
 	"github.com/cilium/ebpf/asm"
 
-	"github.com/ipe-linux/ipe/internal/kernelabi"
+	"github.com/ipe-linux/ipe/internal/linux/abi"
 )
 
 // TestHelpersAreTried: what the programs call is what doctor tries, all of it and
@@ -32,7 +32,7 @@ func TestHelpersAreTried(t *testing.T) {
 			}
 		}
 	}
-	tried := kernelabi.Helpers()
+	tried := abi.Helpers()
 	for fn, name := range called {
 		if !slices.ContainsFunc(tried, func(h asm.BuiltinFunc) bool { return h.Call().Constant == int64(fn) }) {
 			t.Errorf("%s calls %v, which doctor does not try", name, fn)

@@ -7,7 +7,7 @@ import (
 
 	"golang.org/x/sys/unix"
 
-	"github.com/ipe-linux/ipe/internal/kernelabi"
+	"github.com/ipe-linux/ipe/internal/linux/abi"
 )
 
 // verityRing is the keyring whose keys the kernel takes for built-in signatures.
@@ -19,7 +19,7 @@ func verityKeyring() (int32, error) {
 	if err != nil {
 		return 0, fmt.Errorf("find keyring %s: %w", verityRing, err)
 	}
-	ids := kernelabi.FindKeyrings(string(list), verityRing)
+	ids := abi.FindKeyrings(string(list), verityRing)
 	if len(ids) == 0 {
 		return 0, errors.New("find keyring " + verityRing + ": it is not in /proc/keys")
 	}

@@ -11,7 +11,7 @@ import (
 	"github.com/cilium/ebpf/btf"
 	"golang.org/x/sys/unix"
 
-	"github.com/ipe-linux/ipe/internal/kernelabi"
+	"github.com/ipe-linux/ipe/internal/linux/abi"
 )
 
 // A module announces itself before it is initialised; its device number may take
@@ -95,7 +95,7 @@ func (e *Engine) modulesChanged() {
 		}
 		time.Sleep(moduleSettle)
 	}
-	report := (&kernelabi.System{Types: types.Kernel, Addresses: symbols}).Probe()
+	report := (&abi.System{Types: types.Kernel, Addresses: symbols}).Probe()
 	e.report.Store(&report)
 	if err := e.relower(); err != nil {
 		e.log.Error("the active policy was not adapted to a new driver", "error", err)

@@ -19,8 +19,8 @@ import (
 	"github.com/cilium/ebpf/link"
 	"golang.org/x/sys/unix"
 
-	"github.com/ipe-linux/ipe/internal/fsioctl"
-	"github.com/ipe-linux/ipe/internal/kernelabi"
+	"github.com/ipe-linux/ipe/internal/linux/abi"
+	"github.com/ipe-linux/ipe/internal/linux/fsioctl"
 )
 
 // recall makes up for signatures that the kernel verified before this engine listened:
@@ -29,7 +29,7 @@ import (
 // anew, by the kernel. What goes wrong here costs the fact for such files and nothing
 // else.
 func (e *Engine) recall(types *btf.Cache, keepCaches bool) {
-	if f, _ := e.report.Load().Feature(kernelabi.PropFSVeritySigned); f.State == kernelabi.No {
+	if f, _ := e.report.Load().Feature(abi.PropFSVeritySigned); f.State == abi.No {
 		return
 	}
 	keyring, err := verityKeyring()

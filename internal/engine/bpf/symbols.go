@@ -10,10 +10,10 @@ import (
 	"github.com/cilium/ebpf/asm"
 	"golang.org/x/sys/unix"
 
-	"github.com/ipe-linux/ipe/internal/kernelabi"
+	"github.com/ipe-linux/ipe/internal/linux/abi"
 )
 
-// symbols is [kernelabi.Symbols] by a program that asks the kernel for the names alone:
+// symbols is [abi.Symbols] by a program that asks the kernel for the names alone:
 // the list has 200,000 lines, which take the kernel longer to write than all else that a
 // start does. The list is for what cannot be asked so; it tells why, too.
 func symbols(names ...string) ([]uint64, error) {
@@ -21,10 +21,10 @@ func symbols(names ...string) ([]uint64, error) {
 	for i, name := range names {
 		address, err := askSymbol(name)
 		switch {
-		case errors.Is(err, kernelabi.ErrHidden):
+		case errors.Is(err, abi.ErrHidden):
 			return nil, fmt.Errorf("look up symbols: %w", err)
 		case err != nil:
-			return kernelabi.Symbols(names...)
+			return abi.Symbols(names...)
 		}
 		addresses[i] = address
 	}
@@ -47,7 +47,7 @@ func askSymbol(name string) (address uint64, err error) {
 	case 0:
 		return address, nil
 	case unix.EPERM:
-		return 0, kernelabi.ErrHidden
+		return 0, abi.ErrHidden
 	default:
 		return 0, errno
 	}

@@ -10,8 +10,8 @@ import (
 	"testing"
 	"time"
 
-	"github.com/ipe-linux/ipe/internal/testvm"
-	"github.com/ipe-linux/ipe/internal/testvm/vmtest"
+	"github.com/ipe-linux/ipe/internal/lab/vm"
+	"github.com/ipe-linux/ipe/internal/lab/vmtest"
 )
 
 // peerRules are the sizes of policy put to both. The kernel's IPE takes no more
@@ -27,7 +27,7 @@ func BenchmarkInstructions(b *testing.B) {
 	images := makeImages(b)
 	files := images.files(b)
 	signPeerPolicies(b, images.dir, files)
-	kernels, err := testvm.Kernels(b.Context())
+	kernels, err := vm.Kernels(b.Context())
 	if err != nil {
 		b.Fatal(err)
 	}
@@ -36,7 +36,7 @@ func BenchmarkInstructions(b *testing.B) {
 	}
 }
 
-func measureOn(b *testing.B, k testvm.Kernel, files testvm.Files) {
+func measureOn(b *testing.B, k vm.Kernel, files vm.Files) {
 	var env []string
 	has, err := k.HasIPE()
 	if err != nil {
@@ -46,7 +46,7 @@ func measureOn(b *testing.B, k testvm.Kernel, files testvm.Files) {
 		env = append(env, "KERNEL_IPE=1")
 	}
 	for range b.N {
-		outcome, err := vmtest.Collect(b.Context(), testvm.Config{
+		outcome, err := vmtest.Collect(b.Context(), vm.Config{
 			Kernel: k, UEFI: has, CountInstructions: true, Files: files, Timeout: 15 * time.Minute,
 			Modules: []string{"loop"}, Env: env,
 		}, "-test.run=^TestMeasureInstructions$")
@@ -72,8 +72,8 @@ func report(b *testing.B, outcome *vmtest.Outcome) {
 
 // signPeerPolicies writes the same policies as text, for us, and signed for the
 // kernel.
-func signPeerPolicies(b *testing.B, dir string, files testvm.Files) {
-	cert, key, err := testvm.PlatformKey(b.Context(), dir)
+func signPeerPolicies(b *testing.B, dir string, files vm.Files) {
+	cert, key, err := vm.PlatformKey(b.Context(), dir)
 	if err != nil {
 		b.Fatal(err)
 	}
@@ -85,7 +85,7 @@ func signPeerPolicies(b *testing.B, dir string, files testvm.Files) {
 		run(b, "openssl", "smime", "-sign", "-in", text, "-signer", cert, "-inkey", key,
 			"-binary", "-noattr", "-nodetach", "-nosmimecap", "-outform", "der", "-out", signed)
 		for _, f := range []string{text, signed} {
-			files["/images/"+filepath.Base(f)] = testvm.File{Host: f}
+			files["/images/"+filepath.Base(f)] = vm.File{Host: f}
 		}
 		if info, err := os.Stat(signed); err != nil || info.Size() > 65535 {
 			b.Fatalf("policy of %d rules: %v bytes, %v", n, info.Size(), err)

@@ -12,13 +12,13 @@ import (
 	"testing"
 	"time"
 
-	"github.com/ipe-linux/ipe/internal/testvm"
-	"github.com/ipe-linux/ipe/internal/testvm/vmtest"
+	"github.com/ipe-linux/ipe/internal/lab/vm"
+	"github.com/ipe-linux/ipe/internal/lab/vmtest"
 )
 
 func TestVMEngineOnKernels(t *testing.T) {
 	images := makeImages(t)
-	btrfs, err := testvm.Unpacked(t.Context(), testvm.BtrfsTools()...)
+	btrfs, err := vm.Unpacked(t.Context(), vm.BtrfsTools()...)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -26,7 +26,7 @@ func TestVMEngineOnKernels(t *testing.T) {
 		t.Run(k.Name, func(t *testing.T) {
 			files := images.files(t)
 			files.Add(vmtest.HostBinary(t, "losetup", filepath.Join(btrfs, "sbin", "mkfs.btrfs"), filepath.Join(btrfs, "bin", "btrfs"), filepath.Join(btrfs, "bin", "btrfstune")))
-			vmtest.RunPackage(t, testvm.Config{
+			vmtest.RunPackage(t, vm.Config{
 				Kernel:  k,
 				Modules: []string{"dm-verity", "loop", "squashfs", "overlay", "btrfs", "fuse"},
 				Files:   files,
@@ -51,9 +51,9 @@ func TestVMReadsOnKernels(t *testing.T) {
 	for _, k := range vmtest.Kernels(t) {
 		t.Run(k.Name, func(t *testing.T) {
 			files := images.files(t)
-			files["/images/vmlinuz"] = testvm.File{Host: k.Image()}
-			files["/images/ask.ko"] = testvm.File{Host: askModule(t)}
-			vmtest.RunPackage(t, testvm.Config{
+			files["/images/vmlinuz"] = vm.File{Host: k.Image()}
+			files["/images/ask.ko"] = vm.File{Host: askModule(t)}
+			vmtest.RunPackage(t, vm.Config{
 				Kernel:  k,
 				Modules: []string{"dm-verity", "loop", "squashfs", "overlay"},
 				Files:   files,
@@ -80,7 +80,7 @@ func askModule(t *testing.T) string {
 func TestVMPathsOnKernels(t *testing.T) {
 	for _, k := range vmtest.Kernels(t) {
 		t.Run(k.Name, func(t *testing.T) {
-			vmtest.RunPackage(t, testvm.Config{Kernel: k}, "-test.run=^TestPaths")
+			vmtest.RunPackage(t, vm.Config{Kernel: k}, "-test.run=^TestPaths")
 		})
 	}
 }
@@ -91,13 +91,13 @@ func TestVMPeerOnKernel(t *testing.T) {
 	images := makeImages(t)
 	files := images.files(t)
 	for _, name := range []string{"platform.pem", "platform.key"} {
-		files["/images/"+name] = testvm.File{Host: filepath.Join(images.dir, name)}
+		files["/images/"+name] = vm.File{Host: filepath.Join(images.dir, name)}
 	}
 	n := cmp.Or(os.Getenv("IPE_PEER_POLICIES"), "100")
 	seed := cmp.Or(os.Getenv("IPE_PEER_SEED"), strconv.FormatInt(time.Now().UnixNano(), 10))
 	for _, k := range vmtest.Kernels(t)[1:] {
 		t.Run(k.Name, func(t *testing.T) {
-			vmtest.RunPackage(t, testvm.Config{
+			vmtest.RunPackage(t, vm.Config{
 				Kernel:  k,
 				UEFI:    true,
 				Modules: []string{"dm-verity", "loop", "squashfs", "overlay"},
@@ -113,7 +113,7 @@ func TestVMPeerOnKernel(t *testing.T) {
 }
 
 func TestVMRefusesKernelThatWouldNotCallIt(t *testing.T) {
-	vmtest.RunPackage(t, testvm.Config{
+	vmtest.RunPackage(t, vm.Config{
 		Kernel: vmtest.Kernel(t, "6.1"),
 		Append: []string{"lsm=capability,yama"},
 	}, "-test.run=^TestRefused")
@@ -137,14 +137,14 @@ func makeImages(t testing.TB) images {
 }
 
 // files gives the images and the tools that open them to a guest.
-func (im images) files(t testing.TB) testvm.Files {
+func (im images) files(t testing.TB) vm.Files {
 	t.Helper()
-	files, err := testvm.HostBinary("veritysetup", "fsverity", "mount")
+	files, err := vm.HostBinary("veritysetup", "fsverity", "mount")
 	if err != nil {
 		t.Fatal(err)
 	}
 	for _, name := range []string{"volume.img", "volume.hash", "other.img", "other.hash", "files.img", "roothash.p7s", "digest.p7s", "cert.der"} {
-		files["/images/"+name] = testvm.File{Host: filepath.Join(im.dir, name)}
+		files["/images/"+name] = vm.File{Host: filepath.Join(im.dir, name)}
 	}
 	return files
 }
@@ -183,7 +183,7 @@ func fileSystem(t testing.TB, dir string) {
 // for, the root hash and the digest of one file.
 func signatures(t testing.TB, dir, root string) {
 	t.Helper()
-	cert, key, err := testvm.PlatformKey(t.Context(), dir)
+	cert, key, err := vm.PlatformKey(t.Context(), dir)
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -10,7 +10,7 @@ import (
 	"github.com/cilium/ebpf/btf"
 
 	"github.com/ipe-linux/ipe/internal/engine/bpf/offsets"
-	"github.com/ipe-linux/ipe/internal/kernelabi"
+	"github.com/ipe-linux/ipe/internal/linux/abi"
 )
 
 // refreshWalk tells the programs where device-mapper, dm-verity, overlayfs and btrfs
@@ -68,7 +68,7 @@ func (e *Engine) putWalk(w offsets.Walk) error {
 // findInfoTable finds the table of fs-verity information that Linux 7.0 and later
 // have. Neither it nor its hash function is in BTF, but both are symbols, at the same
 // address until the machine reboots. Without them there is no fsverity_digest, which
-// kernelabi finds out, too.
+// abi finds out, too.
 func (e *Engine) findInfoTable(types *btf.Cache, w *offsets.Walk) {
 	var have offsets.Walk
 	if err := e.maps[mapWalk].Lookup(slot, &have); err == nil && have.VerityTable != 0 {
@@ -82,7 +82,7 @@ func (e *Engine) findInfoTable(types *btf.Cache, w *offsets.Walk) {
 	if !offsets.HasInfoTable(kernel) {
 		return
 	}
-	found, err := symbols(kernelabi.VerityTable, kernelabi.VerityTableHash)
+	found, err := symbols(abi.VerityTable, abi.VerityTableHash)
 	if err != nil {
 		e.log.Error("fsverity_digest is not available", "error", err)
 		return

@@ -15,7 +15,7 @@ import (
 
 	"github.com/ipe-linux/ipe/internal/engine"
 	"github.com/ipe-linux/ipe/internal/engine/proof"
-	"github.com/ipe-linux/ipe/internal/kernelabi"
+	"github.com/ipe-linux/ipe/internal/linux/abi"
 	"github.com/ipe-linux/ipe/policy"
 )
 
@@ -38,7 +38,7 @@ type Engine struct {
 	log      *slog.Logger
 	tree     tree
 	lock     *os.File // the tree's directory, locked
-	features []kernelabi.Feature
+	features []abi.Feature
 	adopted  bool
 	records  *reader
 	known    known
@@ -60,7 +60,7 @@ func Mount() {
 }
 
 // Open begins to listen for the kernel's records, then takes over what the kernel
-// does. It changes nothing. It fails with [kernelabi.UnsupportedError] if this kernel
+// does. It changes nothing. It fails with [abi.UnsupportedError] if this kernel
 // has no IPE, and with ErrInUse while another process holds the engine.
 func Open(o Options) (*Engine, error) {
 	if o.Dir == "" {
@@ -88,7 +88,7 @@ func (e *Engine) start() error {
 		return err
 	}
 	e.adopted = st.HasPolicy
-	e.features = kernelabi.IPEProperties()
+	e.features = abi.IPEProperties()
 	e.records.start()
 	return nil
 }
@@ -98,7 +98,7 @@ func (e *Engine) start() error {
 func (e *Engine) takeLock() error {
 	f, err := os.Open(e.tree.dir)
 	if errors.Is(err, os.ErrNotExist) {
-		return &kernelabi.UnsupportedError{Feature: kernelabi.KernelIPE, Min: "6.12", Detail: e.tree.dir + " does not exist",
+		return &abi.UnsupportedError{Feature: abi.KernelIPE, Min: "6.12", Detail: e.tree.dir + " does not exist",
 			Fix: "boot a kernel built with CONFIG_SECURITY_IPE=y and ipe in its lsm= list, or use --engine bpf"}
 	}
 	if err != nil {
@@ -134,7 +134,7 @@ func (e *Engine) Unavailable() policy.KeySet {
 	var s policy.KeySet
 	for _, f := range e.features {
 		for _, k := range policy.AllKeys() {
-			if f.State == kernelabi.No && f.Name == k.String() {
+			if f.State == abi.No && f.Name == k.String() {
 				s |= policy.Keys(k)
 			}
 		}
@@ -146,7 +146,7 @@ func (e *Engine) Unavailable() policy.KeySet {
 func (e *Engine) Capabilities() []engine.Capability {
 	var cs []engine.Capability
 	for _, f := range e.features {
-		cs = append(cs, engine.Capability{Name: f.Name, Available: f.State != kernelabi.No, Detail: f.Detail})
+		cs = append(cs, engine.Capability{Name: f.Name, Available: f.State != abi.No, Detail: f.Detail})
 	}
 	return cs
 }

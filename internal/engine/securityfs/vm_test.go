@@ -9,8 +9,8 @@ import (
 	"testing"
 
 	"github.com/ipe-linux/ipe/internal/control/controltest"
-	"github.com/ipe-linux/ipe/internal/testvm"
-	"github.com/ipe-linux/ipe/internal/testvm/vmtest"
+	"github.com/ipe-linux/ipe/internal/lab/vm"
+	"github.com/ipe-linux/ipe/internal/lab/vmtest"
 	"github.com/ipe-linux/ipe/sign"
 )
 
@@ -29,25 +29,25 @@ func texts() map[string]string {
 
 // policies signs them with the key that the guest's kernel trusts, and one with
 // another.
-func policies(t *testing.T) testvm.Files {
+func policies(t *testing.T) vm.Files {
 	t.Helper()
 	cert, key := platformKey(t)
-	files := testvm.Files{}
+	files := vm.Files{}
 	for name, text := range texts() {
 		signed, err := sign.Content([]byte(text), cert, key, sign.Options{})
 		if err != nil {
 			t.Fatal(err)
 		}
-		files["/policies/"+name] = testvm.File{Data: signed}
+		files["/policies/"+name] = vm.File{Data: signed}
 	}
 	stranger := controltest.NewSigner(t, "stranger")
-	files["/policies/stranger"] = testvm.File{Data: stranger.Sign(t, "policy_name=stranger policy_version=1.0.0\nDEFAULT action=ALLOW\n")}
+	files["/policies/stranger"] = vm.File{Data: stranger.Sign(t, "policy_name=stranger policy_version=1.0.0\nDEFAULT action=ALLOW\n")}
 	return files
 }
 
 func platformKey(t *testing.T) (*x509.Certificate, crypto.Signer) {
 	t.Helper()
-	certFile, keyFile, err := testvm.PlatformKey(t.Context(), t.TempDir())
+	certFile, keyFile, err := vm.PlatformKey(t.Context(), t.TempDir())
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -73,14 +73,14 @@ func TestVMEngineOnKernels(t *testing.T) {
 	files := policies(t)
 	for _, name := range []string{"6.12", "newest"} {
 		t.Run(name, func(t *testing.T) {
-			vmtest.RunPackage(t, testvm.Config{Kernel: vmtest.Kernel(t, name), UEFI: true, Files: files}, "-test.run=^TestEngine")
+			vmtest.RunPackage(t, vm.Config{Kernel: vmtest.Kernel(t, name), UEFI: true, Files: files}, "-test.run=^TestEngine")
 		})
 	}
 }
 
 // TestVMSilentKernel boots with auditing off: nothing can be recorded.
 func TestVMSilentKernel(t *testing.T) {
-	vmtest.RunPackage(t, testvm.Config{
+	vmtest.RunPackage(t, vm.Config{
 		Kernel: vmtest.Kernel(t, "6.12"), UEFI: true, Files: policies(t), Append: []string{"audit=0"},
 	}, "-test.run=^TestSilent")
 }

@@ -7,10 +7,10 @@ import (
 	"fmt"
 	"os"
 
+	"github.com/ipe-linux/ipe/internal/author/pkcs11uri"
+	"github.com/ipe-linux/ipe/internal/author/token"
 	"github.com/ipe-linux/ipe/internal/cli/ui"
-	"github.com/ipe-linux/ipe/internal/pkcs11uri"
 	"github.com/ipe-linux/ipe/internal/plain"
-	"github.com/ipe-linux/ipe/internal/token"
 )
 
 // tokenURI reads --key if it names a key on a token.

@@ -9,7 +9,7 @@ import (
 
 	"golang.org/x/sys/unix"
 
-	"github.com/ipe-linux/ipe/internal/peer"
+	"github.com/ipe-linux/ipe/internal/control/peer"
 )
 
 // ErrInUse says that another daemon listens on the socket.

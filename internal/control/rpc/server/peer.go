@@ -11,7 +11,7 @@ import (
 
 	"github.com/ipe-linux/ipe/audit"
 	"github.com/ipe-linux/ipe/internal/control/api"
-	"github.com/ipe-linux/ipe/internal/peer"
+	"github.com/ipe-linux/ipe/internal/control/peer"
 )
 
 type peerKey struct{}

@@ -7,7 +7,7 @@ import (
 	"slices"
 	"sync"
 
-	"github.com/ipe-linux/ipe/internal/peer"
+	"github.com/ipe-linux/ipe/internal/control/peer"
 )
 
 // Connections that are held at the same time. Those who may change something have places

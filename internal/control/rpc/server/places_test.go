@@ -3,7 +3,7 @@ package server
 import (
 	"testing"
 
-	"github.com/ipe-linux/ipe/internal/peer"
+	"github.com/ipe-linux/ipe/internal/control/peer"
 )
 
 // guest is a connection of a user.

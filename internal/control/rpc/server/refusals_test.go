@@ -16,9 +16,9 @@ import (
 
 	"github.com/ipe-linux/ipe/internal/control"
 	"github.com/ipe-linux/ipe/internal/control/api"
+	"github.com/ipe-linux/ipe/internal/control/peer"
+	"github.com/ipe-linux/ipe/internal/control/store"
 	"github.com/ipe-linux/ipe/internal/errno"
-	"github.com/ipe-linux/ipe/internal/peer"
-	"github.com/ipe-linux/ipe/internal/store"
 	"github.com/ipe-linux/ipe/policy"
 	"github.com/ipe-linux/ipe/sign"
 )

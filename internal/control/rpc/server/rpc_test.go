@@ -19,15 +19,15 @@ import (
 	"golang.org/x/sys/unix"
 
 	"github.com/ipe-linux/ipe/eval"
-	"github.com/ipe-linux/ipe/internal/await"
 	"github.com/ipe-linux/ipe/internal/control"
 	"github.com/ipe-linux/ipe/internal/control/api"
 	"github.com/ipe-linux/ipe/internal/control/controltest"
 	"github.com/ipe-linux/ipe/internal/control/rpc/client"
 	"github.com/ipe-linux/ipe/internal/control/rpc/server"
+	"github.com/ipe-linux/ipe/internal/control/store"
 	"github.com/ipe-linux/ipe/internal/engine"
 	"github.com/ipe-linux/ipe/internal/errno"
-	"github.com/ipe-linux/ipe/internal/store"
+	"github.com/ipe-linux/ipe/internal/lab/await"
 	"github.com/ipe-linux/ipe/policy"
 )
 

@@ -8,9 +8,9 @@ import (
 	"testing"
 	"time"
 
-	"github.com/ipe-linux/ipe/internal/await"
 	"github.com/ipe-linux/ipe/internal/control/api"
 	"github.com/ipe-linux/ipe/internal/control/rpc/client"
+	"github.com/ipe-linux/ipe/internal/lab/await"
 )
 
 // slow is a daemon that takes its time to say what mode it is in.

@@ -17,7 +17,7 @@ import (
 	"golang.org/x/sys/unix"
 
 	"github.com/ipe-linux/ipe/internal/engine"
-	"github.com/ipe-linux/ipe/internal/kernelabi"
+	"github.com/ipe-linux/ipe/internal/linux/abi"
 )
 
 // The programs of bpf/ftrace.bpf.c.
@@ -56,7 +56,7 @@ type Guard struct {
 func New(log *slog.Logger, root string, checkDir func(dir string) error) *Guard {
 	g := &Guard{log: log, root: root, checkDir: checkDir}
 	g.SwitchOn()
-	if !kernelabi.HasFtraceSysctl() {
+	if !abi.HasFtraceSysctl() {
 		return g
 	}
 	g.trouble = g.open()
@@ -68,11 +68,11 @@ func New(log *slog.Logger, root string, checkDir func(dir string) error) *Guard 
 
 // SwitchOn sets the sysctl to 1 if it is 0.
 func (g *Guard) SwitchOn() {
-	off, err := kernelabi.FtraceOff()
+	off, err := abi.FtraceOff()
 	if err != nil || !off {
 		return // State tells of an error
 	}
-	if err := os.WriteFile(kernelabi.FtraceSysctl, []byte("1"), 0); err != nil {
+	if err := os.WriteFile(abi.FtraceSysctl, []byte("1"), 0); err != nil {
 		g.log.Error("kernel.ftrace_enabled is 0, so the kernel calls none of the programs that decide", "error", err)
 		return
 	}
@@ -224,12 +224,12 @@ func (g *Guard) warn() {
 // State says what an administrator must know of all this now.
 func (g *Guard) State(s *engine.State) {
 	const fix = ": sysctl kernel.ftrace_enabled=1; if that says \"No such device\", the kernel has given ftrace up after a fault of its own: reboot"
-	off, err := kernelabi.FtraceOff()
+	off, err := abi.FtraceOff()
 	if off {
 		s.Deaf = "kernel.ftrace_enabled is 0, so the kernel calls none of the programs that decide"
 		s.Problems = append(s.Problems, s.Deaf+fix)
 	}
-	if !kernelabi.HasFtraceSysctl() {
+	if !abi.HasFtraceSysctl() {
 		return
 	}
 	const may = "kernel.ftrace_enabled can be set to 0, and then nothing is enforced: "

@@ -8,7 +8,7 @@ import (
 
 	"golang.org/x/sys/unix"
 
-	"github.com/ipe-linux/ipe/internal/kernelabi"
+	"github.com/ipe-linux/ipe/internal/linux/abi"
 )
 
 // rootGroupID is the number of the inode of the root of all control groups of version 2.
@@ -29,7 +29,7 @@ func openRootGroup(dir string) (*os.File, error) {
 		if err != nil {
 			continue // without it the other has to do
 		}
-		for m := range kernelabi.Mounts(string(text)) {
+		for m := range abi.Mounts(string(text)) {
 			if m.Type != "cgroup2" {
 				continue
 			}

@@ -1,5 +1,5 @@
 // Package offsetstest reads the stored types of kernels, and what is expected of them;
-// internal/cmd/genbtf has written both.
+// internal/lab/genbtf has written both.
 package offsetstest
 
 import (

@@ -1,0 +1,75 @@
+package daemon
+
+import (
+	"errors"
+	"fmt"
+	"log/slog"
+	"os"
+	"path/filepath"
+	"slices"
+
+	"github.com/ipe-linux/ipe/internal/engine"
+	"github.com/ipe-linux/ipe/internal/engine/bpf"
+	"github.com/ipe-linux/ipe/internal/engine/securityfs"
+	"github.com/ipe-linux/ipe/internal/linux/abi"
+)
+
+// errBootPolicy refuses an unsigned policy where the kernel is to verify.
+var errBootPolicy = errors.New("--boot-policy: the kernel's own IPE takes no unsigned policy but the one compiled into it (CONFIG_IPE_BOOT_POLICY): " +
+	"sign it and deploy it, or use --engine bpf")
+
+// opened is an engine, and why it is this one.
+type opened struct {
+	engine.Engine
+	reason string
+}
+
+// openEngine starts, or takes over, what enforces.
+func openEngine(cfg config, whom *trusted, log *slog.Logger) (opened, error) {
+	securityfs.Mount()
+	choice := choose(cfg, whom)
+	log.Info("engine", "engine", choice.Engine, "reason", choice.Reason)
+	eng, err := start(choice.Engine, cfg, log)
+	if err != nil {
+		return opened{}, fmt.Errorf("start engine: %w", err)
+	}
+	return opened{eng, choice.Reason}, nil
+}
+
+func choose(cfg config, whom *trusted) abi.Choice {
+	if cfg.engine != engineAuto {
+		return abi.Choice{Engine: cfg.engine, Reason: "asked for with --engine"}
+	}
+	return abi.Choose(abi.Wish{Certificates: whom.now().Certificates(), BootPolicy: cfg.bootPolicy != "", RootHashes: len(cfg.rootHashes) > 0})
+}
+
+func start(name string, cfg config, log *slog.Logger) (engine.Engine, error) {
+	if name == engineSecurityfs {
+		if cfg.bootPolicy != "" {
+			return nil, errBootPolicy
+		}
+		if abi.BPFAttached() {
+			log.Warn("the BPF engine is attached, too: if it has a policy, both must allow")
+		}
+		return securityfs.Open(securityfs.Options{Log: log})
+	}
+	warnOfNeighbour(log)
+	return bpf.Open(bpf.Options{Log: log, KeepCaches: cfg.keepCaches})
+}
+
+// warnOfNeighbour says that the kernel's own IPE is at work beside another engine.
+func warnOfNeighbour(log *slog.Logger) {
+	if _, err := os.Stat(securityfs.DefaultDir); err == nil {
+		log.Warn("the kernel's own IPE is active, too: if it has a policy, both must allow")
+	}
+}
+
+// enforces reports whether an iped before this one left the kernel with something that
+// can enforce.
+func enforces() bool {
+	active, err := filepath.Glob(securityfs.DefaultDir + "/policies/*/active")
+	return abi.BPFAttached() || err == nil && slices.ContainsFunc(active, func(file string) bool {
+		text, err := os.ReadFile(file)
+		return err == nil && string(text) == "1"
+	})
+}

@@ -1,0 +1,70 @@
+package daemon
+
+import (
+	"errors"
+	"fmt"
+	"log/slog"
+
+	"github.com/ipe-linux/ipe/digest"
+	"github.com/ipe-linux/ipe/internal/control"
+	"github.com/ipe-linux/ipe/internal/engine"
+	"github.com/ipe-linux/ipe/internal/roothash"
+)
+
+// problemRoots is the key of problems with signed root hashes.
+const problemRoots = "signed root hashes"
+
+// errNoRootSigner: root hashes are given, and the engine takes only the kernel's word.
+var errNoRootSigner = errors.New("--roothash-signature works with --engine bpf only: the kernel's own IPE takes signatures of opened volumes alone")
+
+// volumes are the root hashes whose signatures iped verifies for the engine.
+type volumes struct {
+	paths []string
+	// of has the signed root hashes of each path, as far as it could be read.
+	of     map[string][]digest.Digest
+	verify roothash.Verify
+	signer engine.RootSigner // nil if the engine is none, and there are no paths
+	c      *control.Control
+	log    *slog.Logger
+}
+
+func newVolumes(paths []string, by control.Verifier, eng engine.Engine, c *control.Control, log *slog.Logger) (*volumes, error) {
+	signer, takes := eng.(engine.RootSigner)
+	verifier, asks := by.(detachedVerifier)
+	switch {
+	case takes && asks:
+		return &volumes{paths: paths, of: map[string][]digest.Digest{}, verify: verifier.verifyDetached, signer: signer, c: c, log: log}, nil
+	case len(paths) > 0:
+		return nil, errNoRootSigner
+	}
+	return &volumes{}, nil
+}
+
+// read makes the engine trust what is signed now, and nothing that was before, unless a
+// whole path cannot be read: that keeps what it had. What is wrong is a problem, too.
+func (v *volumes) read() error {
+	if v.signer == nil {
+		return nil
+	}
+	var roots []digest.Digest
+	var problems []error
+	for _, path := range v.paths {
+		problems = append(problems, v.readPath(path)...)
+		roots = append(roots, v.of[path]...)
+	}
+	err := oneLine(append(problems, v.signer.SetSignedRoots(roots)))
+	v.c.SetProblem(problemRoots, err)
+	if len(v.paths) > 0 {
+		v.log.Info("root hashes read", "signed", len(roots))
+	}
+	return err
+}
+
+func (v *volumes) readPath(path string) []error {
+	roots, problems := roothash.Read([]string{path}, v.verify)
+	if n := len(v.of[path]); n > 0 && errors.Is(errors.Join(problems...), roothash.ErrPath) {
+		return []error{fmt.Errorf("%w: the root hashes that it had before, %d, still count", errors.Join(problems...), n)}
+	}
+	v.of[path] = roots
+	return problems
+}

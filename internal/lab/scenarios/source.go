@@ -1,0 +1,158 @@
+//go:build linux
+
+package scenarios
+
+import (
+	"bytes"
+	"errors"
+	"fmt"
+	"io"
+	"os"
+	"time"
+
+	"github.com/mdlayher/netlink"
+	"golang.org/x/sys/unix"
+
+	"github.com/ipe-linux/ipe/audit"
+)
+
+// A source gives records in the order in which they were written.
+type source interface {
+	// next waits for the next record of IPE until the deadline.
+	next(deadline time.Time) (audit.Record, error)
+	close() error
+}
+
+// errNoRecord means that none came in time.
+var errNoRecord = errors.New("no record came")
+
+func openSource(name string) (source, error) {
+	if name == Netlink {
+		return openKernel()
+	}
+	return &file{name: name}, nil
+}
+
+// kernel is the audit subsystem's group of those who read along: no rate limit, no
+// cut at 1000 bytes as in the kernel log, and no audit daemon is needed.
+type kernel struct {
+	conn  *netlink.Conn
+	queue []netlink.Message
+}
+
+// receiveBuffer holds all records of a walk's policy many times over; the kernel
+// drops what finds no room, and the next receive says so (ENOBUFS).
+const receiveBuffer = 64 << 20
+
+func openKernel() (*kernel, error) {
+	conn, err := netlink.Dial(unix.NETLINK_AUDIT, nil)
+	if err != nil {
+		return nil, fmt.Errorf("open audit: %w", err)
+	}
+	if err := conn.SetReadBuffer(receiveBuffer); err != nil {
+		return nil, fmt.Errorf("open audit: %w", err)
+	}
+	if err := conn.JoinGroup(unix.AUDIT_NLGRP_READLOG); err != nil {
+		return nil, fmt.Errorf("open audit: %w", err)
+	}
+	// Without an audit daemon the kernel prints each record, which takes longer than
+	// all else.
+	for name, value := range map[string]string{"printk_ratelimit": "5", "printk": "1"} {
+		if err := os.WriteFile("/proc/sys/kernel/"+name, []byte(value), 0); err != nil {
+			return nil, fmt.Errorf("open audit: %w", err)
+		}
+	}
+	return &kernel{conn: conn}, nil
+}
+
+func (k *kernel) close() error { return k.conn.Close() }
+
+func (k *kernel) next(deadline time.Time) (audit.Record, error) {
+	if err := k.conn.SetReadDeadline(deadline); err != nil {
+		return nil, err
+	}
+	for {
+		for len(k.queue) > 0 {
+			m := k.queue[0]
+			k.queue = k.queue[1:]
+			_, r, err := audit.ParseMessage(audit.Type(m.Header.Type), string(bytes.TrimRight(m.Data, "\x00")))
+			if errors.Is(err, audit.ErrNotIPE) {
+				continue
+			}
+			if err != nil {
+				return nil, fmt.Errorf("%w: %q", err, m.Data)
+			}
+			return r, nil
+		}
+		queue, err := k.conn.Receive()
+		if errors.Is(err, os.ErrDeadlineExceeded) {
+			return nil, errNoRecord
+		}
+		if err != nil {
+			return nil, fmt.Errorf("read audit: %w", err)
+		}
+		k.queue = queue
+	}
+}
+
+// file is what a daemon writes as auditd would.
+type file struct {
+	name string
+	f    *os.File
+	rest []byte
+}
+
+func (l *file) close() error {
+	if l.f == nil {
+		return nil
+	}
+	return l.f.Close()
+}
+
+func (l *file) next(deadline time.Time) (audit.Record, error) {
+	for {
+		line, rest, whole := bytes.Cut(l.rest, []byte("\n"))
+		if whole {
+			l.rest = rest
+			_, r, err := audit.Parse(string(line))
+			if errors.Is(err, audit.ErrNotIPE) {
+				continue
+			}
+			if err != nil {
+				return nil, fmt.Errorf("%w: %q", err, line)
+			}
+			return r, nil
+		}
+		if err := l.more(deadline); err != nil {
+			return nil, err
+		}
+	}
+}
+
+// more reads what was written since; the file begins with the first record.
+func (l *file) more(deadline time.Time) error {
+	buf := make([]byte, 256<<10)
+	for ; ; time.Sleep(500 * time.Microsecond) {
+		n, err := l.read(buf)
+		if n > 0 {
+			l.rest = append(bytes.Clone(l.rest), buf[:n]...)
+			return nil
+		}
+		if err != nil && !errors.Is(err, io.EOF) && !os.IsNotExist(err) {
+			return err
+		}
+		if time.Now().After(deadline) {
+			return errNoRecord
+		}
+	}
+}
+
+func (l *file) read(buf []byte) (n int, err error) {
+	if l.f == nil {
+		if l.f, err = os.Open(l.name); err != nil {
+			l.f = nil
+			return 0, err
+		}
+	}
+	return l.f.Read(buf)
+}

@@ -1,0 +1,48 @@
+package vm
+
+import (
+	"errors"
+	"fmt"
+	"os"
+	"path/filepath"
+
+	"golang.org/x/sys/unix"
+)
+
+// CacheDir is where kernels and the guest's init program are kept between runs:
+// $IPE_KERNEL_CACHE, or ipe/kernels in the user's cache directory. It is created
+// when it does not exist.
+func CacheDir() (string, error) {
+	dir := os.Getenv("IPE_KERNEL_CACHE")
+	if dir == "" {
+		user, err := os.UserCacheDir()
+		if err != nil {
+			return "", fmt.Errorf("find kernel cache: %w", err)
+		}
+		dir = filepath.Join(user, "ipe", "kernels")
+	}
+	if err := os.MkdirAll(dir, 0o755); err != nil {
+		return "", fmt.Errorf("make kernel cache: %w", err)
+	}
+	return filepath.Abs(dir)
+}
+
+// lock excludes every other process that locks the same name in dir, until the
+// function it gives is called.
+func lock(dir, name string) (unlock func(), err error) {
+	f, err := os.OpenFile(filepath.Join(dir, name+".lock"), os.O_CREATE|os.O_RDWR, 0o644)
+	if err != nil {
+		return nil, fmt.Errorf("lock %s: %w", name, err)
+	}
+	for {
+		err = unix.Flock(int(f.Fd()), unix.LOCK_EX)
+		if !errors.Is(err, unix.EINTR) {
+			break
+		}
+	}
+	if err != nil {
+		f.Close()
+		return nil, fmt.Errorf("lock %s: %w", name, err)
+	}
+	return func() { f.Close() }, nil
+}

@@ -1,0 +1,57 @@
+//go:build linux && !guest
+
+package fsioctl_test
+
+import (
+	"path/filepath"
+	"testing"
+	"time"
+
+	"github.com/ipe-linux/ipe/internal/lab/vm"
+	"github.com/ipe-linux/ipe/internal/lab/vmtest"
+)
+
+func config(t *testing.T, k vm.Kernel, modules ...string) vm.Config {
+	t.Helper()
+	return vm.Config{
+		Kernel:  k,
+		Modules: append([]string{"loop", "overlay"}, modules...),
+		Files:   vmtest.HostBinary(t, "fsverity", "mount", "mke2fs", "tune2fs"),
+		Env:     []string{"KERNEL_NAME=" + k.Name},
+		Timeout: 10 * time.Minute,
+	}
+}
+
+func TestVMKernel(t *testing.T) {
+	for _, k := range vmtest.Kernels(t) {
+		t.Run(k.Name, func(t *testing.T) {
+			var modules []string
+			if k.Name == "6.1" { // it is built into the others
+				modules = []string{"sha512_generic"}
+			}
+			vmtest.RunPackage(t, config(t, k, modules...), "-test.run=^Test(Kernel|Command)")
+		})
+	}
+}
+
+// TestVMWithoutAlgorithm: 6.1 has sha512 in a module.
+func TestVMWithoutAlgorithm(t *testing.T) {
+	vmtest.RunPackage(t, config(t, vmtest.Kernel(t, "6.1")), "-test.run=^TestNoAlgorithm")
+}
+
+// TestVMBtrfsOnKernels: older ones keep descriptors and signatures to themselves.
+func TestVMBtrfsOnKernels(t *testing.T) {
+	dir, err := vm.Unpacked(t.Context(), vm.BtrfsTools()...)
+	if err != nil {
+		t.Fatal(err)
+	}
+	mkfs := filepath.Join(dir, "sbin", "mkfs.btrfs")
+	for _, k := range vmtest.Kernels(t) {
+		t.Run(k.Name, func(t *testing.T) {
+			cfg := config(t, k, "btrfs")
+			cfg.Files.Add(vmtest.HostBinary(t, mkfs))
+			cfg.Env = append(cfg.Env, "MKFS_BTRFS="+mkfs)
+			vmtest.RunPackage(t, cfg, "-test.run=^TestBtrfs$")
+		})
+	}
+}
