@@ -18,5 +18,5 @@ func ExampleParse() {
 	fmt.Println(err)
 	// Output:
 	// usr/bin/env 48536 0755
-	// line 2: "../etc/shadow": leads above where it begins (see --root)
+	// line 2: "../etc/shadow": leads above where it begins
 }

@@ -67,7 +67,7 @@ func CheckPath(name string) error {
 	case name != path.Clean(name):
 		return &PathError{name, "not in its shortest form, " + path.Clean(name)}
 	case name == ".." || strings.HasPrefix(name, "../"):
-		return &PathError{name, "leads above where it begins (see --root)"}
+		return &PathError{name, "leads above where it begins"}
 	case name == "." || name == "/":
 		return &PathError{name, "names no file"}
 	case !utf8.ValidString(name) || strings.ContainsRune(name, 0):

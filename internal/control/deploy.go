@@ -8,6 +8,7 @@ import (
 
 	"github.com/ipe-linux/ipe/internal/control/api"
 	"github.com/ipe-linux/ipe/internal/control/store"
+	"github.com/ipe-linux/ipe/internal/hint"
 	"github.com/ipe-linux/ipe/sign"
 )
 
@@ -30,7 +31,7 @@ func (c *Control) Deploy(from string, envelope []byte) error {
 	c.follow()
 	if err := c.deploy(from, envelope); err != nil {
 		if errors.Is(err, sign.ErrUntrusted) {
-			err = fmt.Errorf("%w; when its certificate is among the trusted ones, systemctl reload iped and ipe policy load this file, or restart iped", err)
+			err = fmt.Errorf("%w; when its certificate is among the trusted ones, systemctl reload iped and %s this file, or restart iped", err, hint.PolicyLoad)
 		}
 		return c.problem(fmt.Sprintf("policy file %q", from), err)
 	}

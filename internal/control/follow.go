@@ -8,6 +8,7 @@ import (
 
 	"github.com/ipe-linux/ipe/internal/control/store"
 	"github.com/ipe-linux/ipe/internal/engine"
+	"github.com/ipe-linux/ipe/internal/hint"
 	"github.com/ipe-linux/ipe/policy"
 )
 
@@ -226,14 +227,14 @@ func (c *Control) differences() (all []string) {
 	}
 	name, ok := c.store.Active()
 	if d := policies[name]; ok && (active == nil || active.name != name) && (d == nil || d.err == nil) {
-		all = append(all, fmt.Sprintf("active policy: the kernel decides by %s; %q returns with the next start of iped unless ipe policy activate keeps another", nameOf(active), name))
+		all = append(all, fmt.Sprintf("active policy: the kernel decides by %s; %q returns with the next start of iped unless %s keeps another", nameOf(active), name, hint.PolicyActivate))
 	}
 	for _, it := range c.store.List() {
 		switch d := policies[it.Name]; {
 		case d == nil:
 			all = append(all, problemOf(it.Name)+": others deleted it from the kernel; it returns with the next start of iped")
 		case d.err == nil && d.id != it.SHA256:
-			all = append(all, fmt.Sprintf("%s: others updated it to %s; the next boot has %s unless ipe policy activate keeps it", problemOf(it.Name), d.policy.Version, it.Version))
+			all = append(all, fmt.Sprintf("%s: others updated it to %s; the next boot has %s unless %s keeps it", problemOf(it.Name), d.policy.Version, it.Version, hint.PolicyActivate))
 		}
 	}
 	return all

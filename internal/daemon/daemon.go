@@ -17,6 +17,7 @@ import (
 	"github.com/ipe-linux/ipe/internal/control"
 	"github.com/ipe-linux/ipe/internal/control/fs"
 	"github.com/ipe-linux/ipe/internal/control/sink/journal"
+	"github.com/ipe-linux/ipe/internal/hint"
 	"github.com/ipe-linux/ipe/internal/linux/sysfilter"
 	"github.com/ipe-linux/ipe/internal/plain"
 )
@@ -65,7 +66,7 @@ func run(args []string, uid int, confine func() error, stdout, stderr io.Writer)
 	defer stop()
 	if err := serve(ctx, cfg, openEngine, newLogger(stderr)); err != nil {
 		fmt.Fprintf(stderr, "iped: error: %s\n", plain.Error(err))
-		for _, h := range hints(err) {
+		for _, h := range hint.All(err) {
 			fmt.Fprintf(stderr, "iped: hint: %s\n", plain.Text(h))
 		}
 		return exitCode(err)
@@ -101,23 +102,4 @@ func strict(log *slog.Logger) slog.Handler {
 		return j.Strict()
 	}
 	return log.Handler()
-}
-
-// hints collects what the error and its causes suggest.
-func hints(err error) []string {
-	var out []string
-	if h, ok := err.(interface{ Hint() string }); ok && h.Hint() != "" {
-		out = append(out, h.Hint())
-	}
-	switch u := err.(type) {
-	case interface{ Unwrap() error }:
-		if next := u.Unwrap(); next != nil {
-			out = append(out, hints(next)...)
-		}
-	case interface{ Unwrap() []error }:
-		for _, next := range u.Unwrap() {
-			out = append(out, hints(next)...)
-		}
-	}
-	return out
 }

@@ -30,6 +30,7 @@ import (
 	"github.com/ipe-linux/ipe/internal/control/rpc/server"
 	"github.com/ipe-linux/ipe/internal/control/store"
 	"github.com/ipe-linux/ipe/internal/daemon/policydir"
+	"github.com/ipe-linux/ipe/internal/hint"
 )
 
 func TestFlags(t *testing.T) {
@@ -136,7 +137,7 @@ func (hinted) Hint() string { return "do this" }
 
 func TestHintsOfJoinedErrors(t *testing.T) {
 	err := fmt.Errorf("start: %w", errors.Join(hinted{errors.New("a")}, errors.New("b"), fmt.Errorf("x: %w", hinted{errors.New("c")})))
-	if got := hints(err); len(got) != 2 {
+	if got := hint.All(err); len(got) != 2 {
 		t.Errorf("hints %q, want both", got)
 	}
 }
@@ -254,7 +255,7 @@ func TestStartsInSpite(t *testing.T) {
 			st, err := startedDaemon(t, cfg)
 			want := strings.ReplaceAll(tt.err, "DIR", dir)
 			if tt.problem == "" {
-				if !errors.Is(err, control.ErrUnguarded) || !strings.Contains(err.Error(), want) || len(hints(err)) == 0 {
+				if !errors.Is(err, control.ErrUnguarded) || !strings.Contains(err.Error(), want) || len(hint.All(err)) == 0 {
 					t.Errorf("ended with %v, want %q", err, want)
 				}
 				return

@@ -9,6 +9,7 @@ import (
 
 	"github.com/ipe-linux/ipe/internal/cli/ui"
 	"github.com/ipe-linux/ipe/internal/cli/ui/keys"
+	"github.com/ipe-linux/ipe/internal/hint"
 	"github.com/ipe-linux/ipe/internal/inorder"
 	"github.com/ipe-linux/ipe/internal/plain"
 )
@@ -120,7 +121,7 @@ func (e *enabler) run(ctx context.Context) (err error) {
 
 func (e *enabler) print(r *enabledFile, failures *ui.Complaints) error {
 	if r.err != nil {
-		r.Error, r.Hint = plain.Error(r.err), ui.HintOf(r.err)
+		r.Error, r.Hint = plain.Error(r.err), hint.Of(r.err)
 		failures.Add(r.err)
 		if !e.a.JSON {
 			return nil

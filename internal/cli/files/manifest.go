@@ -145,6 +145,9 @@ func (m *manifestWriter) mind(outputs ...string) {
 func (m *manifestWriter) entry(f measured) (*manifest.Entry, error) {
 	path := filepath.Clean(f.path)
 	if err := manifest.CheckPath(path); err != nil {
+		if !filepath.IsLocal(path) && !filepath.IsAbs(path) {
+			err = ui.Hinted(err, "--root names a directory above, where paths begin")
+		}
 		return nil, err
 	}
 	if slices.Contains(m.outputs, f.id) {

@@ -17,6 +17,7 @@ import (
 	"github.com/ipe-linux/ipe/internal/author/walk"
 	"github.com/ipe-linux/ipe/internal/cli/ui"
 	"github.com/ipe-linux/ipe/internal/cli/ui/keys"
+	"github.com/ipe-linux/ipe/internal/hint"
 	"github.com/ipe-linux/ipe/internal/inorder"
 	"github.com/ipe-linux/ipe/internal/plain"
 	"github.com/ipe-linux/ipe/sign"
@@ -98,7 +99,7 @@ func (s *treeSigner) complain(failures *ui.Complaints, file string, err error) e
 	if !s.a.JSON {
 		return nil
 	}
-	return s.a.PrintJSON(unsignedFile{file, plain.Error(err), ui.HintOf(err)})
+	return s.a.PrintJSON(unsignedFile{file, plain.Error(err), hint.Of(err)})
 }
 
 func (s *treeSigner) summary(done, failed int) error {

@@ -10,6 +10,7 @@ import (
 	"github.com/spf13/cobra"
 
 	"github.com/ipe-linux/ipe/internal/cli/ui"
+	"github.com/ipe-linux/ipe/internal/hint"
 	"github.com/ipe-linux/ipe/internal/plain"
 	"github.com/ipe-linux/ipe/policy"
 	"github.com/ipe-linux/ipe/policy/lint"
@@ -131,7 +132,7 @@ func (a *app) checkFile(file string, f *checkFlags) (ok bool, err error) {
 	}
 	if err != nil {
 		a.diagnoseAll(file, text, err)
-		a.Hint(ui.HintOf(err))
+		a.Hint(hint.Of(err))
 		return false, nil
 	}
 	a.warn(file, warnings(text, p, x))

@@ -1,5 +1,7 @@
 package ui
 
+import "github.com/ipe-linux/ipe/internal/hint"
+
 // Complaints are errors about single files, printed while the others go on.
 type Complaints struct {
 	// N is how many there were.
@@ -20,7 +22,7 @@ func (u *UI) Complaints(bar *Progress) *Complaints {
 func (c *Complaints) Add(err error) {
 	c.N++
 	c.bar.aside(c.u.stderr)
-	hint := HintOf(err)
+	hint := hint.Of(err)
 	if c.hinted[hint] && !c.u.JSON {
 		hint = ""
 	}

@@ -37,18 +37,6 @@ func Hinted(err error, format string, args ...any) error {
 	return Exit(ExitRefused, err, fmt.Sprintf(format, args...))
 }
 
-// HintOf returns the hint that the error or one of its causes carries.
-func HintOf(err error) string {
-	var h interface {
-		error
-		Hint() string
-	}
-	if errors.As(err, &h) {
-		return h.Hint()
-	}
-	return ""
-}
-
 // flagError is what is said of flags that make no sense. The package of flags takes an -h
 // that nobody has for help.
 func flagError(cmd *cobra.Command, err error) error {

@@ -6,6 +6,7 @@ import (
 	"strings"
 
 	"github.com/ipe-linux/ipe/internal/errno"
+	"github.com/ipe-linux/ipe/internal/hint"
 	"github.com/ipe-linux/ipe/internal/plain"
 )
 
@@ -25,7 +26,7 @@ type complaint struct {
 type notice map[string]string
 
 // Complain is how every error reaches standard error.
-func (u *UI) Complain(err error) { u.complainWith(err, HintOf(err)) }
+func (u *UI) Complain(err error) { u.complainWith(err, hint.Of(err)) }
 
 func (u *UI) complainWith(err error, hint string) {
 	text := plain.Error(err)

@@ -14,6 +14,8 @@ import (
 	"os"
 
 	"github.com/spf13/cobra"
+
+	"github.com/ipe-linux/ipe/internal/hint"
 )
 
 // Exit codes of Main, an interface to scripts.
@@ -86,7 +88,7 @@ func (u *UI) exit(err error) int {
 		code = ee.code
 	}
 	if errors.Is(err, ErrSaid) {
-		u.Hint(HintOf(err))
+		u.Hint(hint.Of(err))
 	} else {
 		u.Complain(err)
 	}

@@ -6,6 +6,7 @@ import (
 	"golang.org/x/sys/unix"
 
 	"github.com/ipe-linux/ipe/internal/errno"
+	"github.com/ipe-linux/ipe/internal/hint"
 	"github.com/ipe-linux/ipe/internal/plain"
 	"github.com/ipe-linux/ipe/sign"
 )
@@ -24,7 +25,7 @@ type Error struct {
 
 // NewError returns err as it travels.
 func NewError(err error) *Error {
-	return &Error{Errno: errno.Symbol(err), Message: plain.Error(err), Fix: hint(err)}
+	return &Error{Errno: errno.Symbol(err), Message: plain.Error(err), Fix: remedy(err)}
 }
 
 // Error returns the message with the symbol behind it.
@@ -37,41 +38,37 @@ func (e *Error) Symbol() string { return e.Errno }
 func (e *Error) Hint() string { return e.Fix }
 
 // trustHint is for a signer whom nobody trusts.
-const trustHint = "put the signer's certificate where iped's --trust looks (/etc/ipe/trust.d for the service), then: systemctl reload iped"
+const trustHint = "put the signer's certificate where iped's " + hint.Trust + " looks (/etc/ipe/trust.d for the service), then: systemctl reload iped"
 
 // diskHint is for a state directory that takes nothing.
-const diskHint = "make room in the state directory of iped, or mend its file system; ipe mode permissive works without"
+const diskHint = "make room in the state directory of iped, or mend its file system; " + hint.Permissive + " works without"
 
-// hint says what to do about a refusal that has a usual remedy: what the error says of
+// remedy says what to do about a refusal that has a usual remedy: what the error says of
 // itself, or else what is known of its kind.
-func hint(err error) string {
-	var h interface {
-		error
-		Hint() string
-	}
-	if errors.As(err, &h) {
+func remedy(err error) string {
+	if h, ok := errors.AsType[hint.Hinter](err); ok {
 		return h.Hint()
 	}
 	for _, r := range []struct {
-		err  error
-		hint string
+		err error
+		fix string
 	}{
 		{ErrPrivilege, "run this as root"},
-		{ErrExists, "to replace it by a newer version: ipe policy update FILE"},
-		{ErrNotFound, "ipe policy list shows the names; ipe policy load FILE adds one"},
+		{ErrExists, "to replace it by a newer version: " + hint.PolicyUpdate + " FILE"},
+		{ErrNotFound, hint.PolicyList + " shows the names; " + hint.PolicyLoad + " FILE adds one"},
 		{ErrIsActive, "activate another policy first"},
 		{ErrOlder, "raise policy_version, sign again and load it"},
-		{ErrOtherName, "ipe policy load FILE adds a policy of another name"},
+		{ErrOtherName, hint.PolicyLoad + " FILE adds a policy of another name"},
 		{ErrUnverified, trustHint + "; or load a policy signed anew"},
-		{ErrLockout, "change the policy, or try it with ipe mode permissive; --force does it all the same, and an older ipe cannot say that"},
-		{ErrNoForecast, "--force does it without looking"},
+		{ErrLockout, "change the policy, or try it with " + hint.Permissive + "; " + hint.Force + " does it all the same, and an older ipe cannot say that"},
+		{ErrNoForecast, hint.Force + " does it without looking"},
 		{sign.ErrUntrusted, trustHint},
 		{unix.ENOSPC, diskHint},
 		{unix.EROFS, diskHint},
-		{sign.ErrMalformed, "a policy is deployed signed: ipe policy sign --key KEY --cert CERT FILE"},
+		{sign.ErrMalformed, "a policy is deployed signed: " + hint.PolicySign + " " + hint.Key + " KEY " + hint.Cert + " CERT FILE"},
 	} {
 		if errors.Is(err, r.err) {
-			return r.hint
+			return r.fix
 		}
 	}
 	if errno.Of(err) == unix.ESTALE {

@@ -4,6 +4,7 @@ import (
 	"golang.org/x/sys/unix"
 
 	"github.com/ipe-linux/ipe/internal/errno"
+	"github.com/ipe-linux/ipe/internal/hint"
 )
 
 // Refusals of the life cycle itself. Those of signature and text are the
@@ -41,5 +42,5 @@ var (
 	// ErrNoForecast: nobody can say what would be denied. ECANCELED.
 	ErrNoForecast = errno.New(unix.ECANCELED, "cannot tell what would be denied")
 	// ErrNoPreflight: this engine cannot look. EOPNOTSUPP.
-	ErrNoPreflight = errno.New(unix.EOPNOTSUPP, "preflight works with --engine bpf only")
+	ErrNoPreflight = errno.New(unix.EOPNOTSUPP, "preflight works with "+hint.EngineBPF+" only")
 )

@@ -10,6 +10,7 @@ import (
 	"os"
 
 	"github.com/ipe-linux/ipe/internal/atomicfile"
+	"github.com/ipe-linux/ipe/internal/hint"
 	"github.com/ipe-linux/ipe/policy"
 )
 
@@ -20,7 +21,7 @@ const damagedSuffix = ".damaged"
 // lostText is what the file says that remembers that the floors are lost.
 const lostText = `The index of this directory and its second copy were damaged or missing. So nobody knows
 which policy was active, in which mode, and below which versions policies are refused: policies
-that had been replaced can be loaded again. ipe status says so as long as this file is here.
+that had been replaced can be loaded again. ` + hint.Status + ` says so as long as this file is here.
 Remove it when you have seen to it.
 `
 

@@ -8,6 +8,8 @@ import (
 	"time"
 
 	"golang.org/x/sys/unix"
+
+	"github.com/ipe-linux/ipe/internal/hint"
 )
 
 const (
@@ -58,7 +60,7 @@ func (w *pinWatch) run(e *Engine) {
 		case errors.Is(err, os.ErrClosed):
 			return
 		default:
-			w.log.Error("the pins are no longer watched: ipe status mends them", "error", err)
+			w.log.Error("the pins are no longer watched: "+hint.Status+" mends them", "error", err)
 			return
 		}
 	}

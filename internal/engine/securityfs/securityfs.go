@@ -15,6 +15,7 @@ import (
 
 	"github.com/ipe-linux/ipe/internal/engine"
 	"github.com/ipe-linux/ipe/internal/engine/proof"
+	"github.com/ipe-linux/ipe/internal/hint"
 	"github.com/ipe-linux/ipe/internal/linux/abi"
 	"github.com/ipe-linux/ipe/policy"
 )
@@ -99,7 +100,7 @@ func (e *Engine) takeLock() error {
 	f, err := os.Open(e.tree.dir)
 	if errors.Is(err, os.ErrNotExist) {
 		return &abi.UnsupportedError{Feature: abi.KernelIPE, Min: "6.12", Detail: e.tree.dir + " does not exist",
-			Fix: "boot a kernel built with CONFIG_SECURITY_IPE=y and ipe in its lsm= list, or use --engine bpf"}
+			Fix: "boot a kernel built with CONFIG_SECURITY_IPE=y and ipe in its lsm= list, or use " + hint.EngineBPF}
 	}
 	if err != nil {
 		return fmt.Errorf("lock engine: %w", err)

@@ -11,6 +11,7 @@ import (
 	"golang.org/x/sys/unix"
 
 	"github.com/ipe-linux/ipe/internal/engine"
+	"github.com/ipe-linux/ipe/internal/hint"
 )
 
 // Nodes of the control tree.
@@ -164,11 +165,11 @@ func (e *RefusedError) Hint() string {
 	switch e.Errno {
 	case unix.ENOKEY:
 		return "the kernel trusts no key that signed this; only its own keyrings count: see keyctl show %:.secondary_trusted_keys " +
-			"and keyctl show %:.platform; certificates of your own need iped --engine bpf"
+			"and keyctl show %:.platform; certificates of your own need iped " + hint.EngineBPF
 	case unix.EKEYREJECTED:
-		return "the signature is wrong, has signed attributes that the kernel does not take, or its key is blacklisted: sign again with ipe policy sign"
+		return "the signature is wrong, has signed attributes that the kernel does not take, or its key is blacklisted: sign again with " + hint.PolicySign
 	case unix.ENOPKG:
-		return "this kernel lacks an algorithm of the signature: sign with RSA and --hash sha256"
+		return "this kernel lacks an algorithm of the signature: sign with RSA and " + hint.SignatureHash + " sha256"
 	case unix.EMSGSIZE:
 		return "the kernel takes 65535 bytes at most, signature included: name volumes instead of their files"
 	case unix.EBADMSG:

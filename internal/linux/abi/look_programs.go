@@ -10,6 +10,8 @@ import (
 
 	"github.com/cilium/ebpf/asm"
 	"golang.org/x/sys/unix"
+
+	"github.com/ipe-linux/ipe/internal/hint"
 )
 
 // Helpers are the functions of the kernel that the programs call. A kernel may have
@@ -85,7 +87,7 @@ func (s *System) helperFix() string {
 	if text, err := s.read("sys/kernel/security/lockdown"); err == nil && strings.Contains(text, confidentiality) {
 		fix := "boot with lockdown=integrity, or none: lockdown=confidentiality keeps BPF programs from reading kernel memory, where the facts are"
 		if s.exists("sys/kernel/security/ipe") {
-			fix += "; or let the kernel's own IPE enforce, which needs no such programs: iped --engine securityfs"
+			fix += "; or let the kernel's own IPE enforce, which needs no such programs: iped " + hint.EngineSecurityfs
 		}
 		return fix
 	}

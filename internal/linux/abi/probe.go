@@ -1,6 +1,10 @@
 package abi
 
-import "slices"
+import (
+	"slices"
+
+	"github.com/ipe-linux/ipe/internal/hint"
+)
 
 // The names of the probes. Those of properties are the policy language's words.
 const (
@@ -75,7 +79,7 @@ func probes() []probe {
 		{DMVerity, Aid, "3.4", "dm-verity volumes", lookDMVerity},
 		{VerityInfo, Aid, "5.4", "reading a file's fs-verity digest in any hook", lookVerityInfo},
 		{FSVerityBuiltinSig, Aid, "5.4", "signatures that the kernel itself checks when an fs-verity file is opened", lookBuiltinSig},
-		{KernelKeyrings, Aid, minKernel, "taking policies that a key of the kernel's own keyrings signed (iped --trust kernel)", lookKeyrings},
+		{KernelKeyrings, Aid, minKernel, "taking policies that a key of the kernel's own keyrings signed (iped " + hint.TrustKernel + ")", lookKeyrings},
 		{PropBootVerified, Property, minKernel, "trusting what came with the initramfs", lookBootVerified},
 		{PropDMVerityHash, Property, minKernel, "trusting a volume by its root hash", lookRoothash},
 		{PropDMVeritySigned, Property, minKernel, "trusting a volume by its signed root hash", lookRoothashSig},

@@ -5,6 +5,7 @@ package fsioctl
 import (
 	"golang.org/x/sys/unix"
 
+	"github.com/ipe-linux/ipe/internal/hint"
 	"github.com/ipe-linux/ipe/internal/linux/abi"
 	"github.com/ipe-linux/ipe/verity/fsverity"
 )
@@ -26,7 +27,7 @@ func explain(op string, errno unix.Errno, q question, p place) *Error {
 		if op == opSignature && p.attributes&unix.STATX_ATTR_VERITY != 0 {
 			return e.because(ErrNoSignature, "")
 		}
-		return e.because(ErrNotEnabled, "").hinted("enable it with ipe fsverity enable")
+		return e.because(ErrNotEnabled, "").hinted("enable it with %s", hint.FileEnable)
 	case unix.EINTR:
 		return e.because(nil, "interrupted, and as before").hinted("run it again: what is done stays done")
 	}
@@ -75,9 +76,9 @@ func (e *Error) aboutSignature(q question) bool {
 			hinted("as root: keyctl padd asymmetric '' %%keyring:.fs-verity <cert.der, before the keyring is restricted")
 	case unix.EKEYREJECTED:
 		_ = e.because(ErrSignature, "it is not of this content with these parameters, or altered").
-			hinted("sign the file with ipe fsverity sign and the same --hash-alg, --block-size and --salt")
+			hinted("sign the file with %s and the same %s, %s and %s", hint.FileSign, hint.FileHash, hint.BlockSize, hint.Salt)
 	case unix.EBADMSG:
-		_ = e.because(ErrSignature, "not a detached PKCS#7 message").hinted("make it with ipe fsverity sign, or fsverity sign")
+		_ = e.because(ErrSignature, "not a detached PKCS#7 message").hinted("make it with %s, or fsverity sign", hint.FileSign)
 	case unix.EMSGSIZE:
 		_ = e.because(ErrSignature, "%d bytes, more than %d", q.signature, MaxSignature).hinted("leave certificates out of the message")
 	case unix.ENOPKG:
@@ -111,7 +112,7 @@ func (e *Error) aboutFile(q question, p place) *Error {
 	case unix.ENOPKG:
 		return e.because(ErrRefusedParams, "the kernel has not the hash algorithm").hinted("modprobe sha512_generic, or choose sha256")
 	case unix.EFBIG:
-		return e.because(ErrRefusedParams, "the file is too large for its block size").hinted("choose a larger --block-size")
+		return e.because(ErrRefusedParams, "the file is too large for its block size").hinted("choose a larger %s", hint.BlockSize)
 	case unix.ENOSPC, unix.EDQUOT:
 		return e.hinted("a hash tree takes about 1/128 of the file's size (sha256, blocks of 4096 bytes)")
 	}
@@ -123,7 +124,7 @@ func (e *Error) notPermitted(q question, p place) *Error {
 	case p.attributes&(unix.STATX_ATTR_IMMUTABLE|unix.STATX_ATTR_APPEND) != 0:
 		return e.because(nil, "the file is immutable or append-only").hinted("chattr -i -a, then again")
 	case q.signature == 0 && p.needSignatures:
-		return e.because(ErrSignatureNeeded, "fs.verity.require_signatures is 1").hinted("sign the file with ipe fsverity sign, and give --signature")
+		return e.because(ErrSignatureNeeded, "fs.verity.require_signatures is 1").hinted("sign the file with %s, and give %s", hint.FileSign, hint.FileSignature)
 	}
 	return e
 }

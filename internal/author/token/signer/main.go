@@ -8,6 +8,8 @@ import (
 
 	"golang.org/x/sys/unix"
 	"golang.org/x/term"
+
+	"github.com/ipe-linux/ipe/internal/hint"
 )
 
 // Main is the program: it serves standard input and output, and returns the exit
@@ -15,7 +17,7 @@ import (
 // that neither spoils the protocol.
 func Main() int {
 	if term.IsTerminal(0) || len(os.Args) > 1 {
-		fmt.Fprintln(os.Stderr, "ipe-pkcs11 is started by ipe, for keys on tokens: see --key in ipe(1)")
+		fmt.Fprintln(os.Stderr, "ipe-pkcs11 is started by ipe, for keys on tokens: see "+hint.Key+" in ipe(1)")
 		return 2
 	}
 	in, out, err := takeOver()
