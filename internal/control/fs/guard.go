@@ -12,6 +12,7 @@ import (
 	"golang.org/x/sys/unix"
 
 	"github.com/ipe-linux/ipe/internal/control"
+	"github.com/ipe-linux/ipe/internal/eintr"
 )
 
 // Watch says how a tree is watched.
@@ -167,11 +168,13 @@ func (g *Guard) restart(why error, device uint64) error {
 // look reads a file of the tree, by all the ways that any reader's question goes. It does
 // not use package os, whose files the runtime would poll.
 func (g *Guard) look() error {
-	fd, err := unix.Open(filepath.Join(g.dir, "enforce"), unix.O_RDONLY|unix.O_CLOEXEC, 0)
-	if err != nil {
+	return eintr.Again(func() error {
+		fd, err := unix.Open(filepath.Join(g.dir, "enforce"), unix.O_RDONLY|unix.O_CLOEXEC, 0)
+		if err != nil {
+			return err
+		}
+		defer unix.Close(fd)
+		_, err = unix.Read(fd, make([]byte, 1))
 		return err
-	}
-	defer unix.Close(fd)
-	_, err = unix.Read(fd, make([]byte, 1))
-	return err
+	})
 }

@@ -29,6 +29,7 @@ import (
 	"golang.org/x/sys/unix"
 
 	"github.com/ipe-linux/ipe/audit"
+	"github.com/ipe-linux/ipe/internal/eintr"
 )
 
 // Why a process may not administer.
@@ -133,12 +134,9 @@ func holdOlder(pid int32, accepted ticks) (*process, error) {
 // ended reports whether a process is dead, or might be.
 func ended(pidfd int) bool {
 	fds := []unix.PollFd{{Fd: int32(pidfd), Events: unix.POLLIN}}
-	for {
-		n, err := unix.Poll(fds, 0)
-		if !errors.Is(err, unix.EINTR) {
-			return n != 0 || err != nil
-		}
-	}
+	n := 0
+	err := eintr.Again(func() (err error) { n, err = unix.Poll(fds, 0); return err })
+	return n != 0 || err != nil
 }
 
 // Lack returns why a thread that waits for an answer may not administer; nil if it may.

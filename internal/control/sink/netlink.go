@@ -12,6 +12,7 @@ import (
 	"github.com/ipe-linux/ipe/audit"
 	"github.com/ipe-linux/ipe/internal/control"
 	"github.com/ipe-linux/ipe/internal/control/api"
+	"github.com/ipe-linux/ipe/internal/eintr"
 )
 
 const (
@@ -79,7 +80,8 @@ func (n *netlink) send(text []byte) error {
 	order.PutUint16(msg[4:], trustedApp)
 	order.PutUint16(msg[6:], unix.NLM_F_REQUEST|unix.NLM_F_ACK)
 	order.PutUint32(msg[8:], n.seq)
-	if err := unix.Sendto(n.fd, msg, 0, &unix.SockaddrNetlink{Family: unix.AF_NETLINK}); err != nil {
+	err := eintr.Again(func() error { return unix.Sendto(n.fd, msg, 0, &unix.SockaddrNetlink{Family: unix.AF_NETLINK}) })
+	if err != nil {
 		return err
 	}
 	return n.answer()

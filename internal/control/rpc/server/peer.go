@@ -12,6 +12,7 @@ import (
 	"github.com/ipe-linux/ipe/audit"
 	"github.com/ipe-linux/ipe/internal/control/api"
 	"github.com/ipe-linux/ipe/internal/control/peer"
+	"github.com/ipe-linux/ipe/internal/eintr"
 )
 
 type peerKey struct{}
@@ -80,7 +81,7 @@ func left(r *http.Request) bool {
 	gone := true
 	err = raw.Control(func(fd uintptr) {
 		fds := []unix.PollFd{{Fd: int32(fd)}} // hang-ups are told unasked
-		_, err := unix.Poll(fds, 0)
+		err := eintr.Again(func() error { _, err := unix.Poll(fds, 0); return err })
 		gone = err == nil && fds[0].Revents&unix.POLLHUP != 0
 	})
 	return err != nil || gone

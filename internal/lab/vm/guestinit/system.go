@@ -8,6 +8,7 @@ import (
 
 	"golang.org/x/sys/unix"
 
+	"github.com/ipe-linux/ipe/internal/eintr"
 	"github.com/ipe-linux/ipe/internal/lab/vm/wire"
 )
 
@@ -54,7 +55,8 @@ func openLine(name string) (*os.File, error) {
 
 // drain waits until the last byte has left for the host (tcdrain).
 func drain(line *os.File) error {
-	if err := unix.IoctlSetInt(int(line.Fd()), unix.TCSBRK, 1); err != nil {
+	err := eintr.Again(func() error { return unix.IoctlSetInt(int(line.Fd()), unix.TCSBRK, 1) })
+	if err != nil {
 		return fmt.Errorf("drain %s: %w", line.Name(), err)
 	}
 	return nil
