@@ -70,5 +70,5 @@ func (a Actor) SetSuccessAudit(on bool) error {
 
 // RefuseLoad records that a policy was refused before anybody looked at it.
 func (a Actor) RefuseLoad(err error) {
-	a.c.events.refused(audit.PolicyLoad{Subject: a.who, Errno: uint16(errno.Of(err))})
+	a.c.trail.Refused(audit.PolicyLoad{Subject: a.who, Errno: uint16(errno.Of(err))})
 }

@@ -35,6 +35,7 @@ import (
 
 	"github.com/ipe-linux/ipe/internal/control/api"
 	"github.com/ipe-linux/ipe/internal/control/store"
+	"github.com/ipe-linux/ipe/internal/control/trail"
 	"github.com/ipe-linux/ipe/internal/engine"
 	"github.com/ipe-linux/ipe/policy"
 )
@@ -49,7 +50,7 @@ type Config struct {
 	// Log receives one line a change or problem; nil discards them.
 	Log *slog.Logger
 	// Sinks receive every decision, and every record of the kernel's IPE.
-	Sinks []Sink
+	Sinks []trail.Sink
 	// Boot is the text of the unsigned policy that is active from Start on while
 	// the store has none that is; nil for none.
 	Boot []byte
@@ -107,7 +108,7 @@ type Control struct {
 	// proving is full while a self-test runs.
 	proving chan struct{}
 
-	events *recorder
+	trail *trail.Trail
 }
 
 // deployed is a policy as the daemon knows it.
@@ -146,7 +147,7 @@ func New(cfg Config) *Control {
 		preflight: cfg.Preflight,
 		policies:  map[string]*deployed{}, places: map[string]uint64{}, problems: map[string]string{},
 		mode: engine.Mode{Enforce: true}, proving: make(chan struct{}, 1),
-		events: newRecorder(cfg.Sinks),
+		trail: trail.New(cfg.Sinks),
 	}
 	c.keeper, _ = cfg.Engine.(engine.Keeper)
 	c.why = cfg.EngineReason
@@ -161,8 +162,8 @@ func New(cfg Config) *Control {
 
 // Run passes the engine's decisions to the sinks and to Events until ctx ends.
 func (c *Control) Run(ctx context.Context) error {
-	defer c.events.flush()
-	err := c.eng.Events(ctx, c.events.decided)
+	defer c.trail.Flush()
+	err := c.eng.Events(ctx, c.trail.Decided)
 	if err != nil && !errors.Is(err, context.Canceled) {
 		return fmt.Errorf("read decisions: %w", err)
 	}

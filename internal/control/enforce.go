@@ -11,21 +11,20 @@ var errStill = errors.New("the engine still holds another policy")
 
 // enforce hands d to the engine and learns which generation that is.
 func (c *Control) enforce(d *deployed) error {
-	c.events.table.Lock()
-	defer c.events.table.Unlock()
-	c.turn()
-	if err := c.eng.Activate(d.toEngine()); err != nil {
-		return err
-	}
-	st, err := c.eng.State()
-	if err != nil {
-		return fmt.Errorf("read back: %w", err)
-	}
-	if !st.HasPolicy || st.ID != d.id {
-		return errStill
-	}
-	c.events.know(st.Generation, d.policy)
-	return nil
+	return c.trail.Switch(d.policy, func() (uint64, error) {
+		c.turn()
+		if err := c.eng.Activate(d.toEngine()); err != nil {
+			return 0, err
+		}
+		st, err := c.eng.State()
+		if err != nil {
+			return 0, fmt.Errorf("read back: %w", err)
+		}
+		if !st.HasPolicy || st.ID != d.id {
+			return 0, errStill
+		}
+		return st.Generation, nil
+	})
 }
 
 // switchTo makes the engine decide by d and then persists that. If the store
@@ -82,6 +81,6 @@ func (c *Control) became(who *audit.Subject, old, d *deployed) {
 	}
 	c.tell(levelNotice, kindPolicyActivated, "policy activated", args...)
 	if who != nil {
-		c.events.changed(audit.ConfigChange{Old: old.auditID(), New: d.auditID(), Subject: *who})
+		c.trail.Changed(audit.ConfigChange{Old: old.auditID(), New: d.auditID(), Subject: *who})
 	}
 }

@@ -10,6 +10,7 @@ import (
 	"github.com/ipe-linux/ipe/internal/control"
 	"github.com/ipe-linux/ipe/internal/control/controltest"
 	"github.com/ipe-linux/ipe/internal/control/store"
+	"github.com/ipe-linux/ipe/internal/control/trail"
 	"github.com/ipe-linux/ipe/internal/errno"
 )
 
@@ -26,7 +27,7 @@ type machine struct {
 	// bootErr is why there is no boot policy.
 	bootErr error
 	mode    control.BootMode
-	sinks   []control.Sink
+	sinks   []trail.Sink
 	// preflight looks before a policy begins to deny.
 	preflight control.Preflight
 	// wrap puts something between control and store.

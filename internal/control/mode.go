@@ -116,7 +116,7 @@ func fromStore(m store.Mode) engine.Mode {
 // to nothing is recorded as undone.
 func (c *Control) recordSwitch(who audit.Subject, m, old engine.Mode) {
 	if m.Enforce != old.Enforce {
-		c.events.switched(audit.Status{Enforcing: m.Enforce, OldEnforcing: old.Enforce, Subject: who})
+		c.trail.Switched(audit.Status{Enforcing: m.Enforce, OldEnforcing: old.Enforce, Subject: who})
 	}
 }
 

@@ -1,59 +1,29 @@
 package control
 
 import (
-	"fmt"
+	"context"
 
 	"github.com/ipe-linux/ipe/audit"
-	"github.com/ipe-linux/ipe/eval"
 	"github.com/ipe-linux/ipe/internal/control/api"
-	"github.com/ipe-linux/ipe/internal/control/fairqueue"
-	"github.com/ipe-linux/ipe/internal/engine"
+	"github.com/ipe-linux/ipe/internal/control/trail"
 	"github.com/ipe-linux/ipe/internal/errno"
-	"github.com/ipe-linux/ipe/policy"
 )
 
-// Entry is something that happened: a decision, with its record, or a record of
-// something else.
-type Entry struct {
-	// Decision is nil for everything else.
-	Decision *api.Record
-	// Header and Record are what the kernel's IPE would write. Record is nil for a
-	// decision of a policy that is forgotten.
-	Header audit.Header
-	Record audit.Record
-	// Change marks what was changed, and has room of its own in every queue. All else is
-	// in the room of its Owner, a user's number.
-	Change bool
-	Owner  uint32
+// Events calls fn with each kept decision, oldest first, and, if follow is set,
+// with each new one until ctx ends or fn returns an error. A follower that is too
+// slow misses decisions rather than delay anybody; Status counts them.
+func (c *Control) Events(ctx context.Context, follow bool, fn func(api.Record) error) error {
+	return c.trail.Decisions(ctx, follow, fn)
 }
 
-// PutInto puts e into a queue. If there is no room, it returns what was displaced.
-func (e Entry) PutInto(q *fairqueue.Queue[Entry]) (displaced Entry, full bool) {
-	if e.Change {
-		return q.PutReserved(e)
-	}
-	return q.Put(e.Owner, e)
+// Records is Events for the records that a kernel with IPE writes, of all types.
+func (c *Control) Records(ctx context.Context, follow bool, fn func(api.AuditRecord) error) error {
+	return c.trail.Records(ctx, follow, fn)
 }
 
-// Sink takes entries as they arise, in order. Put is called with locks held and must
-// not wait for anything; a sink that cannot follow loses entries and counts them.
-type Sink interface {
-	Put(e Entry)
-	Status() api.SinkStatus
-}
-
-// accessOf is the kernel's record of a decision.
-func accessOf(e engine.Event, p *policy.Policy) (audit.Access, error) {
-	rule, err := eval.StatementOf(p, e.Event.Op, e.Decision)
-	if err != nil {
-		return audit.Access{}, fmt.Errorf("record decision: %w", err)
-	}
-	a := audit.Access{Op: e.Event.Op, Hook: e.Event.Hook, Enforcing: e.Enforcing, PID: e.PID, Comm: e.Comm, Rule: audit.Statement(rule)}
-	if e.Path != "" {
-		a.File = &audit.File{Path: e.Path, Dev: e.Device, Ino: e.Inode}
-	}
-	return a, nil
-}
+// AddSink has a sink take all entries from now on, after those that are kept in memory:
+// a sink that cannot be opened yet must not delay what it would record.
+func (c *Control) AddSink(s trail.Sink) { c.trail.AddSink(s) }
 
 func (d *deployed) auditID() *audit.PolicyID {
 	if d == nil || d.policy == nil {
@@ -68,5 +38,5 @@ func (c *Control) recordLoad(who audit.Subject, d *deployed, err error) {
 	if err == nil {
 		r.Policy = d.auditID()
 	}
-	c.events.changed(r)
+	c.trail.Changed(r)
 }

@@ -14,6 +14,7 @@ import (
 	"github.com/ipe-linux/ipe/audit"
 	"github.com/ipe-linux/ipe/internal/control"
 	"github.com/ipe-linux/ipe/internal/control/api"
+	"github.com/ipe-linux/ipe/internal/control/trail"
 )
 
 // sink keeps the records as lines of a kernel log.
@@ -22,7 +23,7 @@ type sink struct {
 	all []string
 }
 
-func (s *sink) Put(e control.Entry) {
+func (s *sink) Put(e trail.Entry) {
 	if e.Record == nil {
 		return
 	}
@@ -59,7 +60,7 @@ func TestRecords(t *testing.T) {
 	m := newMachine(t)
 	m.boot = text("boot", "0.0.0")
 	s := &sink{}
-	m.sinks = []control.Sink{s}
+	m.sinks = []trail.Sink{s}
 	c := m.started()
 	alice := c.By(audit.Subject{AUID: 1000, Session: 3})
 	place := func(name string) control.Place {
@@ -141,7 +142,7 @@ func TestRecords(t *testing.T) {
 func TestRecordOrder(t *testing.T) {
 	m := newMachine(t)
 	s := &sink{}
-	m.sinks = []control.Sink{s}
+	m.sinks = []trail.Sink{s}
 	c := m.started()
 	if _, err := c.Load(m.signed("site", "1.0.0")); err != nil {
 		t.Fatal(err)
@@ -169,7 +170,7 @@ func TestRecordOrder(t *testing.T) {
 func TestRecordOfSwitchThatFails(t *testing.T) {
 	m := newMachine(t)
 	s := &sink{}
-	m.sinks = []control.Sink{s}
+	m.sinks = []trail.Sink{s}
 	c := m.started()
 	m.engine.ModeErr = unix.ENOMEM
 	if err := c.SetMode(api.Mode{}); err == nil {

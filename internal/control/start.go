@@ -114,9 +114,7 @@ func (c *Control) startPolicy() error {
 		return problem
 	}
 	if st, err := c.eng.State(); err == nil && st.HasPolicy && st.ID == want.id && !want.boot {
-		c.events.table.Lock()
-		c.events.know(st.Generation, want.policy)
-		c.events.table.Unlock()
+		c.trail.Know(st.Generation, want.policy)
 		c.setActive(want)
 		c.log.Info("policy adopted, the engine enforced it all along", "policy_name", want.name, "policy_digest", want.digest())
 		return problem

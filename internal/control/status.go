@@ -94,10 +94,10 @@ func (c *Control) Status() api.Status {
 	}
 	c.mu.Unlock()
 	s.Problems = append(s.Problems, st.Problems...)
-	n := c.events.counts(st.Users)
-	s.Recorded, s.Merged, s.OverShare, s.Refusals, s.Users = n.single, n.merged, n.over, n.refusals, usersOnWire(n.users)
-	s.Missed, s.Unnamed = n.missed, n.unnamed
-	s.Sinks = c.events.statuses()
+	n := c.trail.Counts(st.Users)
+	s.Recorded, s.Merged, s.OverShare, s.Refusals, s.Users = n.Single, n.Merged, n.Over, n.Refusals, usersOnWire(n.Users)
+	s.Missed, s.Unnamed = n.Missed, n.Unnamed
+	s.Sinks = c.trail.Statuses()
 	s.Problems = append(s.Problems, c.differences()...)
 	for _, err := range c.store.Problems() {
 		s.Problems = append(s.Problems, problemDisk+": "+strings.ReplaceAll(err.Error(), "\n", "; "))

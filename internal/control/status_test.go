@@ -11,6 +11,7 @@ import (
 	"github.com/ipe-linux/ipe/eval"
 	"github.com/ipe-linux/ipe/internal/control"
 	"github.com/ipe-linux/ipe/internal/control/api"
+	"github.com/ipe-linux/ipe/internal/control/trail"
 	"github.com/ipe-linux/ipe/internal/engine"
 	"github.com/ipe-linux/ipe/internal/lab/await"
 	"github.com/ipe-linux/ipe/policy"
@@ -131,7 +132,7 @@ func TestEvents(t *testing.T) {
 	m.started()
 	sink := &sink{}
 	c := control.New(control.Config{Store: m.store, Verifier: control.Certificates(m.signer.Keyring()), Engine: m.engine, Boot: []byte(m.boot),
-		Sinks: []control.Sink{sink}})
+		Sinks: []trail.Sink{sink}})
 	if err := c.Start(); err != nil {
 		t.Fatal(err)
 	}

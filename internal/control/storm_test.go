@@ -12,6 +12,7 @@ import (
 	"github.com/ipe-linux/ipe/eval"
 	"github.com/ipe-linux/ipe/internal/control"
 	"github.com/ipe-linux/ipe/internal/control/api"
+	"github.com/ipe-linux/ipe/internal/control/trail"
 	"github.com/ipe-linux/ipe/internal/engine"
 	"github.com/ipe-linux/ipe/internal/lab/await"
 	"github.com/ipe-linux/ipe/policy"
@@ -24,7 +25,7 @@ type counting struct {
 	changes        int
 }
 
-func (s *counting) Put(e control.Entry) {
+func (s *counting) Put(e trail.Entry) {
 	if e.Decision == nil {
 		s.changes++
 		return
@@ -50,7 +51,7 @@ type stormy struct {
 func newStormy(t *testing.T) *stormy {
 	t.Helper()
 	s := &stormy{machine: newMachine(t), sink: &counting{byPath: map[string]uint64{}}, ran: make(chan error, 1)}
-	s.sinks = []control.Sink{s.sink}
+	s.sinks = []trail.Sink{s.sink}
 	s.c = s.started()
 	if _, err := s.c.Load(s.signed("site", "1.0.0")); err != nil {
 		t.Fatal(err)

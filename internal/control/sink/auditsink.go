@@ -21,9 +21,9 @@ import (
 	"sync"
 
 	"github.com/ipe-linux/ipe/audit"
-	"github.com/ipe-linux/ipe/internal/control"
 	"github.com/ipe-linux/ipe/internal/control/api"
 	"github.com/ipe-linux/ipe/internal/control/fairqueue"
+	"github.com/ipe-linux/ipe/internal/control/trail"
 )
 
 // queueSize is how many records wait for a slow writer, changesSize how many of changes
@@ -59,17 +59,17 @@ var ErrUnknown = errors.New("no such sink")
 // writer writes entries and returns how many of them it has written. After an error
 // the others are lost.
 type writer interface {
-	write(batch []control.Entry) (int, error)
+	write(batch []trail.Entry) (int, error)
 	reopen() error
 	close() error
 }
 
-// Sink is an open sink. It is a control.Sink.
+// Sink is an open sink. It is a trail.Sink.
 type Sink struct {
 	name  string
 	to    writer
 	log   *slog.Logger
-	keeps func(control.Entry) bool
+	keeps func(trail.Entry) bool
 
 	wake  chan struct{}
 	again chan struct{}
@@ -77,7 +77,7 @@ type Sink struct {
 	done  chan error
 
 	mu     sync.Mutex
-	queue  *fairqueue.Queue[control.Entry]
+	queue  *fairqueue.Queue[trail.Entry]
 	status api.SinkStatus
 	// stale says why a file could not be opened anew; empty if it could.
 	stale string
@@ -92,7 +92,7 @@ func OpenAll(spec string, o Options) ([]*Sink, error) {
 	if _, isFile := strings.CutPrefix(spec, filePrefix); !isFile {
 		return []*Sink{s}, nil
 	}
-	changes, err := openSink(spec+changesSuffix, o, func(e control.Entry) bool { return e.Change })
+	changes, err := openSink(spec+changesSuffix, o, func(e trail.Entry) bool { return e.Change })
 	if err != nil {
 		return nil, errors.Join(err, s.Close())
 	}
@@ -102,23 +102,23 @@ func OpenAll(spec string, o Options) ([]*Sink, error) {
 // Open opens the sink that spec names: "file:PATH", "netlink" or "journal".
 func Open(spec string, o Options) (*Sink, error) {
 	if spec == journalName {
-		return openSink(spec, o, func(e control.Entry) bool { return e.Decision != nil })
+		return openSink(spec, o, func(e trail.Entry) bool { return e.Decision != nil })
 	}
-	return openSink(spec, o, func(control.Entry) bool { return true })
+	return openSink(spec, o, func(trail.Entry) bool { return true })
 }
 
 // openSink opens a sink of those entries that it keeps and can write.
-func openSink(spec string, o Options, keeps func(control.Entry) bool) (*Sink, error) {
+func openSink(spec string, o Options, keeps func(trail.Entry) bool) (*Sink, error) {
 	w, err := openWriter(spec, o)
 	if err != nil {
 		return nil, fmt.Errorf("open audit sink %s: %w", spec, err)
 	}
 	s := &Sink{
 		name: spec, to: w, log: o.Log,
-		keeps: func(e control.Entry) bool {
+		keeps: func(e trail.Entry) bool {
 			return keeps(e) && (spec == journalName || e.Record != nil && o.Generation.Records(e.Record))
 		},
-		queue: fairqueue.New[control.Entry](queueSize, changesSize), wake: make(chan struct{}, 1),
+		queue: fairqueue.New[trail.Entry](queueSize, changesSize), wake: make(chan struct{}, 1),
 		again: make(chan struct{}, 1), end: make(chan struct{}), done: make(chan error, 1),
 		status: api.SinkStatus{Name: spec},
 	}
@@ -139,8 +139,8 @@ func openWriter(spec string, o Options) (writer, error) {
 	return nil, fmt.Errorf("%w: file:PATH, netlink or journal", ErrUnknown)
 }
 
-// Put implements control.Sink.
-func (s *Sink) Put(e control.Entry) {
+// Put implements trail.Sink.
+func (s *Sink) Put(e trail.Entry) {
 	if !s.keeps(e) {
 		return
 	}
@@ -157,7 +157,7 @@ func (s *Sink) Put(e control.Entry) {
 }
 
 // lose counts an entry that is not written. The caller holds mu.
-func (s *Sink) lose(e control.Entry) {
+func (s *Sink) lose(e trail.Entry) {
 	s.status.Lost++
 	if e.Change {
 		s.status.ChangesLost++
@@ -166,7 +166,7 @@ func (s *Sink) lose(e control.Entry) {
 
 var errFull = errors.New("the queue was full")
 
-// Status implements control.Sink.
+// Status implements trail.Sink.
 func (s *Sink) Status() api.SinkStatus {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -228,10 +228,10 @@ func (s *Sink) finish() error {
 }
 
 // batch takes some of what waits.
-func (s *Sink) batch() []control.Entry {
+func (s *Sink) batch() []trail.Entry {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	batch := make([]control.Entry, 0, min(s.queue.Len(), batchSize))
+	batch := make([]trail.Entry, 0, min(s.queue.Len(), batchSize))
 	for len(batch) < cap(batch) {
 		e, _ := s.queue.Take()
 		batch = append(batch, e)
@@ -240,7 +240,7 @@ func (s *Sink) batch() []control.Entry {
 }
 
 // write reports whether all was written.
-func (s *Sink) write(batch []control.Entry) bool {
+func (s *Sink) write(batch []trail.Entry) bool {
 	before := s.Status().Error
 	n, err := s.to.write(batch)
 	s.count(batch, n, err)
@@ -251,7 +251,7 @@ func (s *Sink) write(batch []control.Entry) bool {
 }
 
 // count notes that the first n of batch are written.
-func (s *Sink) count(batch []control.Entry, n int, err error) {
+func (s *Sink) count(batch []trail.Entry, n int, err error) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	s.status.Written += uint64(n)

@@ -14,10 +14,10 @@ import (
 	"golang.org/x/sys/unix"
 
 	"github.com/ipe-linux/ipe/audit"
-	"github.com/ipe-linux/ipe/internal/control"
 	"github.com/ipe-linux/ipe/internal/control/api"
 	"github.com/ipe-linux/ipe/internal/control/sink"
 	"github.com/ipe-linux/ipe/internal/control/sink/journal"
+	"github.com/ipe-linux/ipe/internal/control/trail"
 	"github.com/ipe-linux/ipe/internal/lab/await"
 	"github.com/ipe-linux/ipe/policy"
 )
@@ -37,11 +37,11 @@ func open(t *testing.T, spec string, o sink.Options) *sink.Sink {
 	return s
 }
 
-func entry(serial uint64, r audit.Record) control.Entry {
-	return control.Entry{Header: audit.Header{Time: time.UnixMilli(1795453970487), Serial: serial}, Record: r}
+func entry(serial uint64, r audit.Record) trail.Entry {
+	return trail.Entry{Header: audit.Header{Time: time.UnixMilli(1795453970487), Serial: serial}, Record: r}
 }
 
-func access(serial uint64) control.Entry {
+func access(serial uint64) trail.Entry {
 	e := entry(serial, audit.Access{PID: 7, Comm: "sh", File: &audit.File{Path: "/a b", Dev: "dm-0", Ino: 5}, Rule: audit.Statement{Scope: policy.ScopeGlobal, Action: policy.Deny}})
 	e.Decision = &api.Record{Action: "DENY", PID: 7, Path: "/a b", Policy: "site"}
 	return e
@@ -83,7 +83,7 @@ type=MAC_STATUS msg=audit(1795453970.487:2): ` + `
 		s.Put(entry(3, audit.Status{OldEnforcing: true, Subject: audit.Subject{AUID: 1000, Session: 2}}))
 		s.Put(entry(2, audit.EmptyStatus{}))
 		s.Put(entry(4, audit.PolicyLoad{Errno: 126}))
-		s.Put(control.Entry{Decision: &api.Record{}}) // its policy is forgotten
+		s.Put(trail.Entry{Decision: &api.Record{}}) // its policy is forgotten
 		if err := s.Close(); err != nil {
 			t.Fatal(err)
 		}
@@ -315,7 +315,7 @@ func TestJournalLevels(t *testing.T) {
 	var log bytes.Buffer
 	s := open(t, "journal", sink.Options{Journal: slog.NewTextHandler(&log, &slog.HandlerOptions{ReplaceAttr: journal.ReplaceLevel})})
 	for _, d := range []api.Record{{Action: "DENY", Enforcing: true}, {Action: "DENY"}, {Action: "ALLOW", Enforcing: true}} {
-		s.Put(control.Entry{Decision: &d})
+		s.Put(trail.Entry{Decision: &d})
 	}
 	if err := s.Close(); err != nil {
 		t.Fatal(err)

@@ -12,8 +12,8 @@ import (
 
 	"github.com/ipe-linux/ipe/audit"
 	"github.com/ipe-linux/ipe/conformance"
-	"github.com/ipe-linux/ipe/internal/control"
 	"github.com/ipe-linux/ipe/internal/control/sink"
+	"github.com/ipe-linux/ipe/internal/control/trail"
 	"github.com/ipe-linux/ipe/internal/lab/vm"
 )
 
@@ -65,7 +65,7 @@ func kernelLog(t *testing.T) (theirs, ours string, counts map[audit.Type]int) {
 			name = "MAC_STATUS"
 		}
 		fmt.Fprintf(&lines, "type=%s msg=%s\n", name, message)
-		sink.Put(control.Entry{Header: h, Record: r})
+		sink.Put(trail.Entry{Header: h, Record: r})
 		counts[r.Type()]++
 	}
 	if err := sink.Close(); err != nil {

@@ -8,8 +8,8 @@ import (
 
 	"golang.org/x/sys/unix"
 
-	"github.com/ipe-linux/ipe/internal/control"
 	"github.com/ipe-linux/ipe/internal/control/api"
+	"github.com/ipe-linux/ipe/internal/control/trail"
 )
 
 // file is a log in auditd's format. Like auditd's it is rotated by renaming: PATH.1 is
@@ -93,7 +93,7 @@ func (l *file) close() error {
 
 // write appends a line for each entry. If the disk has no room for all of them, as many
 // are written as fit, and the next line begins on its own.
-func (l *file) write(batch []control.Entry) (int, error) {
+func (l *file) write(batch []trail.Entry) (int, error) {
 	if l.f == nil {
 		if err := l.open(); err != nil {
 			return 0, err
@@ -120,7 +120,7 @@ func (l *file) write(batch []control.Entry) (int, error) {
 }
 
 // line appends the line of an entry.
-func (l *file) line(dst []byte, e control.Entry) []byte {
+func (l *file) line(dst []byte, e trail.Entry) []byte {
 	if n := merged(e); n > 0 {
 		return api.AppendMerged(dst, l.o.Generation, e.Header, e.Record, n, os.Getpid())
 	}
@@ -128,7 +128,7 @@ func (l *file) line(dst []byte, e control.Entry) []byte {
 }
 
 // merged is how many decisions an entry stands for, if it is the count of several.
-func merged(e control.Entry) uint64 {
+func merged(e trail.Entry) uint64 {
 	if e.Decision == nil {
 		return 0
 	}

@@ -5,9 +5,9 @@ import (
 	"log/slog"
 	"time"
 
-	"github.com/ipe-linux/ipe/internal/control"
 	"github.com/ipe-linux/ipe/internal/control/api"
 	"github.com/ipe-linux/ipe/internal/control/sink/journal"
+	"github.com/ipe-linux/ipe/internal/control/trail"
 	"github.com/ipe-linux/ipe/policy"
 )
 
@@ -16,7 +16,7 @@ const journalName = "journal"
 // journalWriter writes decisions to the daemon's log, which has changes already.
 type journalWriter struct{ to slog.Handler }
 
-func (j *journalWriter) write(batch []control.Entry) (int, error) {
+func (j *journalWriter) write(batch []trail.Entry) (int, error) {
 	for i, e := range batch {
 		if err := j.to.Handle(context.Background(), logged(e.Decision)); err != nil {
 			return i, err

@@ -10,8 +10,8 @@ import (
 	"golang.org/x/sys/unix"
 
 	"github.com/ipe-linux/ipe/audit"
-	"github.com/ipe-linux/ipe/internal/control"
 	"github.com/ipe-linux/ipe/internal/control/api"
+	"github.com/ipe-linux/ipe/internal/control/trail"
 	"github.com/ipe-linux/ipe/internal/eintr"
 )
 
@@ -49,7 +49,7 @@ func openNetlink(g audit.Generation) (*netlink, error) {
 	return &netlink{generation: g, fd: fd}, nil
 }
 
-func (n *netlink) write(batch []control.Entry) (int, error) {
+func (n *netlink) write(batch []trail.Entry) (int, error) {
 	for i, e := range batch {
 		if err := n.send(n.text(e)); err != nil {
 			return i, fmt.Errorf("the kernel's audit: %w", err)
@@ -59,7 +59,7 @@ func (n *netlink) write(batch []control.Entry) (int, error) {
 }
 
 // text is what stands between the quotes of msg='…'. The kernel adds time and serial.
-func (n *netlink) text(e control.Entry) []byte {
+func (n *netlink) text(e trail.Entry) []byte {
 	if count := merged(e); count > 0 {
 		return api.MergedText(n.generation, e.Record, count)
 	}

@@ -8,20 +8,20 @@ import (
 	"testing"
 
 	"github.com/ipe-linux/ipe/audit"
-	"github.com/ipe-linux/ipe/internal/control"
 	"github.com/ipe-linux/ipe/internal/control/api"
 	"github.com/ipe-linux/ipe/internal/control/sink"
+	"github.com/ipe-linux/ipe/internal/control/trail"
 )
 
 // change is a record of a change.
-func change(serial uint64) control.Entry {
+func change(serial uint64) trail.Entry {
 	e := entry(serial, audit.PolicyLoad{})
 	e.Change = true
 	return e
 }
 
 // by is a decision about a process of a user.
-func by(uid uint32, serial uint64) control.Entry {
+func by(uid uint32, serial uint64) trail.Entry {
 	e := access(serial)
 	e.Owner = uid
 	return e
@@ -35,7 +35,7 @@ func TestChangesStay(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	put := func(e control.Entry) {
+	put := func(e trail.Entry) {
 		for _, s := range all {
 			s.Put(e)
 		}
