@@ -16,7 +16,7 @@
 // the kernel then refuses: its floor would rule out the way back, and the next
 // boot would have nothing to enforce. If the store fails, the engine goes back to
 // what it did before; but not from a mode, which is the brake (see
-// [Control.ChangeMode]).
+// [Actor.ChangeMode]).
 //
 // If the daemon is killed between the two, nothing was acknowledged, and the next
 // [Control.Start] finds an engine that is ahead of the store. An activation is
@@ -31,10 +31,7 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
-	"sync"
 
-	"github.com/ipe-linux/ipe/internal/control/api"
-	"github.com/ipe-linux/ipe/internal/control/store"
 	"github.com/ipe-linux/ipe/internal/control/trail"
 	"github.com/ipe-linux/ipe/internal/engine"
 	"github.com/ipe-linux/ipe/policy"
@@ -68,47 +65,20 @@ type Config struct {
 // Control is the state machine. Its methods may be called concurrently; those
 // that change something run one after the other.
 type Control struct {
-	store    Store
-	verifier Verifier
+	*register
+	*persistence
+	*resident
+	*prover
 	eng      engine.Engine
-	// keeper is eng if that is a kernel that keeps policies itself, else nil.
-	keeper engine.Keeper
-	why    string
-	log    *slog.Logger
-	boot   []byte
+	verifier Verifier
+	why      string
+	boot     []byte
 	// bootPolicy is boot parsed, nil if there is none or it is invalid.
 	bootPolicy *deployed
 	// bootErr says why there is none though one was to be.
 	bootErr   error
-	bootMode  BootMode
 	preflight Preflight
-
-	// change serialises the methods that change something. It is held while the
-	// engine works, mu never is, so that reading does not wait for the engine.
-	change sync.Mutex
-
-	mu       sync.Mutex
-	policies map[string]*deployed
-	// places numbers the names in policies; see Place.
-	places    map[string]uint64
-	lastPlace uint64
-	active    *deployed
-	mode      engine.Mode
-	// unkept is what the store is to have and has not; nil if it has.
-	unkept   *store.Mode
-	selfTest *engine.SelfTest
-	testErr  error
-	problems map[string]string
-	// edits counts the changes of policies, active and mode by this process.
-	edits uint64
-	// turns counts the changes, by anybody, of what decides: policy and mode. An outcome
-	// of a self-test is about one of them.
-	turns uint64
-
-	// proving is full while a self-test runs.
-	proving chan struct{}
-
-	trail *trail.Trail
+	trail     *trail.Trail
 }
 
 // deployed is a policy as the daemon knows it.
@@ -142,15 +112,16 @@ func New(cfg Config) *Control {
 	if log == nil {
 		log = slog.New(slog.DiscardHandler)
 	}
+	known := newRegister(teller{log})
+	disk := &persistence{register: known, store: cfg.Store, bootMode: cfg.Mode}
 	c := &Control{
-		store: cfg.Store, verifier: cfg.Verifier, eng: cfg.Engine, log: log, boot: cfg.Boot, bootErr: cfg.BootErr, bootMode: cfg.Mode,
-		preflight: cfg.Preflight,
-		policies:  map[string]*deployed{}, places: map[string]uint64{}, problems: map[string]string{},
-		mode: engine.Mode{Enforce: true}, proving: make(chan struct{}, 1),
-		trail: trail.New(cfg.Sinks),
+		register: known, persistence: disk,
+		resident: &resident{persistence: disk, eng: cfg.Engine, verifier: cfg.Verifier},
+		prover:   &prover{register: known, eng: cfg.Engine, proving: make(chan struct{}, 1)},
+		eng:      cfg.Engine, verifier: cfg.Verifier, why: cfg.EngineReason,
+		boot: cfg.Boot, bootErr: cfg.BootErr, preflight: cfg.Preflight, trail: trail.New(cfg.Sinks),
 	}
-	c.keeper, _ = cfg.Engine.(engine.Keeper)
-	c.why = cfg.EngineReason
+	c.keeper, disk.mirrored = cfg.Engine.(engine.Keeper)
 	if cfg.BootErr != nil {
 		_ = c.problem(problemBoot, cfg.BootErr) // Guarded says it again
 	}
@@ -184,21 +155,4 @@ func (c *Control) open(envelope []byte) (*deployed, error) {
 		return nil, fmt.Errorf("parse policy: %w", err)
 	}
 	return &deployed{name: p.Name, policy: p, envelope: envelope, id: v.SHA256, signers: v.By}, nil
-}
-
-// lookup returns the policy of that name.
-func (c *Control) lookup(name string) (*deployed, error) {
-	c.mu.Lock()
-	defer c.mu.Unlock()
-	d, ok := c.policies[name]
-	if !ok {
-		return nil, fmt.Errorf("policy %q: %w", name, api.ErrNotFound)
-	}
-	return d, nil
-}
-
-func (c *Control) current() (*deployed, engine.Mode) {
-	c.mu.Lock()
-	defer c.mu.Unlock()
-	return c.active, c.mode
 }

@@ -148,7 +148,7 @@ func TestEngineRefuses(t *testing.T) {
 	_, err := c.Update("a", m.signed("a", "1.1.0"))
 	wantErrno(t, "update", err, unix.ENOMEM)
 	m.engine.ModeErr = unix.EIO
-	wantErrno(t, "mode", c.SetMode(api.Mode{}), unix.EIO)
+	wantErrno(t, "mode", c.setMode(api.Mode{}), unix.EIO)
 	if !c.Mode().Enforce {
 		t.Error("refused mode was kept")
 	}
@@ -170,7 +170,7 @@ func TestRestartAdopts(t *testing.T) {
 	if _, err := c.Load(m.signed("site", "1.0.0")); err != nil {
 		t.Fatal(err)
 	}
-	if err := errors.Join(c.Activate("site"), c.SetMode(api.Mode{SuccessAudit: true})); err != nil {
+	if err := errors.Join(c.Activate("site"), c.setMode(api.Mode{SuccessAudit: true})); err != nil {
 		t.Fatal(err)
 	}
 	before := m.engine.Activations

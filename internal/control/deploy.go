@@ -29,7 +29,7 @@ func (c *Control) Deploy(from string, envelope []byte) error {
 	c.change.Lock()
 	defer c.change.Unlock()
 	c.follow()
-	if err := c.deploy(from, envelope); err != nil {
+	if err := (request{c, nobody, nil}).deploy(from, envelope); err != nil {
 		if errors.Is(err, sign.ErrUntrusted) {
 			err = fmt.Errorf("%w; when its certificate is among the trusted ones, systemctl reload iped and %s this file, or restart iped", err, hint.PolicyLoad)
 		}
@@ -38,30 +38,30 @@ func (c *Control) Deploy(from string, envelope []byte) error {
 	return nil
 }
 
-func (c *Control) deploy(from string, envelope []byte) error {
-	d, err := c.open(envelope)
+func (r request) deploy(from string, envelope []byte) error {
+	d, err := r.open(envelope)
 	if err != nil {
 		return err
 	}
-	switch old, err := c.lookup(d.name); {
+	switch old, err := r.lookup(d.name); {
 	case errors.Is(err, api.ErrNotFound):
-		_, err = c.logLoad(nobody, envelope)
+		_, err = r.logLoad(envelope)
 		if isDisk(err) {
-			return c.deployUnkept(d, err)
+			return r.deployUnkept(d, err)
 		}
 		if err != nil {
 			return err
 		}
 	case old.err == nil && d.policy.Version.Compare(old.policy.Version) <= 0:
-		c.log.Info("policy file is not newer than what is loaded", "file", from, "policy_name", d.name,
+		r.log.Info("policy file is not newer than what is loaded", "file", from, "policy_name", d.name,
 			"policy_version", d.policy.Version.String(), "loaded_version", old.policy.Version.String())
 		return nil
 	default:
-		if _, err := c.logUpdate(nobody, d.name, envelope, nil); err != nil {
+		if _, err := r.logUpdate(d.name, envelope); err != nil {
 			return err
 		}
 	}
-	return c.logActivate(nobody, d.name, nil)
+	return r.logActivate(d.name)
 }
 
 // isDisk reports whether an error is about where policies are kept, not about them.
@@ -76,13 +76,13 @@ func isDisk(err error) bool {
 
 // deployUnkept makes a policy decide that could not be stored because of err, unless
 // one does.
-func (c *Control) deployUnkept(d *deployed, err error) error {
-	if active, _ := c.current(); active != nil || c.keeper != nil {
+func (r request) deployUnkept(d *deployed, err error) error {
+	if active, _ := r.current(); active != nil || r.keeper != nil {
 		return err
 	}
-	if stale := c.checkFloor(d); stale != nil {
+	if stale := r.checkFloor(d); stale != nil {
 		return stale
 	}
-	c.put(d)
-	return c.switchTo(&nobody, nil, d, func() error { return err })
+	r.put(d)
+	return r.switchTo(&r.who, nil, d, func() error { return err })
 }

@@ -79,7 +79,7 @@ func (c *Control) became(who *audit.Subject, old, d *deployed) {
 		args = append(args, "old_active_pol_name", old.name, "old_active_pol_version", old.policy.Version.String(),
 			"old_policy_digest", old.digest())
 	}
-	c.tell(levelNotice, kindPolicyActivated, "policy activated", args...)
+	c.log.tell(levelNotice, kindPolicyActivated, "policy activated", args...)
 	if who != nil {
 		c.trail.Changed(audit.ConfigChange{Old: old.auditID(), New: d.auditID(), Subject: *who})
 	}

@@ -7,7 +7,9 @@ import (
 
 	"golang.org/x/sys/unix"
 
+	"github.com/ipe-linux/ipe/audit"
 	"github.com/ipe-linux/ipe/internal/control"
+	"github.com/ipe-linux/ipe/internal/control/api"
 	"github.com/ipe-linux/ipe/internal/control/controltest"
 	"github.com/ipe-linux/ipe/internal/control/store"
 	"github.com/ipe-linux/ipe/internal/control/trail"
@@ -41,8 +43,25 @@ func newMachine(tb testing.TB) *machine {
 	return m
 }
 
+// running is a daemon, and somebody without a name who asks it.
+type running struct {
+	*control.Control
+	control.Actor
+}
+
+func newRunning(cfg control.Config) *running {
+	c := control.New(cfg)
+	return &running{c, c.By(audit.Subject{AUID: audit.Unset, Session: audit.Unset})}
+}
+
+// setMode changes both switches.
+func (r *running) setMode(m api.Mode) error {
+	_, err := r.ChangeMode(api.ModeChange{Enforce: &m.Enforce, SuccessAudit: &m.SuccessAudit})
+	return err
+}
+
 // start runs a new daemon on the machine; its problems are returned.
-func (m *machine) start() (*control.Control, error) {
+func (m *machine) start() (*running, error) {
 	m.tb.Helper()
 	m.stop()
 	st, err := store.Open(m.dir)
@@ -58,12 +77,12 @@ func (m *machine) start() (*control.Control, error) {
 	if m.kernel != nil {
 		cfg.Engine, cfg.Verifier = m.kernel, control.KernelToo(m.signer.Keyring())
 	}
-	c := control.New(cfg)
+	c := newRunning(cfg)
 	return c, c.Start()
 }
 
 // started is start without problems.
-func (m *machine) started() *control.Control {
+func (m *machine) started() *running {
 	m.tb.Helper()
 	c, err := m.start()
 	if err != nil {
@@ -95,7 +114,7 @@ func wantErrno(t testing.TB, what string, err error, want unix.Errno) {
 	}
 }
 
-func wantSummary(t testing.TB, c *control.Control, want string) {
+func wantSummary(t testing.TB, c *running, want string) {
 	t.Helper()
 	if s := c.Status(); s.Summary != want {
 		t.Errorf("summary %q, want %q", s.Summary, want)

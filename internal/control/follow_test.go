@@ -20,7 +20,7 @@ func newKernelMachine(t *testing.T) *machine {
 	return m
 }
 
-func wantList(t *testing.T, c *control.Control, want string) {
+func wantList(t *testing.T, c *running, want string) {
 	t.Helper()
 	var all []string
 	for _, i := range c.List() {
@@ -42,7 +42,7 @@ func wantList(t *testing.T, c *control.Control, want string) {
 }
 
 // wantProblem wants the one problem that has the words; none if there are none.
-func wantProblem(t *testing.T, c *control.Control, words string) {
+func wantProblem(t *testing.T, c *running, words string) {
 	t.Helper()
 	problems := c.Status().Problems
 	if words == "" && len(problems) == 0 || len(problems) == 1 && words != "" && strings.Contains(problems[0], words) {

@@ -24,7 +24,10 @@ const (
 // levelNotice is for what an administrator changed; logs know it by its number.
 const levelNotice = slog.Level(2)
 
-// tell logs something of a kind that others may look for.
-func (c *Control) tell(level slog.Level, k topic, msg string, args ...any) {
-	c.log.Log(context.Background(), level, msg, append(args, "kind", string(k))...)
+// teller is a log in which others look for kinds.
+type teller struct{ *slog.Logger }
+
+// tell logs something of a kind.
+func (l teller) tell(level slog.Level, k topic, msg string, args ...any) {
+	l.Log(context.Background(), level, msg, append(args, "kind", string(k))...)
 }

@@ -20,34 +20,6 @@ func changed(m engine.Mode, ch api.ModeChange) engine.Mode {
 	return m
 }
 
-// ChangeMode changes enforce, success_audit or both. What is set already is no error.
-// After an error the old mode holds.
-//
-// The kernel comes first, and a store that fails undoes nothing: permissive is the
-// brake, and a full disk must not take it away. Such a mode holds until this process
-// ends. It is a problem that Status shows, and each later change tries to store it.
-func (c *Control) ChangeMode(ch api.ModeChange) (api.ModeResult, error) {
-	return c.By(nobody).ChangeMode(ch)
-}
-
-// SetMode changes enforce and success_audit; see ChangeMode.
-func (c *Control) SetMode(m api.Mode) error {
-	_, err := c.ChangeMode(api.ModeChange{Enforce: &m.Enforce, SuccessAudit: &m.SuccessAudit})
-	return err
-}
-
-// SetEnforce changes enforce alone; see ChangeMode.
-func (c *Control) SetEnforce(on bool) error {
-	_, err := c.ChangeMode(api.ModeChange{Enforce: &on})
-	return err
-}
-
-// SetSuccessAudit changes success_audit alone; see ChangeMode.
-func (c *Control) SetSuccessAudit(on bool) error {
-	_, err := c.ChangeMode(api.ModeChange{SuccessAudit: &on})
-	return err
-}
-
 // BootMode is what the kernel was booted with. It rules until a switch is changed
 // for the first time in that boot; what is stored is left for the next boot then, and
 // a later start in the same boot finds that the switch was changed in it.
@@ -112,101 +84,50 @@ func fromStore(m store.Mode) engine.Mode {
 	return engine.Mode{Enforce: m.Enforce, SuccessAudit: m.SuccessAudit}
 }
 
-// recordSwitch records a change of enforce, before it has effect. One that then comes
-// to nothing is recorded as undone.
-func (c *Control) recordSwitch(who audit.Subject, m, old engine.Mode) {
-	if m.Enforce != old.Enforce {
-		c.trail.Switched(audit.Status{Enforcing: m.Enforce, OldEnforcing: old.Enforce, Subject: who})
-	}
-}
-
-// begin is what each change begins with.
-func (c *Control) begin() {
-	c.follow()
-	_ = c.keepMode() // Status shows it
-}
-
-func (c *Control) changeMode(who audit.Subject, ch api.ModeChange, g guard) (api.ModeResult, error) {
-	c.follow()
-	active, old := c.current()
-	m := changed(old, ch)
-	if err := g.askMode(active, m, old); err != nil {
-		return api.ModeResult{Mode: api.Mode(old)}, fmt.Errorf("set mode: %w", err)
-	}
-	c.recordSwitch(who, m, old)
-	if m != old {
-		c.turn()
-		if err := c.eng.SetMode(m); err != nil {
-			c.recordSwitch(who, old, m)
-			return api.ModeResult{Mode: api.Mode(old)}, fmt.Errorf("set mode: engine: %w", err)
-		}
-	}
-	r := api.ModeResult{Mode: api.Mode(m)}
-	c.wantKept(ch)
-	if err := c.keepMode(); err != nil {
-		r.NotKept = err.Error()
-	}
-	if m != old {
-		c.modeBecame(m, old)
-	}
-	return r, nil
-}
-
-// wantKept notes what the store is to have after a change.
-func (c *Control) wantKept(ch api.ModeChange) {
-	stored := c.keptMode()
-	next := c.bootMode.stored(stored, ch)
-	c.mu.Lock()
-	defer c.mu.Unlock()
-	c.unkept = &next
-}
-
-// keptMode is what the store has, or would have if it had not failed.
-func (c *Control) keptMode() store.Mode {
-	c.mu.Lock()
-	defer c.mu.Unlock()
-	if c.unkept != nil {
-		return *c.unkept
-	}
-	return c.store.Mode()
-}
-
-// keepMode stores the mode that is to be stored, if that is not done. The caller holds
-// change.
-func (c *Control) keepMode() error {
-	c.mu.Lock()
-	next := c.unkept
-	c.mu.Unlock()
-	if next == nil {
-		return nil
-	}
-	if *next != c.store.Mode() {
-		if err := c.store.SetMode(*next); err != nil {
-			return c.problem(problemKept, fmt.Errorf("%s is not kept for the next boot, nor for a restart of iped, which have %s; the next change tries again: %w",
-				modeWord(fromStore(*next)), modeWord(fromStore(c.store.Mode())), err))
-		}
-	}
-	c.mu.Lock()
-	defer c.mu.Unlock()
-	c.unkept = nil
-	delete(c.problems, problemKept)
-	return nil
-}
-
-func (c *Control) modeBecame(m, old engine.Mode) {
-	c.mu.Lock()
-	c.mode = m
-	c.edits++
-	c.turned()
-	delete(c.problems, problemMode)
-	c.mu.Unlock()
-	c.tell(levelNotice, kindModeChanged, "mode changed", "enforcing", m.Enforce, "old_enforcing", old.Enforce, "success_audit", m.SuccessAudit)
-}
-
 // Mode returns the mode that was asked for, or that of a kernel that keeps policies
 // itself; Status has the kernel's.
 func (c *Control) Mode() api.Mode {
 	c.follow()
 	_, m := c.current()
 	return api.Mode(m)
+}
+
+// recordSwitch records a change of enforce, before it has effect. One that then comes
+// to nothing is recorded as undone.
+func (r request) recordSwitch(m, old engine.Mode) {
+	if m.Enforce != old.Enforce {
+		r.trail.Switched(audit.Status{Enforcing: m.Enforce, OldEnforcing: old.Enforce, Subject: r.who})
+	}
+}
+
+// begin is what each change begins with.
+func (r request) begin() {
+	r.follow()
+	_ = r.keepMode() // Status shows it
+}
+
+func (r request) changeMode(ch api.ModeChange) (api.ModeResult, error) {
+	r.follow()
+	active, old := r.current()
+	m := changed(old, ch)
+	if err := r.guard.askMode(active, m, old); err != nil {
+		return api.ModeResult{Mode: api.Mode(old)}, fmt.Errorf("set mode: %w", err)
+	}
+	r.recordSwitch(m, old)
+	if m != old {
+		r.turn()
+		if err := r.eng.SetMode(m); err != nil {
+			r.recordSwitch(old, m)
+			return api.ModeResult{Mode: api.Mode(old)}, fmt.Errorf("set mode: engine: %w", err)
+		}
+	}
+	result := api.ModeResult{Mode: api.Mode(m)}
+	r.wantKept(ch)
+	if err := r.keepMode(); err != nil {
+		result.NotKept = err.Error()
+	}
+	if m != old {
+		r.modeBecame(m, old)
+	}
+	return result, nil
 }

@@ -110,12 +110,12 @@ func TestBrake(t *testing.T) {
 func TestCommandLine(t *testing.T) {
 	on, off := true, false
 	m := newMachine(t)
-	boot := func(id string, ch api.ModeChange) *control.Control {
+	boot := func(id string, ch api.ModeChange) *running {
 		m.engine = controltest.NewEngine()
 		m.mode = control.BootMode{ID: id, ModeChange: ch}
 		return m.started()
 	}
-	want := func(c *control.Control, what string, want api.Mode) {
+	want := func(c *running, what string, want api.Mode) {
 		t.Helper()
 		st, err := m.engine.State()
 		if err != nil {
@@ -127,7 +127,7 @@ func TestCommandLine(t *testing.T) {
 			}
 		}
 	}
-	change := func(c *control.Control, ch api.ModeChange) {
+	change := func(c *running, ch api.ModeChange) {
 		t.Helper()
 		if _, err := c.ChangeMode(ch); err != nil {
 			t.Fatal(err)

@@ -14,7 +14,7 @@ import (
 // is loaded later has another place, also if it has the same name. What was found
 // out about one thus never acts on the other.
 //
-// Methods that change something are those of [Control] of the same name; all of
+// Methods that change something are those of [Actor] of the same name; all of
 // them return api.ErrNotFound once the policy has been deleted.
 type Place struct {
 	c    *Control
@@ -70,7 +70,7 @@ func (p Place) Info() (api.Info, error) {
 	return p.c.infoOf(d), nil
 }
 
-// Get returns what Control.Get does.
+// Get returns what [Control.Get] does.
 func (p Place) Get() (info api.Info, envelope, text []byte, err error) {
 	p.c.follow()
 	d, err := p.deployed()
@@ -84,23 +84,26 @@ func (p Place) Get() (info api.Info, envelope, text []byte, err error) {
 func (p Place) Update(envelope []byte) (info api.Info, err error) {
 	p.c.changing(func() {
 		if _, err = p.deployed(); err != nil {
-			p.c.recordLoad(p.who, nil, err)
+			p.request().recordLoad(nil, err)
 			return
 		}
-		info, err = p.c.logUpdate(p.who, p.name, envelope, nil)
+		info, err = p.request().logUpdate(p.name, envelope)
 	})
 	return info, err
 }
 
 // Activate makes the policy the active one.
 func (p Place) Activate() error {
-	return p.change(func() error { return p.c.logActivate(p.who, p.name, nil) })
+	return p.change(func() error { return p.request().logActivate(p.name) })
 }
 
 // Delete forgets the policy; the place is gone with it.
 func (p Place) Delete() error {
-	return p.change(func() error { return p.c.logDelete(p.name) })
+	return p.change(func() error { return p.request().logDelete(p.name) })
 }
+
+// request is one of whoever acts there. The kernel's interface knows no preflight.
+func (p Place) request() request { return request{p.c, p.who, nil} }
 
 // change calls fn, which changes something, if the place is still there.
 func (p Place) change(fn func() error) (err error) {
@@ -120,14 +123,4 @@ func (p Place) deployed() (*deployed, error) {
 		return nil, fmt.Errorf("policy %q: %w", p.name, api.ErrNotFound)
 	}
 	return p.c.policies[p.name], nil
-}
-
-// admit makes d what its name means. The caller holds mu.
-func (c *Control) admit(d *deployed) {
-	c.edits++
-	c.policies[d.name] = d
-	if _, ok := c.places[d.name]; !ok {
-		c.lastPlace++
-		c.places[d.name] = c.lastPlace
-	}
 }

@@ -67,7 +67,7 @@ func TestHalvesOfMode(t *testing.T) {
 		if got := c.Mode(); errors.Join(errs[:]...) != nil || got != (api.Mode{SuccessAudit: true}) {
 			t.Fatalf("mode %+v, %v", got, errs)
 		}
-		if err := c.SetMode(api.Mode{Enforce: true}); err != nil {
+		if err := c.setMode(api.Mode{Enforce: true}); err != nil {
 			t.Fatal(err)
 		}
 	}

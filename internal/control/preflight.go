@@ -16,27 +16,6 @@ type Preflight interface {
 	Judge(now, next *policy.Policy) (api.Forecast, error)
 }
 
-// LockoutError is a refusal with what it rests on. It wraps api.ErrLockout.
-type LockoutError struct{ Forecast api.Forecast }
-
-// Error names the weightiest finding.
-func (e *LockoutError) Error() string {
-	f := e.Forecast
-	first := f.Findings[0]
-	what := fmt.Sprintf("%q", first.Path)
-	if first.Memory {
-		what = "memory without a file"
-	}
-	role := ""
-	if len(first.Roles) > 0 {
-		role = " (" + first.Roles[0] + ")"
-	}
-	return fmt.Sprintf("policy %q %s: %v: %d newly, first %s%s", f.Policy, f.Version, api.ErrLockout, f.Denied(), what, role)
-}
-
-// Unwrap returns api.ErrLockout.
-func (*LockoutError) Unwrap() error { return api.ErrLockout }
-
 // guard is asked before a policy begins to deny: now decides until then, nil if
 // everything is allowed. A nil guard has no objections.
 type guard func(now, next *deployed) error
@@ -78,7 +57,7 @@ func (c *Control) lookAhead(now, next *deployed) error {
 		return err
 	}
 	if f.Denied() > 0 {
-		return &LockoutError{f}
+		return &api.LockoutError{Forecast: f}
 	}
 	return nil
 }

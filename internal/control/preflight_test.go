@@ -23,29 +23,29 @@ func TestCareful(t *testing.T) {
 	for _, tt := range []struct {
 		name string
 		// prepare is done without care, on an enforcing machine with "open" active.
-		prepare func(c *control.Control) error
+		prepare func(c *running) error
 		act     func(a control.Actor) error
 		refused bool
 	}{
 		{"activate", nil, func(a control.Actor) error { return a.Activate("site") }, true},
-		{"activate, permissive", func(c *control.Control) error { return c.SetEnforce(false) },
+		{"activate, permissive", func(c *running) error { return c.SetEnforce(false) },
 			func(a control.Actor) error { return a.Activate("site") }, false},
-		{"activate what is active", func(c *control.Control) error { return c.Activate("site") },
+		{"activate what is active", func(c *running) error { return c.Activate("site") },
 			func(a control.Actor) error { return a.Activate("site") }, false},
-		{"activate what denies as much", func(c *control.Control) error { return c.Activate("site") },
+		{"activate what denies as much", func(c *running) error { return c.Activate("site") },
 			func(a control.Actor) error { return a.Activate("other") }, false},
-		{"enforce", func(c *control.Control) error { return errors.Join(c.SetEnforce(false), c.Activate("site")) },
+		{"enforce", func(c *running) error { return errors.Join(c.SetEnforce(false), c.Activate("site")) },
 			func(a control.Actor) error { return a.SetEnforce(true) }, true},
-		{"enforce what is enforced", func(c *control.Control) error { return c.Activate("site") },
+		{"enforce what is enforced", func(c *running) error { return c.Activate("site") },
 			func(a control.Actor) error { return a.SetEnforce(true) }, false},
-		{"enforce what denies nothing", func(c *control.Control) error { return c.SetEnforce(false) },
+		{"enforce what denies nothing", func(c *running) error { return c.SetEnforce(false) },
 			func(a control.Actor) error { return a.SetEnforce(true) }, false},
-		{"success audit", func(c *control.Control) error { return errors.Join(c.SetEnforce(false), c.Activate("site")) },
+		{"success audit", func(c *running) error { return errors.Join(c.SetEnforce(false), c.Activate("site")) },
 			func(a control.Actor) error {
 				_, err := a.ChangeMode(api.ModeChange{SuccessAudit: new(true)})
 				return err
 			}, false},
-		{"permissive", func(c *control.Control) error { return c.Activate("site") },
+		{"permissive", func(c *running) error { return c.Activate("site") },
 			func(a control.Actor) error { return a.SetEnforce(false) }, false},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
@@ -75,14 +75,14 @@ func TestCareful(t *testing.T) {
 func wantRefusal(t *testing.T, err error) {
 	t.Helper()
 	wantErrno(t, "careful", err, unix.ECANCELED)
-	var lockout *control.LockoutError
+	var lockout *api.LockoutError
 	if !errors.As(err, &lockout) || lockout.Forecast.Denied() != 1 || lockout.Forecast.Findings[0].Path != controltest.Shell {
 		t.Errorf("refusal %v", err)
 	}
 }
 
 // carefulMachine has "open" active, and "site" and "other", which deny, loaded.
-func carefulMachine(t *testing.T, p control.Preflight) (*machine, *control.Control) {
+func carefulMachine(t *testing.T, p control.Preflight) (*machine, *running) {
 	t.Helper()
 	m := newMachine(t)
 	m.preflight = p
@@ -168,7 +168,7 @@ func TestForecast(t *testing.T) {
 	}
 	f, err = c.Forecast("site")
 	denied("denied already", f, err, 0)
-	if err := c.SetMode(api.Mode{}); err != nil {
+	if err := c.setMode(api.Mode{}); err != nil {
 		t.Fatal(err)
 	}
 	f, err = c.Forecast("site")

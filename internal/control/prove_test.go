@@ -27,12 +27,12 @@ var (
 	failed = engine.SelfTest{Time: time.Now().Add(time.Hour), Failed: true, Probes: []engine.Probe{{Name: "exec", Want: "EACCES", Got: "ok"}}}
 )
 
-func newSlow(t *testing.T) (*machine, *control.Control, *slow) {
+func newSlow(t *testing.T) (*machine, *running, *slow) {
 	t.Helper()
 	m := newMachine(t)
 	m.started()
 	eng := &slow{Engine: m.engine, begun: make(chan engine.Active), end: make(chan engine.SelfTest)}
-	c := control.New(control.Config{Store: m.store, Verifier: control.Certificates(m.signer.Keyring()), Engine: eng})
+	c := newRunning(control.Config{Store: m.store, Verifier: control.Certificates(m.signer.Keyring()), Engine: eng})
 	if err := c.Start(); err != nil {
 		t.Fatal(err)
 	}

@@ -39,10 +39,10 @@ func (p *peeking) SelfTest(a engine.Active) (engine.SelfTest, error) {
 func TestStatusDuringChange(t *testing.T) {
 	m := newMachine(t)
 	m.started()
-	var c *control.Control
+	var c *running
 	var seen []string
 	eng := &peeking{Engine: m.engine, look: func(string) {}}
-	c = control.New(control.Config{Store: m.store, Verifier: control.Certificates(m.signer.Keyring()), Engine: eng})
+	c = newRunning(control.Config{Store: m.store, Verifier: control.Certificates(m.signer.Keyring()), Engine: eng})
 	if err := c.Start(); err != nil {
 		t.Fatal(err)
 	}
@@ -54,7 +54,7 @@ func TestStatusDuringChange(t *testing.T) {
 			_, err := c.Update("site", m.signed("site", "2.0.0"))
 			return err
 		},
-		func() error { return c.SetMode(api.Mode{}) },
+		func() error { return c.setMode(api.Mode{}) },
 	} {
 		if err := step(); err != nil {
 			t.Fatal(err)

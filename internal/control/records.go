@@ -33,10 +33,10 @@ func (d *deployed) auditID() *audit.PolicyID {
 }
 
 // recordLoad records that a policy was loaded or updated, or why not.
-func (c *Control) recordLoad(who audit.Subject, d *deployed, err error) {
-	r := audit.PolicyLoad{Subject: who, Errno: uint16(errno.Of(err))}
+func (r request) recordLoad(d *deployed, err error) {
+	rec := audit.PolicyLoad{Subject: r.who, Errno: uint16(errno.Of(err))}
 	if err == nil {
-		r.Policy = d.auditID()
+		rec.Policy = d.auditID()
 	}
-	c.trail.Changed(r)
+	r.trail.Changed(rec)
 }

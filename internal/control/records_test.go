@@ -173,7 +173,7 @@ func TestRecordOfSwitchThatFails(t *testing.T) {
 	m.sinks = []trail.Sink{s}
 	c := m.started()
 	m.engine.ModeErr = unix.ENOMEM
-	if err := c.SetMode(api.Mode{}); err == nil {
+	if err := c.setMode(api.Mode{}); err == nil {
 		t.Error("no error")
 	}
 	var enforcing []string

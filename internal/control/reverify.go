@@ -46,31 +46,9 @@ func (c *Control) reverify(item store.Item) (again bool, err error) {
 	if now.err != nil {
 		return false, c.problem(problemOf(item.Name), unverified(now.err))
 	}
-	c.SetProblem(problemOf(item.Name), nil)
+	c.setProblem(problemOf(item.Name), nil)
 	if old.err != nil {
 		c.log.Info("policy verifies again", "policy_name", now.name, "policy_digest", now.digest(), "signers", now.signers)
 	}
 	return old.err != nil, nil
-}
-
-// swap puts what is known now of a policy in the place of what was. What the kernel
-// itself holds stays usable, whoever vouches for it here.
-func (c *Control) swap(old, now *deployed) {
-	next := *old
-	next.signers = now.signers
-	if !old.held {
-		next.err = now.err
-	}
-	if next.policy == nil {
-		next.policy = now.policy
-	}
-	c.mu.Lock()
-	defer c.mu.Unlock()
-	if c.policies[old.name] != old {
-		return // others changed it in the kernel meanwhile
-	}
-	c.admit(&next)
-	if c.active == old {
-		c.active = &next
-	}
 }

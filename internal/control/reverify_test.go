@@ -24,14 +24,14 @@ func (v *changing) Verify(message []byte) (control.Verified, error) {
 func (v *changing) Trust() api.Trust { return control.Certificates(v.ring).Trust() }
 
 // trusting starts m with a verifier that trusts whom the test says.
-func (m *machine) trusting(v *changing) *control.Control {
+func (m *machine) trusting(v *changing) *running {
 	m.tb.Helper()
 	m.stop()
 	var err error
 	if m.store, err = store.Open(m.dir); err != nil {
 		m.tb.Fatal(err)
 	}
-	c := control.New(control.Config{Store: m.store, Verifier: v, Engine: m.engine, Boot: []byte(m.boot)})
+	c := newRunning(control.Config{Store: m.store, Verifier: v, Engine: m.engine, Boot: []byte(m.boot)})
 	_ = c.Start() // what is not trusted is a problem, which the tests ask for
 	return c
 }
@@ -102,7 +102,7 @@ func TestTrustOfKernelsPolicies(t *testing.T) {
 	m.kernel = controltest.NewKernel("")
 	v := &changing{m.signer.Keyring()}
 	m.start()
-	c := control.New(control.Config{Store: m.store, Verifier: v, Engine: m.kernel})
+	c := newRunning(control.Config{Store: m.store, Verifier: v, Engine: m.kernel})
 	if err := c.Start(); err != nil {
 		t.Fatal(err)
 	}

@@ -10,48 +10,15 @@ import (
 
 	"github.com/ipe-linux/ipe/audit"
 	"github.com/ipe-linux/ipe/internal/control/api"
+	"github.com/ipe-linux/ipe/internal/control/store"
 	"github.com/ipe-linux/ipe/internal/errno"
 	"github.com/ipe-linux/ipe/policy"
 	"github.com/ipe-linux/ipe/sign"
 )
 
-// Keys of problems that do not belong to one policy.
-const (
-	problemBoot   = "boot policy"
-	problemDisk   = "state directory"
-	problemEngine = "engine"
-	problemKept   = "stored mode"
-	problemKernel = "kernel"
-	problemMode   = "mode"
-	problemStore  = "store"
-)
-
-func problemOf(name string) string { return fmt.Sprintf("policy %q", name) }
-
-// problem notes and logs something an administrator must see.
-func (c *Control) problem(key string, err error) error {
-	c.mu.Lock()
-	c.problems[key] = err.Error()
-	c.mu.Unlock()
-	c.tell(slog.LevelError, kindProblem, "problem", "with", key, "errno", errno.Symbol(err), "error", err)
-	return fmt.Errorf("%s: %w", key, err)
-}
-
 // SetProblem shows a problem that the caller has from now on, in the place of an
 // earlier one by that name; nil shows it no longer.
-func (c *Control) SetProblem(name string, err error) {
-	if err != nil {
-		_ = c.problem(name, err) // it is the same error
-		return
-	}
-	c.mu.Lock()
-	_, was := c.problems[name]
-	delete(c.problems, name)
-	c.mu.Unlock()
-	if was {
-		c.tell(levelNotice, kindSolved, "solved", "with", name)
-	}
-}
+func (c *Control) SetProblem(name string, err error) { c.setProblem(name, err) }
 
 // Start takes up where the last process ended. It verifies every stored policy
 // anew, sets the stored mode, and makes the stored active policy decide, or the
@@ -136,14 +103,6 @@ func startedBy(d *deployed) *audit.Subject {
 	return &nobody
 }
 
-func (c *Control) setActive(d *deployed) {
-	c.mu.Lock()
-	defer c.mu.Unlock()
-	c.turned()
-	c.active = d
-	c.edits++
-}
-
 // wanted returns the policy that is to decide after a start, nil for none or
 // for leaving the engine alone.
 func (c *Control) wanted() (*deployed, error) {
@@ -201,4 +160,46 @@ func contentOf(envelope []byte) []byte {
 		return nil
 	}
 	return bytes.Clone(e.Content)
+}
+
+// readStore takes up all stored policies, verifying each anew.
+func (c *Control) readStore() []error {
+	errs := c.store.Problems()
+	for _, err := range errs {
+		c.log.tell(slog.LevelError, kindProblem, "problem", "with", problemDisk, "errno", errno.Symbol(err), "error", err)
+	}
+	for _, item := range c.store.List() {
+		d := c.reopen(item)
+		c.mu.Lock()
+		c.admit(d)
+		c.mu.Unlock()
+		if d.err != nil {
+			errs = append(errs, c.problem(problemOf(d.name), unverified(d.err)))
+		}
+	}
+	return errs
+}
+
+// reopen verifies a stored message. What no longer verifies is still described as
+// far as it can be read.
+func (c *Control) reopen(item store.Item) *deployed {
+	e, err := c.store.Get(item.Name)
+	var d *deployed
+	if err == nil {
+		d, err = c.open(e.Envelope)
+	}
+	if err == nil && d.name != item.Name {
+		err = fmt.Errorf("holds policy %q: %w", d.name, api.ErrOtherName)
+	}
+	if err == nil {
+		err = c.checkFloor(d)
+	}
+	if err == nil {
+		return d
+	}
+	d = &deployed{name: item.Name, envelope: e.Envelope, id: item.SHA256, err: err}
+	if p, perr := policy.Parse(contentOf(e.Envelope)); perr == nil && p.Name == item.Name {
+		d.policy = p
+	}
+	return d
 }

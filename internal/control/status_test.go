@@ -87,8 +87,8 @@ func TestSummary(t *testing.T) {
 			tt.wrong.Engine = m.engine
 			state := tt.wrong.state
 			tt.wrong.state = nil
-			c := control.New(control.Config{Store: m.store, Verifier: control.Certificates(m.signer.Keyring()), Engine: &tt.wrong, Boot: []byte(tt.boot)})
-			if err := errors.Join(c.Start(), c.SetMode(tt.mode)); err != nil {
+			c := newRunning(control.Config{Store: m.store, Verifier: control.Certificates(m.signer.Keyring()), Engine: &tt.wrong, Boot: []byte(tt.boot)})
+			if err := errors.Join(c.Start(), c.setMode(tt.mode)); err != nil {
 				t.Fatal(err)
 			}
 			tt.wrong.state = state
@@ -119,7 +119,7 @@ func TestSummaryOfUnreadableState(t *testing.T) {
 	m := newMachine(t)
 	m.started()
 	eng := &wrong{Engine: m.engine, stateErr: errors.New("map is gone")}
-	c := control.New(control.Config{Store: m.store, Verifier: control.Certificates(m.signer.Keyring()), Engine: eng})
+	c := newRunning(control.Config{Store: m.store, Verifier: control.Certificates(m.signer.Keyring()), Engine: eng})
 	if err := c.Start(); err != nil {
 		t.Fatal(err)
 	}
@@ -131,7 +131,7 @@ func TestEvents(t *testing.T) {
 	m.boot = text("site", "1.0.0") + "DEFAULT op=KMODULE action=ALLOW\n"
 	m.started()
 	sink := &sink{}
-	c := control.New(control.Config{Store: m.store, Verifier: control.Certificates(m.signer.Keyring()), Engine: m.engine, Boot: []byte(m.boot),
+	c := newRunning(control.Config{Store: m.store, Verifier: control.Certificates(m.signer.Keyring()), Engine: m.engine, Boot: []byte(m.boot),
 		Sinks: []trail.Sink{sink}})
 	if err := c.Start(); err != nil {
 		t.Fatal(err)

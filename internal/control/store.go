@@ -3,11 +3,9 @@ package control
 import (
 	"errors"
 	"fmt"
-	"log/slog"
 
 	"github.com/ipe-linux/ipe/internal/control/api"
 	"github.com/ipe-linux/ipe/internal/control/store"
-	"github.com/ipe-linux/ipe/internal/errno"
 	"github.com/ipe-linux/ipe/policy"
 )
 
@@ -33,20 +31,32 @@ func (d *deployed) entry() store.Entry {
 	return store.Entry{Name: d.name, Version: d.policy.Version, Envelope: d.envelope}
 }
 
+// persistence is what is to survive this process, in a store that may fail.
+type persistence struct {
+	*register
+	store    Store
+	bootMode BootMode
+	// mirrored: the engine keeps policies itself, so one may be active that the store has
+	// not, or has in another version.
+	mirrored bool
+	// unkept is what the store is to have and has not; nil if it has. It is guarded by mu.
+	unkept *store.Mode
+}
+
 // persistUpdate stores d in the place of the one of its name. There is none if that
 // is the boot policy, or if others loaded it into the kernel.
-func (c *Control) persistUpdate(d *deployed, decides bool) error {
-	if _, ok := c.stored(d.name); ok {
-		if err := c.store.Replace(d.entry()); err != nil || !decides || c.isStoredActive(d.name) {
+func (p *persistence) persistUpdate(d *deployed, decides bool) error {
+	if _, ok := p.stored(d.name); ok {
+		if err := p.store.Replace(d.entry()); err != nil || !decides || p.isStoredActive(d.name) {
 			return err
 		}
-		return c.store.SetActive(d.name)
+		return p.store.SetActive(d.name)
 	}
-	if err := c.store.Put(d.entry()); err != nil || !decides {
+	if err := p.store.Put(d.entry()); err != nil || !decides {
 		return err
 	}
-	if err := c.store.SetActive(d.name); err != nil {
-		return errors.Join(err, c.store.Delete(d.name))
+	if err := p.store.SetActive(d.name); err != nil {
+		return errors.Join(err, p.store.Delete(d.name))
 	}
 	return nil
 }
@@ -54,85 +64,111 @@ func (c *Control) persistUpdate(d *deployed, decides bool) error {
 // persistActive stores the choice of d. The boot policy is never stored, nor is
 // its choice: the stored active policy, if there is one, returns with the next
 // start.
-func (c *Control) persistActive(d *deployed) error {
+func (p *persistence) persistActive(d *deployed) error {
 	if d.boot {
 		return nil
 	}
-	if c.keeper != nil {
-		if err := c.keep(d); err != nil {
+	if p.mirrored {
+		if err := p.keep(d); err != nil {
 			return err
 		}
 	}
-	return c.store.SetActive(d.name)
+	return p.store.SetActive(d.name)
 }
 
 // keepActive stores that d, which is active already, is to be so: others may have
 // made it active in the kernel.
-func (c *Control) keepActive(d *deployed) error {
-	if c.keeper == nil || d.boot || c.isStoredActive(d.name) && c.kept(d) {
+func (p *persistence) keepActive(d *deployed) error {
+	if !p.mirrored || d.boot || p.isStoredActive(d.name) && p.kept(d) {
 		return nil
 	}
-	if err := c.persistActive(d); err != nil {
+	if err := p.persistActive(d); err != nil {
 		return err
 	}
-	c.mu.Lock()
-	defer c.mu.Unlock()
-	delete(c.problems, problemEngine) // it was about what was kept before
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	delete(p.problems, problemEngine) // it was about what was kept before
 	return nil
 }
 
-func (c *Control) isStoredActive(name string) bool {
-	active, ok := c.store.Active()
+func (p *persistence) isStoredActive(name string) bool {
+	active, ok := p.store.Active()
 	return ok && active == name
 }
 
 // checkFloor refuses a version below the floor before the engine sees it.
-func (c *Control) checkFloor(d *deployed) error {
-	floor, ok := c.store.Floor(d.name)
+func (p *persistence) checkFloor(d *deployed) error {
+	floor, ok := p.store.Floor(d.name)
 	if !d.boot && ok && d.policy.Version.Compare(floor) < 0 {
 		return &store.StaleError{Name: d.name, Have: floor, Got: d.policy.Version}
 	}
 	return nil
 }
 
-// readStore takes up all stored policies, verifying each anew.
-func (c *Control) readStore() []error {
-	errs := c.store.Problems()
-	for _, err := range errs {
-		c.tell(slog.LevelError, kindProblem, "problem", "with", problemDisk, "errno", errno.Symbol(err), "error", err)
-	}
-	for _, item := range c.store.List() {
-		d := c.reopen(item)
-		c.mu.Lock()
-		c.admit(d)
-		c.mu.Unlock()
-		if d.err != nil {
-			errs = append(errs, c.problem(problemOf(d.name), unverified(d.err)))
+// stored returns what the store has of that name.
+func (p *persistence) stored(name string) (store.Item, bool) {
+	for _, it := range p.store.List() {
+		if it.Name == name {
+			return it, true
 		}
 	}
-	return errs
+	return store.Item{}, false
 }
 
-// reopen verifies a stored message. What no longer verifies is still described as
-// far as it can be read.
-func (c *Control) reopen(item store.Item) *deployed {
-	e, err := c.store.Get(item.Name)
-	var d *deployed
-	if err == nil {
-		d, err = c.open(e.Envelope)
+// kept reports whether the store has this very policy.
+func (p *persistence) kept(d *deployed) bool {
+	it, ok := p.stored(d.name)
+	return ok && it.SHA256 == d.id
+}
+
+// keep stores the policy, in the place of another of its name if there is one.
+func (p *persistence) keep(d *deployed) error {
+	switch it, ok := p.stored(d.name); {
+	case !ok:
+		return p.store.Put(d.entry())
+	case it.SHA256 == d.id:
+		return nil
 	}
-	if err == nil && d.name != item.Name {
-		err = fmt.Errorf("holds policy %q: %w", d.name, api.ErrOtherName)
+	return p.store.Replace(d.entry())
+}
+
+// wantKept notes what the store is to have after a change.
+func (p *persistence) wantKept(ch api.ModeChange) {
+	stored := p.keptMode()
+	next := p.bootMode.stored(stored, ch)
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	p.unkept = &next
+}
+
+// keptMode is what the store has, or would have if it had not failed.
+func (p *persistence) keptMode() store.Mode {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	if p.unkept != nil {
+		return *p.unkept
 	}
-	if err == nil {
-		err = c.checkFloor(d)
+	return p.store.Mode()
+}
+
+// keepMode stores the mode that is to be stored, if that is not done. The caller holds
+// change.
+func (p *persistence) keepMode() error {
+	p.mu.Lock()
+	next := p.unkept
+	p.mu.Unlock()
+	if next == nil {
+		return nil
 	}
-	if err == nil {
-		return d
+	if *next != p.store.Mode() {
+		if err := p.store.SetMode(*next); err != nil {
+			return p.problem(problemKept, fmt.Errorf("%s is not kept for the next boot, nor for a restart of iped, which have %s; the next change tries again: %w",
+				modeWord(fromStore(*next)), modeWord(fromStore(p.store.Mode())), err))
+		}
 	}
-	d = &deployed{name: item.Name, envelope: e.Envelope, id: item.SHA256, err: err}
-	if p, perr := policy.Parse(contentOf(e.Envelope)); perr == nil && p.Name == item.Name {
-		d.policy = p
-	}
-	return d
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	p.unkept = nil
+	delete(p.problems, problemKept)
+	return nil
 }

@@ -10,7 +10,6 @@ import (
 
 	"github.com/ipe-linux/ipe/audit"
 	"github.com/ipe-linux/ipe/eval"
-	"github.com/ipe-linux/ipe/internal/control"
 	"github.com/ipe-linux/ipe/internal/control/api"
 	"github.com/ipe-linux/ipe/internal/control/trail"
 	"github.com/ipe-linux/ipe/internal/engine"
@@ -42,7 +41,7 @@ func (s *counting) Status() api.SinkStatus { return api.SinkStatus{} }
 // stormy is a daemon with a policy, whose decisions a test makes.
 type stormy struct {
 	*machine
-	c    *control.Control
+	c    *running
 	sink *counting
 	stop context.CancelFunc
 	ran  chan error

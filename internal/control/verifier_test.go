@@ -36,7 +36,7 @@ func TestVerifierDecides(t *testing.T) {
 		t.Run(tt.name, func(t *testing.T) {
 			m := newMachine(t)
 			m.started()
-			c := control.New(control.Config{Store: m.store, Verifier: tt.verifier(m), Engine: m.engine})
+			c := newRunning(control.Config{Store: m.store, Verifier: tt.verifier(m), Engine: m.engine})
 			i, err := c.Load(m.signed("site", "1.0.0"))
 			if err != nil || !slices.Equal(i.Signers, []string{tt.by}) {
 				t.Errorf("loaded %+v, %v; want it signed by %s", i, err, tt.by)

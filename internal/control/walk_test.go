@@ -176,7 +176,7 @@ type walker struct {
 	rng    *rand.Rand
 	m      *machine
 	hazard *hazard
-	c      *control.Control
+	c      *running
 	w      world
 	signed map[string][]byte
 }
@@ -212,7 +212,7 @@ func (k *walker) step() (what string, do func() error, model func(*world) unix.E
 			func(w *world) unix.Errno { return w.delete(name) }
 	}
 	mode := api.Mode{Enforce: k.rng.IntN(2) == 0, SuccessAudit: k.rng.IntN(2) == 0}
-	return fmt.Sprintf("mode %+v", mode), func() error { return k.c.SetMode(mode) },
+	return fmt.Sprintf("mode %+v", mode), func() error { return k.c.setMode(mode) },
 		func(w *world) unix.Errno { w.Mode = mode; return 0 }
 }
 

@@ -17,6 +17,7 @@ import (
 
 	"golang.org/x/sys/unix"
 
+	"github.com/ipe-linux/ipe/audit"
 	"github.com/ipe-linux/ipe/internal/control"
 	"github.com/ipe-linux/ipe/internal/control/api"
 	"github.com/ipe-linux/ipe/internal/control/controltest"
@@ -51,7 +52,8 @@ func stored(t *testing.T) config {
 		t.Fatal(err)
 	}
 	defer st.Close()
-	c := control.New(control.Config{Store: st, Verifier: control.Certificates(signer.Keyring()), Engine: controltest.NewEngine()})
+	c := control.New(control.Config{Store: st, Verifier: control.Certificates(signer.Keyring()), Engine: controltest.NewEngine()}).
+		By(audit.Subject{AUID: audit.Unset, Session: audit.Unset})
 	_, err = c.Load(signer.Sign(t, "policy_name=site policy_version=1.0.0\nDEFAULT action=DENY\n"))
 	if err = errors.Join(err, c.Activate("site")); err != nil {
 		t.Fatal(err)

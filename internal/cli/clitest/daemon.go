@@ -5,6 +5,7 @@ import (
 	"log/slog"
 	"testing"
 
+	"github.com/ipe-linux/ipe/audit"
 	"github.com/ipe-linux/ipe/internal/control"
 	"github.com/ipe-linux/ipe/internal/control/controltest"
 	"github.com/ipe-linux/ipe/internal/control/rpc/server"
@@ -13,17 +14,18 @@ import (
 
 // Serve serves policies on the socket "s" of the working directory, until stop is called
 // or the test ends.
-func Serve(t *testing.T, eng *controltest.Engine, texts ...string) (c *control.Control, stop func()) {
+func Serve(t *testing.T, eng *controltest.Engine, texts ...string) (c control.Actor, stop func()) {
 	t.Helper()
 	st, err := store.Open("state")
 	if err != nil {
 		t.Fatal(err)
 	}
 	signer := controltest.NewSigner(t, "signer\x1b[2J")
-	c = control.New(control.Config{Store: st, Verifier: control.Certificates(signer.Keyring()), Engine: eng, Preflight: &controltest.Preflight{}})
-	if err := c.Start(); err != nil {
+	ctl := control.New(control.Config{Store: st, Verifier: control.Certificates(signer.Keyring()), Engine: eng, Preflight: &controltest.Preflight{}})
+	if err := ctl.Start(); err != nil {
 		t.Fatal(err)
 	}
+	c = ctl.By(audit.Subject{AUID: audit.Unset, Session: audit.Unset})
 	for _, text := range texts {
 		if _, err := c.Load(signer.Sign(t, text)); err != nil {
 			t.Fatalf("load %q: %v", text, err)
@@ -37,7 +39,7 @@ func Serve(t *testing.T, eng *controltest.Engine, texts ...string) (c *control.C
 	done := make(chan struct{})
 	go func() {
 		defer close(done)
-		if err := server.Serve(ctx, l, nil, c, slog.New(slog.DiscardHandler)); err != nil {
+		if err := server.Serve(ctx, l, nil, ctl, slog.New(slog.DiscardHandler)); err != nil {
 			t.Error(err)
 		}
 	}()

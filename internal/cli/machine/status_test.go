@@ -23,15 +23,15 @@ func TestStatusCheck(t *testing.T) {
 			t.Fatal(err)
 		}
 	}
-	must(c.SetMode(api.Mode{Enforce: true}))
+	must(c.SetEnforce(true))
 	wantCheck(t, ui.ExitRefused, api.StateNoPolicy, "no policy: everything is allowed\n")
 	must(c.Activate("allow"))
 	wantCheck(t, ui.ExitUnproven, api.StateUnproven, "active, not proven: the policy denied nothing that the self-test tried\n")
 	must(c.Activate("deny"))
 	wantCheck(t, ui.ExitOK, api.StateEnforcing, "enforcing\n")
-	must(c.SetMode(api.Mode{}))
+	must(c.SetEnforce(false))
 	wantCheck(t, ui.ExitRefused, api.StatePermissive, "permissive\n")
-	must(c.SetMode(api.Mode{Enforce: true}))
+	must(c.SetEnforce(true))
 	eng.Lies = true
 	must(c.Activate("allow"))
 	must(c.Activate("deny"))

@@ -1,5 +1,7 @@
 package api
 
+import "fmt"
+
 // Forecast is what a policy would newly deny.
 type Forecast struct {
 	// Policy and Version are those of the policy in question.
@@ -48,3 +50,24 @@ type Facts struct {
 	FSVerityDigest    string `json:"fsverity_digest"`
 	FSVeritySignature bool   `json:"fsverity_signature"`
 }
+
+// LockoutError is a refusal with what it rests on. It wraps ErrLockout.
+type LockoutError struct{ Forecast Forecast }
+
+// Error names the weightiest finding.
+func (e *LockoutError) Error() string {
+	f := e.Forecast
+	first := f.Findings[0]
+	what := fmt.Sprintf("%q", first.Path)
+	if first.Memory {
+		what = "memory without a file"
+	}
+	role := ""
+	if len(first.Roles) > 0 {
+		role = " (" + first.Roles[0] + ")"
+	}
+	return fmt.Sprintf("policy %q %s: %v: %d newly, first %s%s", f.Policy, f.Version, ErrLockout, f.Denied(), what, role)
+}
+
+// Unwrap returns ErrLockout.
+func (*LockoutError) Unwrap() error { return ErrLockout }

@@ -11,7 +11,6 @@ import (
 
 	"golang.org/x/sys/unix"
 
-	"github.com/ipe-linux/ipe/internal/control"
 	"github.com/ipe-linux/ipe/internal/control/api"
 )
 
@@ -45,7 +44,7 @@ func parseModeChange(raw []byte) (api.ModeChange, error) {
 // fail sends err as an Error.
 func fail(w http.ResponseWriter, err error) {
 	e := api.NewError(err)
-	var lockout *control.LockoutError
+	var lockout *api.LockoutError
 	if errors.As(err, &lockout) {
 		e.Forecast = &lockout.Forecast
 	}

@@ -50,7 +50,7 @@ func refusals() []error {
 		errors.Join(peer.ErrEnded, unix.ESRCH), fmt.Errorf("%w: %w", peer.ErrUnseen, unix.EACCES)} {
 		all = append(all, lacking(lack))
 	}
-	lockout := &control.LockoutError{Forecast: api.Forecast{Policy: "site", Version: "1.0.0", Findings: []api.Finding{{Path: "/bin/sh", Roles: []string{"shell"}}}}}
+	lockout := &api.LockoutError{Forecast: api.Forecast{Policy: "site", Version: "1.0.0", Findings: []api.Finding{{Path: "/bin/sh", Roles: []string{"shell"}}}}}
 	return append(all, lockout, fmt.Errorf("set mode: %w", lockout))
 }
 
