@@ -14,6 +14,7 @@ import (
 
 	"github.com/ipe-linux/ipe/internal/control/store"
 	"github.com/ipe-linux/ipe/internal/lab/vm"
+	"github.com/ipe-linux/ipe/internal/lab/vm/debian"
 	"github.com/ipe-linux/ipe/internal/lab/vmtest"
 	"github.com/ipe-linux/ipe/policy"
 )
@@ -27,7 +28,7 @@ func debian(t *testing.T, hogs int) vm.Files {
 	files["/etc/ipe/trust.d/owner.der"] = files["/etc/ipe/trust/owner.der"]
 	files["/usr/sbin/iped"], files["/usr/bin/ipe"] = files["/bin/iped"], files["/bin/ipe"]
 	addState(t, files, signed(policyText("site", "1.0.0"), false))
-	udev, err := vm.Unpacked(t.Context(), vm.UdevTools()...)
+	udev, err := debian.Unpacked(t.Context(), debian.UdevTools()...)
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -11,6 +11,7 @@ import (
 	"time"
 
 	"github.com/ipe-linux/ipe/internal/lab/vm"
+	"github.com/ipe-linux/ipe/internal/lab/vm/debian"
 	"github.com/ipe-linux/ipe/internal/lab/vmtest"
 )
 
@@ -41,7 +42,7 @@ func BenchmarkStart(b *testing.B) {
 
 func measureStart(b *testing.B, kernel string, files vm.Files) {
 	b.Helper()
-	k, err := vm.FindKernel(b.Context(), kernel)
+	k, err := debian.FindKernel(b.Context(), kernel)
 	if err != nil {
 		b.Fatal(err)
 	}

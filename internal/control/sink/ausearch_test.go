@@ -14,7 +14,7 @@ import (
 	"github.com/ipe-linux/ipe/conformance"
 	"github.com/ipe-linux/ipe/internal/control/sink"
 	"github.com/ipe-linux/ipe/internal/control/trail"
-	"github.com/ipe-linux/ipe/internal/lab/vm"
+	"github.com/ipe-linux/ipe/internal/lab/vm/debian"
 )
 
 // tools are the programs of Debian's auditd that read logs.
@@ -22,7 +22,7 @@ type tools struct{ dir string }
 
 func newTools(t *testing.T) tools {
 	t.Helper()
-	dir, err := vm.Unpacked(t.Context(), vm.AuditTools()...)
+	dir, err := debian.Unpacked(t.Context(), debian.AuditTools()...)
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -11,6 +11,7 @@ import (
 	"time"
 
 	"github.com/ipe-linux/ipe/internal/lab/vm"
+	"github.com/ipe-linux/ipe/internal/lab/vm/debian"
 	"github.com/ipe-linux/ipe/internal/lab/vmtest"
 )
 
@@ -27,7 +28,7 @@ func BenchmarkInstructions(b *testing.B) {
 	images := makeImages(b)
 	files := images.files(b)
 	signPeerPolicies(b, images.dir, files)
-	kernels, err := vm.Kernels(b.Context())
+	kernels, err := debian.Kernels(b.Context())
 	if err != nil {
 		b.Fatal(err)
 	}
@@ -36,7 +37,7 @@ func BenchmarkInstructions(b *testing.B) {
 	}
 }
 
-func measureOn(b *testing.B, k vm.Kernel, files vm.Files) {
+func measureOn(b *testing.B, k debian.Kernel, files vm.Files) {
 	var env []string
 	has, err := k.HasIPE()
 	if err != nil {

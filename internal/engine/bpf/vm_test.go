@@ -13,12 +13,13 @@ import (
 	"time"
 
 	"github.com/ipe-linux/ipe/internal/lab/vm"
+	"github.com/ipe-linux/ipe/internal/lab/vm/debian"
 	"github.com/ipe-linux/ipe/internal/lab/vmtest"
 )
 
 func TestVMEngineOnKernels(t *testing.T) {
 	images := makeImages(t)
-	btrfs, err := vm.Unpacked(t.Context(), vm.BtrfsTools()...)
+	btrfs, err := debian.Unpacked(t.Context(), debian.BtrfsTools()...)
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -112,7 +112,7 @@ var noParsers = map[string]string{
 	"internal/cli/records.parseTime": "a flag",
 	"internal/cli/records.parseType": "a flag",
 
-	"internal/lab/vm.parseMirror":              "the sources.list of the machine that runs the tests",
+	"internal/lab/vm/debian.parseMirror":       "the sources.list of the machine that runs the tests",
 	"internal/lab/demo/appliance.parseClosure": "what a program of the demonstration prints",
 	"internal/lab/demo/agent.parseStatus":      "as parseClosure",
 }

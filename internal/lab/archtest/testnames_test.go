@@ -22,7 +22,7 @@ const (
 // functions of others that do so.
 const harness = "vmtest"
 
-var booting = map[string]bool{"vm.Run": true, "vm.FindKernel": true, "vm.Kernels": true}
+var booting = map[string]bool{"vm.Run": true, "debian.FindKernel": true, "debian.Kernels": true}
 
 // peers are programs that do what ours do, and are there only after "make setup".
 var peers = map[string]bool{"veritysetup": true, "fsverity": true, "ausearch": true, "aureport": true}

@@ -12,14 +12,14 @@ import (
 	"testing"
 
 	"github.com/ipe-linux/ipe/internal/lab/demo/row"
-	"github.com/ipe-linux/ipe/internal/lab/vm"
+	"github.com/ipe-linux/ipe/internal/lab/vm/debian"
 	"github.com/ipe-linux/ipe/internal/lab/vmtest"
 )
 
 // TestVMDemo runs the demonstration on each kernel and wants every case, each as demanded.
 func TestVMDemo(t *testing.T) {
 	trackSources(t)
-	for _, name := range vm.KernelNames() {
+	for _, name := range debian.KernelNames() {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
 			var screen bytes.Buffer

@@ -13,6 +13,7 @@ import (
 	"github.com/ipe-linux/ipe/internal/lab/demo/appliance"
 	"github.com/ipe-linux/ipe/internal/lab/demo/row"
 	"github.com/ipe-linux/ipe/internal/lab/vm"
+	"github.com/ipe-linux/ipe/internal/lab/vm/debian"
 )
 
 // show is one run of the demonstration.
@@ -73,7 +74,7 @@ func workDir(keep string) (dir string, remove func(), err error) {
 // kernel boots the appliance of a new owner twice with one kernel.
 func (s *show) kernel(ctx context.Context, a *appliance.Appliance, name string) error {
 	s.screen.step("kernel %s", name)
-	k, err := vm.FindKernel(ctx, name)
+	k, err := debian.FindKernel(ctx, name)
 	if err != nil {
 		return err
 	}
@@ -98,7 +99,7 @@ func (s *show) kernel(ctx context.Context, a *appliance.Appliance, name string) 
 var errUnfinished = errors.New("the guest's agent did not finish")
 
 // boot runs the guest once and prints the rows as they come.
-func (s *show) boot(ctx context.Context, k vm.Kernel, site *appliance.Site, boot int) error {
+func (s *show) boot(ctx context.Context, k debian.Kernel, site *appliance.Site, boot int) error {
 	cfg, err := guest(k, site, boot)
 	if err != nil {
 		return err

@@ -15,6 +15,7 @@ import (
 	"github.com/ipe-linux/ipe/internal/lab/demo/appliance"
 	"github.com/ipe-linux/ipe/internal/lab/demo/row"
 	"github.com/ipe-linux/ipe/internal/lab/vm"
+	"github.com/ipe-linux/ipe/internal/lab/vm/debian"
 )
 
 // bootTime is far more than a boot takes, also on a busy machine without KVM.
@@ -29,7 +30,7 @@ func modules() []string {
 }
 
 // guest describes one boot of a site.
-func guest(k vm.Kernel, site *appliance.Site, boot int) (vm.Config, error) {
+func guest(k debian.Kernel, site *appliance.Site, boot int) (vm.Config, error) {
 	files, err := vm.HostBinary("veritysetup", "fsverity")
 	if err != nil {
 		return vm.Config{}, err

@@ -30,12 +30,12 @@ import (
 	"strings"
 	"syscall"
 
-	"github.com/ipe-linux/ipe/internal/lab/vm"
+	"github.com/ipe-linux/ipe/internal/lab/vm/debian"
 )
 
 // options is the command line.
 type options struct {
-	// kernels to run, of vm.KernelNames.
+	// kernels to run, of debian.KernelNames.
 	kernels []string
 	// json prints rows as JSON, one a line, and everything else elsewhere.
 	json bool
@@ -76,12 +76,12 @@ func run(ctx context.Context, args []string, stdout, stderr io.Writer) int {
 }
 
 func parseOptions(args []string, stderr io.Writer) (options, error) {
-	o := options{kernels: vm.KernelNames()}
+	o := options{kernels: debian.KernelNames()}
 	fs := flag.NewFlagSet("demo", flag.ContinueOnError)
 	fs.SetOutput(stderr)
-	fs.Func("kernel", "run on this `series` only: "+strings.Join(vm.KernelNames(), " or "), func(name string) error {
-		if !slices.Contains(vm.KernelNames(), name) {
-			return vm.ErrUnknownKernel
+	fs.Func("kernel", "run on this `series` only: "+strings.Join(debian.KernelNames(), " or "), func(name string) error {
+		if !slices.Contains(debian.KernelNames(), name) {
+			return debian.ErrUnknownKernel
 		}
 		o.kernels = []string{name}
 		return nil

@@ -18,6 +18,7 @@ import (
 	"github.com/ipe-linux/ipe/eval"
 	"github.com/ipe-linux/ipe/internal/lab/scenarios"
 	"github.com/ipe-linux/ipe/internal/lab/vm"
+	"github.com/ipe-linux/ipe/internal/lab/vm/debian"
 )
 
 // configuration is one thing that enforces, on one kernel.
@@ -76,8 +77,8 @@ const (
 )
 
 // transcript boots the configuration and gives what the probe wrote.
-func (c configuration) transcript(ctx context.Context, r *rig) ([]scenarios.Line, vm.Kernel, error) {
-	k, err := vm.FindKernel(ctx, c.kernel)
+func (c configuration) transcript(ctx context.Context, r *rig) ([]scenarios.Line, debian.Kernel, error) {
+	k, err := debian.FindKernel(ctx, c.kernel)
 	if err != nil {
 		return nil, k, err
 	}
@@ -136,7 +137,7 @@ func readDisk(name string) ([]scenarios.Line, error) {
 func tail(out []byte) []byte { return out[max(0, len(out)-2000):] }
 
 // files are everything in the guest.
-func (c configuration) files(ctx context.Context, r *rig, k vm.Kernel) (vm.Files, error) {
+func (c configuration) files(ctx context.Context, r *rig, k debian.Kernel) (vm.Files, error) {
 	files, err := r.images.files()
 	if err != nil {
 		return nil, err
@@ -164,7 +165,7 @@ func (c configuration) files(ctx context.Context, r *rig, k vm.Kernel) (vm.Files
 }
 
 // kernelFiles are what a kernel can load: its image, and a module, also compressed.
-func (r *rig) kernelFiles(ctx context.Context, configuration string, k vm.Kernel, files vm.Files) error {
+func (r *rig) kernelFiles(ctx context.Context, configuration string, k debian.Kernel, files vm.Files) error {
 	module, err := k.Module(ctx, "dummy")
 	if err != nil {
 		return err
@@ -190,7 +191,7 @@ func (r *rig) kernelFiles(ctx context.Context, configuration string, k vm.Kernel
 
 // signKernel gives the kernel's image the signature of the test key in the place of
 // Debian's, which not every kernel verifies.
-func (r *rig) signKernel(ctx context.Context, configuration string, k vm.Kernel) (string, error) {
+func (r *rig) signKernel(ctx context.Context, configuration string, k debian.Kernel) (string, error) {
 	plain, signed := filepath.Join(r.dir, "vmlinuz-"+configuration), filepath.Join(r.dir, "vmlinuz-signed-"+configuration)
 	data, err := os.ReadFile(k.Image())
 	if err != nil {

@@ -13,13 +13,13 @@ import (
 	"time"
 
 	"github.com/ipe-linux/ipe/internal/lab/scenarios"
-	"github.com/ipe-linux/ipe/internal/lab/vm"
+	"github.com/ipe-linux/ipe/internal/lab/vm/debian"
 )
 
 // outcome is what came of one guest.
 type outcome struct {
 	lines  []scenarios.Line
-	kernel vm.Kernel
+	kernel debian.Kernel
 	err    error
 }
 

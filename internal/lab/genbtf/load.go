@@ -13,14 +13,14 @@ import (
 
 	"github.com/cilium/ebpf/btf"
 
-	"github.com/ipe-linux/ipe/internal/lab/vm"
+	"github.com/ipe-linux/ipe/internal/lab/vm/debian"
 )
 
 // drivers are the modules that facts come from.
 func drivers() []string { return []string{"dm_mod", "dm_verity", "overlay", "btrfs"} }
 
 // load reads the types of a kernel and of its drivers from the unpacked package.
-func load(ctx context.Context, k vm.Kernel) (*whole, error) {
+func load(ctx context.Context, k debian.Kernel) (*whole, error) {
 	image, err := os.ReadFile(k.Image())
 	if err != nil {
 		return nil, err

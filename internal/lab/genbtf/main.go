@@ -20,7 +20,7 @@ import (
 	"github.com/ipe-linux/ipe/internal/engine/bpf/layouttest"
 	"github.com/ipe-linux/ipe/internal/engine/bpf/offsets"
 	"github.com/ipe-linux/ipe/internal/engine/bpf/offsets/offsetstest"
-	"github.com/ipe-linux/ipe/internal/lab/vm"
+	"github.com/ipe-linux/ipe/internal/lab/vm/debian"
 )
 
 // engineDir has the committed BPF objects.
@@ -38,7 +38,7 @@ func main() {
 }
 
 func run(ctx context.Context, dir string) error {
-	kernels, err := vm.Kernels(ctx)
+	kernels, err := debian.Kernels(ctx)
 	if err != nil {
 		return err
 	}
@@ -61,7 +61,7 @@ func series(release string) string {
 }
 
 // write writes what is kept of one kernel, and proves that it suffices.
-func write(ctx context.Context, k vm.Kernel, names map[string]bool, dir string) error {
+func write(ctx context.Context, k debian.Kernel, names map[string]bool, dir string) error {
 	if err := os.MkdirAll(dir, 0o755); err != nil {
 		return err
 	}
@@ -85,7 +85,7 @@ func write(ctx context.Context, k vm.Kernel, names map[string]bool, dir string) 
 }
 
 // describe computes what tests expect.
-func describe(k vm.Kernel, whole *whole) ([]byte, error) {
+func describe(k debian.Kernel, whole *whole) ([]byte, error) {
 	e := offsetstest.Expectation{Package: k.Package, Release: k.Release, Walk: offsets.Walk{}, Relocations: map[string][]string{}}
 	err := errors.Join(e.Walk.FindVerity(whole, offsetstest.Major), e.Walk.FindOverlay(whole), e.Walk.FindBtrfs(whole))
 	if err != nil {

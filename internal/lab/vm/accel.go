@@ -9,6 +9,8 @@ import (
 	"os"
 	"path/filepath"
 	"time"
+
+	"github.com/ipe-linux/ipe/internal/lab/vm/debian"
 )
 
 // Under emulation the guest's CPUs take turns in one thread. With a thread each, one
@@ -51,11 +53,11 @@ func rememberedProbe(ctx context.Context) (string, error) {
 	if err != nil {
 		return "", fmt.Errorf("choose accelerator: %w", err)
 	}
-	cache, err := CacheDir()
+	cache, err := debian.CacheDir()
 	if err != nil {
 		return "", err
 	}
-	unlock, err := lock(cache, "accel")
+	unlock, err := debian.Lock(cache, "accel")
 	if err != nil {
 		return "", err
 	}
@@ -74,7 +76,7 @@ func rememberedProbe(ctx context.Context) (string, error) {
 
 // probe boots a guest with KVM.
 func probe(ctx context.Context) (string, error) {
-	k, err := FindKernel(ctx, KernelNames()[0])
+	k, err := debian.FindKernel(ctx, debian.KernelNames()[0])
 	if err != nil {
 		return "", err
 	}

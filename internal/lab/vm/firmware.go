@@ -6,6 +6,8 @@ import (
 	"io"
 	"os"
 	"path/filepath"
+
+	"github.com/ipe-linux/ipe/internal/lab/vm/debian"
 )
 
 // Firmware of Debian's ovmf package. The variables hold, as Secure Boot's db, the
@@ -27,7 +29,7 @@ const (
 // is public knowledge, published by Debian for tests.
 func PlatformKey(ctx context.Context, dir string) (cert, key string, err error) {
 	key = filepath.Join(dir, "platform.key")
-	_, err = output(ctx, dir, "openssl", "pkey", "-in", platformKey, "-passin", "pass:"+platformPassphrase, "-out", key)
+	_, err = debian.Output(ctx, dir, "openssl", "pkey", "-in", platformKey, "-passin", "pass:"+platformPassphrase, "-out", key)
 	if err != nil {
 		return "", "", fmt.Errorf("read platform key: %w", err)
 	}

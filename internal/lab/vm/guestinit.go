@@ -8,6 +8,8 @@ import (
 	"path/filepath"
 	"strings"
 	"sync"
+
+	"github.com/ipe-linux/ipe/internal/lab/vm/debian"
 )
 
 // initPackage is the guest's first process. Runs that need it are started within
@@ -20,11 +22,11 @@ var guestInit = sync.OnceValues(buildGuestInit)
 // buildGuestInit leaves the program in the cache, where the go command sees when it is
 // up to date.
 func buildGuestInit() ([]byte, error) {
-	cache, err := CacheDir()
+	cache, err := debian.CacheDir()
 	if err != nil {
 		return nil, err
 	}
-	unlock, err := lock(cache, "guestinit")
+	unlock, err := debian.Lock(cache, "guestinit")
 	if err != nil {
 		return nil, err
 	}

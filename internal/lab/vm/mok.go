@@ -7,6 +7,8 @@ import (
 	"os"
 	"path/filepath"
 	"strconv"
+
+	"github.com/ipe-linux/ipe/internal/lab/vm/debian"
 )
 
 // What a machine with an enrolled owner's key boots by: Debian's shim, and the stub
@@ -89,7 +91,7 @@ func unifiedImage(ctx context.Context, cfg Config, initrd, dir string) error {
 		args = append(args, "--add-section", s.name+"="+s.file, "--change-section-vma", s.name+"="+strconv.FormatInt(at, 10))
 		at = (at + st.Size() + align) &^ (align - 1)
 	}
-	_, err := output(ctx, dir, "objcopy", append(args, stub, filepath.Join(dir, "linux.efi"))...)
+	_, err := debian.Output(ctx, dir, "objcopy", append(args, stub, filepath.Join(dir, "linux.efi"))...)
 	return err
 }
 
@@ -100,7 +102,7 @@ func signImages(ctx context.Context, dir string) error {
 		return err
 	}
 	for from, to := range map[string]string{shim: "bootx64.efi", filepath.Join(dir, "linux.efi"): "grubx64.efi"} {
-		if _, err := output(ctx, dir, "sbsign", "--key", key, "--cert", cert, "--output", to, from); err != nil {
+		if _, err := debian.Output(ctx, dir, "sbsign", "--key", key, "--cert", cert, "--output", to, from); err != nil {
 			return err
 		}
 	}
@@ -126,7 +128,7 @@ func systemPartition(ctx context.Context, dir string) error {
 		{"mmd", "-i", "esp", "::/EFI", "::/EFI/BOOT"},
 		{"mcopy", "-i", "esp", "bootx64.efi", "grubx64.efi", "::/EFI/BOOT"},
 	} {
-		if _, err := output(ctx, dir, c[0], c[1:]...); err != nil {
+		if _, err := debian.Output(ctx, dir, c[0], c[1:]...); err != nil {
 			return err
 		}
 	}

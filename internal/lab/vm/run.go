@@ -84,7 +84,7 @@ func buildInitramfs(ctx context.Context, cfg Config, dst string) error {
 
 // guestFiles is all that the guest's init program needs for the run.
 func guestFiles(ctx context.Context, cfg Config) (Files, error) {
-	files, order, err := cfg.Kernel.modules(ctx, cfg.Modules)
+	files, order, err := modulesFor(ctx, cfg.Kernel, cfg.Modules)
 	if err != nil {
 		return nil, err
 	}

@@ -17,6 +17,7 @@ import (
 	"sync"
 	"time"
 
+	"github.com/ipe-linux/ipe/internal/lab/vm/debian"
 	"github.com/ipe-linux/ipe/internal/lab/vm/wire"
 )
 
@@ -132,11 +133,11 @@ func findSnapshot(ctx context.Context, cfg Config) (string, error) {
 }
 
 func lookUpSnapshot(ctx context.Context, cfg Config, kind string) (string, error) {
-	cache, err := CacheDir()
+	cache, err := debian.CacheDir()
 	if err != nil {
 		return "", err
 	}
-	unlock, err := lock(cache, kind)
+	unlock, err := debian.Lock(cache, kind)
 	if err != nil {
 		return "", err
 	}
@@ -150,7 +151,7 @@ func lookUpSnapshot(ctx context.Context, cfg Config, kind string) (string, error
 		return "", err
 	}
 	dir := filepath.Join(cache, kind+"@"+key)
-	if exists(dir) {
+	if _, err := os.Stat(dir); err == nil {
 		return dir, nil
 	}
 	removeStale(cache, kind)
@@ -214,7 +215,7 @@ func makeSnapshot(ctx context.Context, cfg Config, init []byte, dst string) erro
 
 // prepareTemplate writes what the guest that is to be saved boots.
 func prepareTemplate(ctx context.Context, cfg Config, init []byte, dir string) error {
-	all, order, err := cfg.Kernel.modules(ctx, parcelModules)
+	all, order, err := modulesFor(ctx, cfg.Kernel, parcelModules)
 	if err != nil {
 		return err
 	}

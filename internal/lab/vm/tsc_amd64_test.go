@@ -7,6 +7,8 @@ import (
 	"fmt"
 	"testing"
 	"time"
+
+	"github.com/ipe-linux/ipe/internal/lab/vm/debian"
 )
 
 // TestVMTSC: the measure agrees with a longer one to what a kernel takes for the same, 1 in
@@ -20,7 +22,7 @@ func TestVMTSC(t *testing.T) {
 		t.Fatalf("%d kHz, then %d kHz", a, b)
 	}
 	t.Setenv("IPE_VM_SNAPSHOT", "no") // whose guests have the measure of another process
-	k, err := FindKernel(t.Context(), KernelNames()[0])
+	k, err := debian.FindKernel(t.Context(), debian.KernelNames()[0])
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -14,6 +14,7 @@ import (
 	"time"
 
 	"github.com/ipe-linux/ipe/internal/lab/vm"
+	"github.com/ipe-linux/ipe/internal/lab/vm/debian"
 	"github.com/ipe-linux/ipe/internal/lab/vmtest"
 )
 
@@ -205,7 +206,7 @@ func TestVMRefusesWhatCannotBeBuilt(t *testing.T) {
 			t.Errorf("%s: a guest was run", name)
 		}
 	}
-	if _, err := vm.FindKernel(t.Context(), "5.4"); !errors.Is(err, vm.ErrUnknownKernel) {
+	if _, err := debian.FindKernel(t.Context(), "5.4"); !errors.Is(err, debian.ErrUnknownKernel) {
 		t.Errorf("unknown kernel: %v", err)
 	}
 	if _, err := vm.HostBinary("no-such-program"); err == nil {

@@ -11,7 +11,7 @@ import (
 	"strings"
 	"testing"
 
-	"github.com/ipe-linux/ipe/internal/lab/vm"
+	"github.com/ipe-linux/ipe/internal/lab/vm/debian"
 )
 
 // Variables for somebody who works on one test, on one kernel.
@@ -30,7 +30,7 @@ var errNotChosen = errors.New(runVariable + " chooses no test of this guest")
 
 // SkipNarrowed leaves out a test of the host whose guest reports no tests, when somebody
 // has chosen one that a guest runs, or another kernel.
-func SkipNarrowed(t *testing.T, k vm.Kernel) {
+func SkipNarrowed(t *testing.T, k debian.Kernel) {
 	t.Helper()
 	skipOther(t, k)
 	if os.Getenv(runVariable) != "" {
@@ -39,7 +39,7 @@ func SkipNarrowed(t *testing.T, k vm.Kernel) {
 }
 
 // skipOther leaves out what is for another kernel than the chosen one.
-func skipOther(t *testing.T, k vm.Kernel) {
+func skipOther(t *testing.T, k debian.Kernel) {
 	t.Helper()
 	if one := os.Getenv(kernelVariable); one != "" && one != k.Name {
 		t.Skipf("%s chooses %s", kernelVariable, one)

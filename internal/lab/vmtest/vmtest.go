@@ -27,12 +27,13 @@ import (
 	"testing"
 
 	"github.com/ipe-linux/ipe/internal/lab/vm"
+	"github.com/ipe-linux/ipe/internal/lab/vm/debian"
 )
 
 // Kernels gives every kernel that is tested on; one that is missing ends the test.
-func Kernels(t *testing.T) []vm.Kernel {
+func Kernels(t *testing.T) []debian.Kernel {
 	t.Helper()
-	kernels, err := vm.Kernels(t.Context())
+	kernels, err := debian.Kernels(t.Context())
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -40,9 +41,9 @@ func Kernels(t *testing.T) []vm.Kernel {
 }
 
 // Kernel gives one kernel by the name of its series.
-func Kernel(t *testing.T, name string) vm.Kernel {
+func Kernel(t *testing.T, name string) debian.Kernel {
 	t.Helper()
-	k, err := vm.FindKernel(t.Context(), name)
+	k, err := debian.FindKernel(t.Context(), name)
 	if err != nil {
 		t.Fatal(err)
 	}

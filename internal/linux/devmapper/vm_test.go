@@ -14,6 +14,7 @@ import (
 	"time"
 
 	"github.com/ipe-linux/ipe/internal/lab/vm"
+	"github.com/ipe-linux/ipe/internal/lab/vm/debian"
 	"github.com/ipe-linux/ipe/internal/lab/vmtest"
 )
 
@@ -23,7 +24,7 @@ func hashModules(kernel string) []string {
 }
 
 // config is a guest with all that the tests need.
-func config(t *testing.T, k vm.Kernel) vm.Config {
+func config(t *testing.T, k debian.Kernel) vm.Config {
 	t.Helper()
 	cert, key, err := vm.PlatformKey(t.Context(), t.TempDir())
 	if err != nil {
@@ -78,7 +79,7 @@ func TestVMStopsOnKernels(t *testing.T) {
 
 // TestVMUdevOnKernels has udev run beside.
 func TestVMUdevOnKernels(t *testing.T) {
-	dir, err := vm.Unpacked(t.Context(), vm.UdevTools()...)
+	dir, err := debian.Unpacked(t.Context(), debian.UdevTools()...)
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -8,10 +8,11 @@ import (
 	"time"
 
 	"github.com/ipe-linux/ipe/internal/lab/vm"
+	"github.com/ipe-linux/ipe/internal/lab/vm/debian"
 	"github.com/ipe-linux/ipe/internal/lab/vmtest"
 )
 
-func config(t *testing.T, k vm.Kernel, modules ...string) vm.Config {
+func config(t *testing.T, k debian.Kernel, modules ...string) vm.Config {
 	t.Helper()
 	return vm.Config{
 		Kernel:  k,
@@ -41,7 +42,7 @@ func TestVMWithoutAlgorithm(t *testing.T) {
 
 // TestVMBtrfsOnKernels: older ones keep descriptors and signatures to themselves.
 func TestVMBtrfsOnKernels(t *testing.T) {
-	dir, err := vm.Unpacked(t.Context(), vm.BtrfsTools()...)
+	dir, err := debian.Unpacked(t.Context(), debian.BtrfsTools()...)
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -11,14 +11,14 @@ import (
 	"slices"
 	"strings"
 
-	"github.com/ipe-linux/ipe/internal/lab/vm"
+	"github.com/ipe-linux/ipe/internal/lab/vm/debian"
 )
 
 // fetchPackages downloads a Debian package with all that it depends on, unpacks
 // them together and gives the directory. It is kept in the cache of the test
 // guests; a second run needs no network, only apt's lists.
 func fetchPackages(ctx context.Context, name string) (string, error) {
-	cache, err := vm.CacheDir()
+	cache, err := debian.CacheDir()
 	if err != nil {
 		return "", err
 	}

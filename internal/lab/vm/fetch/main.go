@@ -15,7 +15,7 @@ import (
 	"fmt"
 	"os"
 
-	"github.com/ipe-linux/ipe/internal/lab/vm"
+	"github.com/ipe-linux/ipe/internal/lab/vm/debian"
 )
 
 func main() {
@@ -28,19 +28,19 @@ func main() {
 }
 
 func fetch(ctx context.Context, update bool) error {
-	find := vm.FindKernel
+	find := debian.FindKernel
 	if update {
-		find = vm.UpdateKernel
+		find = debian.UpdateKernel
 	}
-	for _, name := range vm.KernelNames() {
+	for _, name := range debian.KernelNames() {
 		k, err := find(ctx, name)
 		if err != nil {
 			return err
 		}
 		fmt.Printf("kernel %-6s %s\n", k.Name, k.Dir)
 	}
-	for _, packages := range [][]string{vm.AuditTools(), vm.UdevTools(), vm.BtrfsTools()} {
-		dir, err := vm.Unpacked(ctx, packages...)
+	for _, packages := range [][]string{debian.AuditTools(), debian.UdevTools(), debian.BtrfsTools()} {
+		dir, err := debian.Unpacked(ctx, packages...)
 		if err != nil {
 			return err
 		}

@@ -1,4 +1,4 @@
-package vm
+package debian
 
 import (
 	"context"
@@ -54,7 +54,7 @@ func openArchive(ctx context.Context, cache, suite string) (archive, error) {
 
 // run runs a command of apt in dir and gives its standard output.
 func (a archive) run(ctx context.Context, dir, command string, args ...string) (string, error) {
-	return output(ctx, dir, command, append(append([]string{}, a.options...), args...)...)
+	return Output(ctx, dir, command, append(append([]string{}, a.options...), args...)...)
 }
 
 // mirror is where this machine has its release's main suite from.

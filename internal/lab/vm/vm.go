@@ -22,6 +22,8 @@ import (
 	"fmt"
 	"io"
 	"time"
+
+	"github.com/ipe-linux/ipe/internal/lab/vm/debian"
 )
 
 // DefaultTimeout ends a guest that has not finished by then.
@@ -39,7 +41,7 @@ var (
 
 // Config says what to boot and what to run there.
 type Config struct {
-	Kernel Kernel
+	Kernel debian.Kernel
 	// Command is run as root, with PATH looked up in the guest. When it is empty,
 	// the guest powers off as soon as it is up.
 	Command []string

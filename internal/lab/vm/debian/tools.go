@@ -1,4 +1,4 @@
-package vm
+package debian
 
 import (
 	"context"
@@ -25,7 +25,7 @@ func Unpacked(ctx context.Context, packages ...string) (string, error) {
 		return "", err
 	}
 	dst := filepath.Join(cache, packages[0])
-	unlock, err := lock(cache, packages[0])
+	unlock, err := Lock(cache, packages[0])
 	if err != nil {
 		return "", err
 	}

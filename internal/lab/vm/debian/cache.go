@@ -1,12 +1,13 @@
-package vm
+package debian
 
 import (
-	"errors"
 	"fmt"
 	"os"
 	"path/filepath"
 
 	"golang.org/x/sys/unix"
+
+	"github.com/ipe-linux/ipe/internal/eintr"
 )
 
 // CacheDir is where kernels and the guest's init program are kept between runs:
@@ -27,19 +28,14 @@ func CacheDir() (string, error) {
 	return filepath.Abs(dir)
 }
 
-// lock excludes every other process that locks the same name in dir, until the
+// Lock excludes every other process that locks the same name in dir, until the
 // function it gives is called.
-func lock(dir, name string) (unlock func(), err error) {
+func Lock(dir, name string) (unlock func(), err error) {
 	f, err := os.OpenFile(filepath.Join(dir, name+".lock"), os.O_CREATE|os.O_RDWR, 0o644)
 	if err != nil {
 		return nil, fmt.Errorf("lock %s: %w", name, err)
 	}
-	for {
-		err = unix.Flock(int(f.Fd()), unix.LOCK_EX)
-		if !errors.Is(err, unix.EINTR) {
-			break
-		}
-	}
+	err = eintr.Again(func() error { return unix.Flock(int(f.Fd()), unix.LOCK_EX) })
 	if err != nil {
 		f.Close()
 		return nil, fmt.Errorf("lock %s: %w", name, err)

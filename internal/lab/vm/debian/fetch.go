@@ -1,4 +1,4 @@
-package vm
+package debian
 
 import (
 	"context"
@@ -101,7 +101,7 @@ func (a archive) unpack(ctx context.Context, packages []dependency, dst string) 
 	}
 	root := filepath.Join(tmp, "root")
 	for _, deb := range debs {
-		if _, err := output(ctx, tmp, "dpkg-deb", "-x", deb, root); err != nil {
+		if _, err := Output(ctx, tmp, "dpkg-deb", "-x", deb, root); err != nil {
 			return err
 		}
 	}
@@ -123,9 +123,9 @@ func relink(target, link string) error {
 	return os.Rename(tmp, link)
 }
 
-// output runs a host command in dir and gives its standard output; its standard
+// Output runs a host command in dir and gives its standard output; its standard
 // error goes into the error.
-func output(ctx context.Context, dir, name string, args ...string) (string, error) {
+func Output(ctx context.Context, dir, name string, args ...string) (string, error) {
 	cmd := exec.CommandContext(ctx, name, args...)
 	cmd.Dir = dir
 	var stderr strings.Builder

@@ -1,4 +1,7 @@
-package vm
+// Package debian fetches kernels, and tools that guests use, as packages of Debian into a
+// cache below the user's own, and unpacks them there. Nothing is installed. The newest of
+// each series is found by way of the package that depends on it.
+package debian
 
 import (
 	"context"
@@ -130,7 +133,7 @@ func withKernelCache(name string, get func(cache string) (Kernel, error)) (Kerne
 	if err != nil {
 		return Kernel{}, err
 	}
-	unlock, err := lock(cache, name)
+	unlock, err := Lock(cache, name)
 	if err != nil {
 		return Kernel{}, err
 	}
