@@ -269,6 +269,7 @@ type Counts struct {
 	Users []engine.UserCount
 }
 
+// Counts counts; inEngine are those who had too much there already.
 func (t *Trail) Counts(inEngine []engine.UserCount) Counts {
 	t.mu.Lock()
 	defer t.mu.Unlock()
