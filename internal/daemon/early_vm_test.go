@@ -19,9 +19,9 @@ import (
 	"github.com/ipe-linux/ipe/policy"
 )
 
-// debian is a root with the units of Debian that run before sysinit.target and their
+// debianRoot is a root with the units of Debian that run before sysinit.target and their
 // programs, iped among them with an active policy, and so many processes in its way.
-func debian(t *testing.T, hogs int) vm.Files {
+func debianRoot(t *testing.T, hogs int) vm.Files {
 	t.Helper()
 	files := programs(t)
 	signed := deployment(t, files)
@@ -112,14 +112,14 @@ func bootDebian(t *testing.T, files vm.Files) vm.Config {
 // TestVMGuardedBoot: before anything of the root file system runs, the kernel enforces,
 // however slow the start is.
 func TestVMGuardedBoot(t *testing.T) {
-	vmtest.RunPackage(t, bootDebian(t, debian(t, 8)), "-test.run=^TestGuardedFromTheStart$")
+	vmtest.RunPackage(t, bootDebian(t, debianRoot(t, 8)), "-test.run=^TestGuardedFromTheStart$")
 }
 
 // TestVMGuardedBootOwnVar: a state on a file system of its own needs udev before iped. What
 // follows the file systems still comes after iped.
 func TestVMGuardedBootOwnVar(t *testing.T) {
 	const units = "/lib/systemd/system/"
-	files := debian(t, 1)
+	files := debianRoot(t, 1)
 	moved := vm.Files{}
 	for name, f := range files {
 		if rest, ok := strings.CutPrefix(name, "/var/lib/ipe/"); ok {
@@ -146,7 +146,7 @@ func TestVMGuardedBootOwnVar(t *testing.T) {
 // TestVMUnguardedBoot: with the drop-in, a machine whose iped cannot enforce goes off
 // before sysinit.target.
 func TestVMUnguardedBoot(t *testing.T) {
-	files := debian(t, 1)
+	files := debianRoot(t, 1)
 	delete(files, "/etc/ipe/trust.d/owner.der")
 	delete(files, "/lib/systemd/system/hogs.service")
 	files["/etc/systemd/system/iped.service.d/required.conf"] = vm.File{Host: filepath.Join("..", "..", "init", "required.conf")}
