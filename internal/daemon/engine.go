@@ -8,6 +8,7 @@ import (
 	"path/filepath"
 	"slices"
 
+	"github.com/ipe-linux/ipe/internal/control/api"
 	"github.com/ipe-linux/ipe/internal/engine"
 	"github.com/ipe-linux/ipe/internal/engine/bpf"
 	"github.com/ipe-linux/ipe/internal/engine/securityfs"
@@ -36,15 +37,15 @@ func openEngine(cfg config, whom *trusted, log *slog.Logger) (opened, error) {
 	return opened{eng, choice.Reason}, nil
 }
 
-func choose(cfg config, whom *trusted) abi.Choice {
+func choose(cfg config, whom *trusted) api.Choice {
 	if cfg.engine != engineAuto {
-		return abi.Choice{Engine: cfg.engine, Reason: "asked for with --engine"}
+		return api.Choice{Engine: cfg.engine, Reason: "asked for with --engine"}
 	}
-	return abi.Choose(abi.Wish{Certificates: whom.now().Certificates(), BootPolicy: cfg.bootPolicy != "", RootHashes: len(cfg.rootHashes) > 0})
+	return api.Choose(&abi.System{}, api.Wish{Certificates: whom.now().Certificates(), BootPolicy: cfg.bootPolicy != "", RootHashes: len(cfg.rootHashes) > 0})
 }
 
 func start(name string, cfg config, log *slog.Logger) (engine.Engine, error) {
-	if name == engineSecurityfs {
+	if name == api.EngineSecurityfs {
 		if cfg.bootPolicy != "" {
 			return nil, errBootPolicy
 		}

@@ -12,12 +12,8 @@ import (
 	"github.com/ipe-linux/ipe/internal/daemon/policydir"
 )
 
-// Engines that --engine names.
-const (
-	engineAuto       = "auto"
-	engineBPF        = "bpf"
-	engineSecurityfs = "securityfs"
-)
+// engineAuto has api.Choose choose the engine.
+const engineAuto = "auto"
 
 // config is the command line.
 type config struct {
@@ -87,7 +83,7 @@ func parseFlags(args []string, stderr io.Writer) (config, error) {
 		return c, err
 	}
 	switch c.engine {
-	case engineAuto, engineBPF, engineSecurityfs:
+	case engineAuto, api.EngineBPF, api.EngineSecurityfs:
 		return c, nil
 	}
 	return c, fmt.Errorf("--engine %s: not one of auto, bpf, securityfs", c.engine)

@@ -21,6 +21,7 @@ import (
 
 	"github.com/ipe-linux/ipe/internal/cli/ui"
 	"github.com/ipe-linux/ipe/internal/cli/ui/daemon"
+	"github.com/ipe-linux/ipe/internal/control/api"
 	"github.com/ipe-linux/ipe/internal/linux/abi"
 	"github.com/ipe-linux/ipe/sign"
 )
@@ -181,7 +182,7 @@ func TestDoctorTellsTheRoad(t *testing.T) {
 	var out bytes.Buffer
 	a := &app{Asker: daemon.New(ui.New(&bytes.Buffer{}, &out, &out, func(string) string { return "" }))}
 	a.JSON = true
-	_ = a.runDoctor(abi.Report{}, abi.Choice{}, steps, false) // what it thinks of this kernel is not asked
+	_ = a.runDoctor(abi.Report{}, api.Choice{}, steps, false) // what it thinks of this kernel is not asked
 	var got struct {
 		Ahead []step `json:"ahead"`
 	}
@@ -190,7 +191,7 @@ func TestDoctorTellsTheRoad(t *testing.T) {
 	}
 	out.Reset()
 	a.JSON = false
-	_ = a.runDoctor(abi.Report{}, abi.Choice{}, steps, false)
+	_ = a.runDoctor(abi.Report{}, api.Choice{}, steps, false)
 	if !strings.Contains(out.String(), "the road ahead\n  no       service at boot") || !strings.Contains(out.String(), "fix: systemctl enable iped\n") {
 		t.Error(out.String())
 	}

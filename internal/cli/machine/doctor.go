@@ -8,6 +8,7 @@ import (
 	"github.com/spf13/cobra"
 
 	"github.com/ipe-linux/ipe/internal/cli/ui"
+	"github.com/ipe-linux/ipe/internal/control/api"
 	"github.com/ipe-linux/ipe/internal/linux/abi"
 	"github.com/ipe-linux/ipe/internal/plain"
 	"github.com/ipe-linux/ipe/internal/trust"
@@ -19,7 +20,7 @@ type diagnosis struct {
 	// Ready: nothing that was seen stands against the engine of Auto.
 	Ready bool `json:"ready"`
 	// Auto is the engine that iped --engine auto would start as it is installed.
-	Auto abi.Choice `json:"auto"`
+	Auto api.Choice `json:"auto"`
 	// Ahead is what else a guarded boot needs. It does not count for Ready.
 	Ahead []step `json:"ahead"`
 }
@@ -34,7 +35,7 @@ func (a *app) doctor() *cobra.Command {
 			"Exit status 1 if something stands against enforcing here; for root, who can look everywhere,\n" +
 			"also if the list of security modules cannot be read.",
 		RunE: func(*cobra.Command, []string) error {
-			return a.runDoctor(abi.Examine(), abi.Choose(installed()), thisRoad().ahead(), os.Geteuid() == 0)
+			return a.runDoctor(abi.Examine(), api.Choose(&abi.System{}, installed()), thisRoad().ahead(), os.Geteuid() == 0)
 		},
 	}
 }
@@ -44,22 +45,22 @@ const trustDir = "/etc/ipe/trust.d"
 
 // installed is what the installed service wishes for. Whoever may not read its
 // certificates takes it that there are none.
-func installed() abi.Wish {
+func installed() api.Wish {
 	ring, _, err := trust.ReadOwn(trustDir)
 	if err != nil {
-		return abi.Wish{}
+		return api.Wish{}
 	}
-	return abi.Wish{Certificates: ring.Certificates()}
+	return api.Wish{Certificates: ring.Certificates()}
 }
 
 // runDoctor judges as iped would. Whoever is not root could not look everywhere,
 // and what it could not see does not count.
-func (a *app) runDoctor(r abi.Report, auto abi.Choice, ahead []step, isRoot bool) error {
+func (a *app) runDoctor(r abi.Report, auto api.Choice, ahead []step, isRoot bool) error {
 	err := r.Err()
 	if isRoot {
 		err = r.Usable()
 	}
-	if auto.Engine == abi.EngineSecurityfs {
+	if auto.Engine == api.EngineSecurityfs {
 		err = nil // the kernel itself enforces
 	}
 	if a.JSON {
@@ -75,7 +76,7 @@ func (a *app) runDoctor(r abi.Report, auto abi.Choice, ahead []step, isRoot bool
 	return nil
 }
 
-func (a *app) doctorText(r abi.Report, auto abi.Choice, ahead []step, ready bool) string {
+func (a *app) doctorText(r abi.Report, auto api.Choice, ahead []step, ready bool) string {
 	var b strings.Builder
 	fmt.Fprintf(&b, "Linux %s\n", r.Release)
 	for _, sec := range []struct {
@@ -128,9 +129,9 @@ func (a *app) featureText(b *strings.Builder, f abi.Feature) {
 }
 
 // doctorVerdict is the last line: can this machine enforce?
-func (a *app) doctorVerdict(r abi.Report, auto abi.Choice, ready bool) string {
+func (a *app) doctorVerdict(r abi.Report, auto api.Choice, ready bool) string {
 	const proof = "this kernel can enforce; only iped's self-test, in ipe status, proves that it does"
-	if auto.Engine == abi.EngineSecurityfs {
+	if auto.Engine == api.EngineSecurityfs {
 		return a.Paint(ui.Green, proof)
 	}
 	if r.Err() != nil {

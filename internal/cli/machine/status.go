@@ -171,7 +171,7 @@ func adopted(st api.Status) string {
 	switch {
 	case !st.Kernel.Adopted:
 		return ""
-	case st.Engine == "securityfs":
+	case st.Engine == api.EngineSecurityfs:
 		return ", had a policy before this iped started"
 	}
 	return ", taken over from an earlier iped"

@@ -27,9 +27,9 @@ func plant(t *testing.T, files map[string]string) string {
 	return root
 }
 
-func TestChoose(t *testing.T) {
-	ipe := map[string]string{"sys/kernel/security/ipe/enforce": "1"}
-	both := map[string]string{"sys/kernel/security/ipe/enforce": "1", "sys/fs/bpf/ipe/v3-0123456789abcdef/link_mmap_file": ""}
+// TestTrustsAny: a key is known by its identifier, its issuer's, or, if it has none, by
+// its serial number.
+func TestTrustsAny(t *testing.T) {
 	keys := []string{"Debian Snakeoil: 0a1b", "DigiCert: 77"}
 	cert := func(subject, issuer string, serial int64) []*x509.Certificate {
 		return []*x509.Certificate{
@@ -37,33 +37,42 @@ func TestChoose(t *testing.T) {
 			{SubjectKeyId: []byte(subject), AuthorityKeyId: []byte(issuer), SerialNumber: big.NewInt(serial)},
 		}
 	}
-	tests := []struct {
-		name   string
-		files  map[string]string
-		wish   abi.Wish
-		err    error
-		engine string
-		reason string
+	unreadable := errors.New("no keys")
+	for _, tt := range []struct {
+		name  string
+		certs []*x509.Certificate
+		err   error
+		want  bool
 	}{
-		{"no IPE", nil, abi.Wish{}, nil, "bpf", "does not run IPE"},
-		{"IPE", ipe, abi.Wish{}, nil, "securityfs", "has IPE itself"},
-		{"bpf is attached", both, abi.Wish{}, nil, "bpf", "attached already"},
-		{"boot policy", ipe, abi.Wish{BootPolicy: true}, nil, "bpf", "boot policy"},
-		{"root hashes", ipe, abi.Wish{RootHashes: true}, nil, "bpf", "signed root hashes"},
-		{"known key", ipe, abi.Wish{Certificates: cert("\x0a\x1b", "", 1)}, nil, "securityfs", "trusts a given certificate"},
-		{"known issuer", ipe, abi.Wish{Certificates: cert("x", "\x0a\x1b", 1)}, nil, "securityfs", "trusts a given certificate"},
-		{"known by its serial number", ipe, abi.Wish{Certificates: cert("", "", 0x77)}, nil, "securityfs", "trusts a given certificate"},
-		{"the end of a known key", ipe, abi.Wish{Certificates: cert("\x1b", "", 1)}, nil, "bpf", "none of the given certificates"},
-		{"a serial number does not count", ipe, abi.Wish{Certificates: cert("x", "", 0x77)}, nil, "bpf", "none of the given certificates"},
-		{"keys cannot be read", ipe, abi.Wish{Certificates: cert("x", "", 1)}, errors.New("no keys"), "bpf", "cannot be told: no keys"},
+		{"none", nil, nil, false},
+		{"known key", cert("\x0a\x1b", "", 1), nil, true},
+		{"known issuer", cert("x", "\x0a\x1b", 1), nil, true},
+		{"known by its serial number", cert("", "", 0x77), nil, true},
+		{"the end of a known key", cert("\x1b", "", 1), nil, false},
+		{"a serial number does not count", cert("x", "", 0x77), nil, false},
+		{"keys cannot be read", cert("\x0a\x1b", "", 1), unreadable, false},
+	} {
+		s := abi.System{Keys: func() ([]string, error) { return keys, tt.err }}
+		if got, err := s.TrustsAny(tt.certs); got != tt.want || err != tt.err {
+			t.Errorf("%s: %v, %v; want %v, %v", tt.name, got, err, tt.want, tt.err)
+		}
 	}
-	for _, tt := range tests {
-		t.Run(tt.name, func(t *testing.T) {
-			s := abi.System{Root: plant(t, tt.files), Keys: func() ([]string, error) { return keys, tt.err }}
-			if got := s.Choose(tt.wish); got.Engine != tt.engine || !strings.Contains(got.Reason, tt.reason) {
-				t.Errorf("chose %+v, want %s because %q", got, tt.engine, tt.reason)
-			}
-		})
+}
+
+func TestEnginesPresent(t *testing.T) {
+	for _, tt := range []struct {
+		name          string
+		files         map[string]string
+		ipe, attached bool
+	}{
+		{"none", nil, false, false},
+		{"the kernel's", map[string]string{"sys/kernel/security/ipe/enforce": "1"}, true, false},
+		{"both", map[string]string{"sys/kernel/security/ipe/enforce": "1", "sys/fs/bpf/ipe/v3-0123456789abcdef/link_mmap_file": ""}, true, true},
+	} {
+		s := abi.System{Root: plant(t, tt.files)}
+		if s.HasIPE() != tt.ipe || s.BPFAttached() != tt.attached {
+			t.Errorf("%s: the kernel has IPE: %v, BPF attached: %v; want %v, %v", tt.name, s.HasIPE(), s.BPFAttached(), tt.ipe, tt.attached)
+		}
 	}
 }
 
