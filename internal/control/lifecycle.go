@@ -181,7 +181,7 @@ func (r request) delete(name string) error {
 			return err
 		}
 	}
-	if _, ok := r.stored(name); ok {
+	if _, ok := r.store.Item(name); ok {
 		if err := r.store.Delete(name); err != nil {
 			return err
 		}

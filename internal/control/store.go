@@ -12,6 +12,7 @@ import (
 // Store keeps what must survive; *store.Store is one.
 type Store interface {
 	List() []store.Item
+	Item(name string) (item store.Item, ok bool)
 	Get(name string) (store.Entry, error)
 	Put(e store.Entry) error
 	Replace(e store.Entry) error
@@ -46,7 +47,7 @@ type persistence struct {
 // persistUpdate stores d in the place of the one of its name. There is none if that
 // is the boot policy, or if others loaded it into the kernel.
 func (p *persistence) persistUpdate(d *deployed, decides bool) error {
-	if _, ok := p.stored(d.name); ok {
+	if _, ok := p.store.Item(d.name); ok {
 		if err := p.store.Replace(d.entry()); err != nil || !decides || p.isStoredActive(d.name) {
 			return err
 		}
@@ -105,25 +106,15 @@ func (p *persistence) checkFloor(d *deployed) error {
 	return nil
 }
 
-// stored returns what the store has of that name.
-func (p *persistence) stored(name string) (store.Item, bool) {
-	for _, it := range p.store.List() {
-		if it.Name == name {
-			return it, true
-		}
-	}
-	return store.Item{}, false
-}
-
 // kept reports whether the store has this very policy.
 func (p *persistence) kept(d *deployed) bool {
-	it, ok := p.stored(d.name)
+	it, ok := p.store.Item(d.name)
 	return ok && it.SHA256 == d.id
 }
 
 // keep stores the policy, in the place of another of its name if there is one.
 func (p *persistence) keep(d *deployed) error {
-	switch it, ok := p.stored(d.name); {
+	switch it, ok := p.store.Item(d.name); {
 	case !ok:
 		return p.store.Put(d.entry())
 	case it.SHA256 == d.id:

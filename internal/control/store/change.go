@@ -125,7 +125,7 @@ func (s *Store) write(next index, name string, envelope []byte) error {
 	}
 	added := next.policies[name]
 	if envelope != nil {
-		if err := atomicfile.Write(s.fsys, s.envelopePath(added.sum), envelope, filePerm); err != nil {
+		if err := atomicfile.Write(s.fsys, s.dir.envelope(added.sum), envelope, filePerm); err != nil {
 			return err
 		}
 	}
@@ -144,7 +144,7 @@ func (s *Store) commit(next index) error {
 		return s.failed
 	}
 	next.seq = s.index.seq + 1
-	err := atomicfile.Write(s.fsys, s.indexPath(), next.encode(), filePerm)
+	err := atomicfile.Write(s.fsys, s.dir.index(), next.encode(), filePerm)
 	if errors.Is(err, atomicfile.ErrUnsynced) {
 		s.failed = fmt.Errorf("%w: %w", ErrFailed, err)
 		return s.failed
@@ -161,7 +161,7 @@ func (s *Store) commit(next index) error {
 // cannot be removed does no harm; the next Open names it.
 func (s *Store) discard(r record) {
 	if r != (record{}) && !s.index.refers(r.sum) {
-		_ = s.fsys.Remove(s.envelopePath(r.sum))
+		_ = s.fsys.Remove(s.dir.envelope(r.sum))
 	}
 }
 

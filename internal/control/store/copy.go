@@ -56,7 +56,7 @@ func (s *Store) writeCopy() {
 	s.copyErr = nil
 	envelope, err := s.activeEnvelope()
 	if err == nil || errors.Is(err, ErrCorrupt) { // of the latter Open and Get speak
-		err = atomicfile.Write(s.fsys, s.copyPath(), s.index.encodeCopy(envelope), filePerm)
+		err = atomicfile.Write(s.fsys, s.dir.copy(), s.index.encodeCopy(envelope), filePerm)
 	}
 	if err != nil {
 		s.copyErr = fmt.Errorf("the state has no second copy until the next change: %w", err)
@@ -74,7 +74,7 @@ func (s *Store) activeEnvelope() ([]byte, error) {
 	if s.spare != nil && sha256.Sum256(s.spare) == r.sum {
 		return s.spare, nil
 	}
-	b, err := readEnvelope(s.envelopePath(r.sum), r.sum)
+	b, err := readEnvelope(s.dir.envelope(r.sum), r.sum)
 	s.spare = b
 	return b, err
 }

@@ -33,10 +33,18 @@ func envelopeName(sum [sha256.Size]byte) string {
 	return hex.EncodeToString(sum[:]) + envelopeSuffix
 }
 
-func (s *Store) indexPath() string    { return filepath.Join(s.dir, indexName) }
-func (s *Store) copyPath() string     { return filepath.Join(s.dir, copyName) }
-func (s *Store) policiesPath() string { return filepath.Join(s.dir, policiesName) }
-func (s *Store) lostPath() string     { return filepath.Join(s.dir, lostName) }
+// directory is that of a store, as the paths of what is in it.
+type directory string
+
+func (d directory) path(name string) string { return filepath.Join(string(d), name) }
+func (d directory) index() string           { return d.path(indexName) }
+func (d directory) copy() string            { return d.path(copyName) }
+func (d directory) policies() string        { return d.path(policiesName) }
+func (d directory) lost() string            { return d.path(lostName) }
+
+func (d directory) envelope(sum [sha256.Size]byte) string {
+	return filepath.Join(d.policies(), envelopeName(sum))
+}
 
 // Open opens the store in dir and locks it until Close. A directory that is missing or
 // empty becomes a new store.
@@ -49,7 +57,7 @@ func Open(dir string) (*Store, error) { return OpenOn(atomicfile.OS{}, dir) }
 
 // OpenOn is Open with changes going through fsys.
 func OpenOn(fsys atomicfile.FS, dir string) (*Store, error) {
-	s := &Store{fsys: fsys, dir: filepath.Clean(dir), index: newIndex()}
+	s := &Store{fsys: fsys, dir: directory(filepath.Clean(dir)), index: newIndex()}
 	if err := s.enter(); err != nil {
 		return nil, fmt.Errorf("open store %s: %w", dir, errors.Join(err, s.unlock()))
 	}
@@ -68,7 +76,7 @@ func OpenOn(fsys atomicfile.FS, dir string) (*Store, error) {
 // enter makes the directory if need be, and takes the lock. Without a lock and without
 // an error there is a disk on which nothing can be read.
 func (s *Store) enter() error {
-	made := atomicfile.Mkdir(s.fsys, s.dir, dirPerm)
+	made := atomicfile.Mkdir(s.fsys, string(s.dir), dirPerm)
 	if errors.Is(made, fs.ErrExist) {
 		made = nil
 	}
@@ -91,7 +99,7 @@ func (s *Store) enter() error {
 
 // takeLock locks the directory itself, so that no file has to be there for it.
 func (s *Store) takeLock() (err error) {
-	if s.lock, err = os.OpenFile(s.dir, os.O_RDONLY|unix.O_DIRECTORY, 0); err != nil {
+	if s.lock, err = os.OpenFile(string(s.dir), os.O_RDONLY|unix.O_DIRECTORY, 0); err != nil {
 		s.lock = nil
 		return err
 	}
@@ -127,7 +135,7 @@ func (s *Store) note(err error) { s.found = append(s.found, err) }
 // The messages are verified again anyway; the choice among them, the mode and the
 // floors are what could be forged.
 func (s *Store) checkOwners() {
-	for _, path := range []string{s.dir, s.policiesPath(), s.indexPath(), s.copyPath()} {
+	for _, path := range []string{string(s.dir), s.dir.policies(), s.dir.index(), s.dir.copy()} {
 		if err := ownership.Check(path); err != nil && !errors.Is(err, fs.ErrNotExist) {
 			s.note(fmt.Errorf("active policy, mode and version floors may be forged: %w", err))
 			return // it is a part of the other paths, too, or the next one comes with the next start
@@ -139,10 +147,10 @@ func (s *Store) checkOwners() {
 // fsync may have left a state that the disk does not hold yet, and nothing may be
 // built on that.
 func (s *Store) settle() error {
-	if err := s.fsys.SyncDir(filepath.Dir(s.dir)); err != nil {
+	if err := s.fsys.SyncDir(filepath.Dir(string(s.dir))); err != nil {
 		return err
 	}
-	return s.fsys.SyncDir(s.dir)
+	return s.fsys.SyncDir(string(s.dir))
 }
 
 // readEnvelope reads an envelope and compares it with its digest.

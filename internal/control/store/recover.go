@@ -25,24 +25,30 @@ that had been replaced can be loaded again. ` + hint.Status + ` says so as long 
 Remove it when you have seen to it.
 `
 
+// recovery is what Open found of the state: the index and its second copy.
+type recovery struct {
+	*Store
+	first, second kept
+}
+
 // take finds out what the state is: that of the index, or of the second copy if it is
 // newer or the index is no longer good. With neither, nothing is known to be active.
 func (s *Store) take() {
-	first, second := read(s.indexPath()), read(s.copyPath())
-	newer := second.err == nil && (first.err != nil || second.index.seq > first.index.seq)
+	r := recovery{s, read(s.dir.index()), read(s.dir.copy())}
+	newer := r.second.err == nil && (r.first.err != nil || r.second.index.seq > r.first.index.seq)
 	switch {
 	case newer:
-		s.noteIndex(first, second)
-		s.adopt(second.index, first, second)
-	case first.err == nil:
-		s.noteCopy(first, second)
-		s.adopt(first.index, first, second)
-	case first.missing() && second.missing() && !exists(s.policiesPath()):
+		r.noteIndex()
+		r.adopt(r.second.index)
+	case r.first.err == nil:
+		r.noteCopy()
+		r.adopt(r.first.index)
+	case r.first.missing() && r.second.missing() && !exists(s.dir.policies()):
 		s.create()
 	default:
-		s.lose(first, second)
+		r.lose()
 	}
-	if exists(s.lostPath()) {
+	if exists(s.dir.lost()) {
 		s.lost = true
 		s.note(fmt.Errorf("%s: %w (remove the file when you have seen to it)", lostName, errFloorsLost))
 	}
@@ -55,50 +61,50 @@ func exists(path string) bool {
 }
 
 // noteIndex says why the second copy counts.
-func (s *Store) noteIndex(first, second kept) {
-	err := first.err
+func (r recovery) noteIndex() {
+	err := r.first.err
 	if err == nil {
-		err = fmt.Errorf("%s: its second copy is newer, change %d, not %d: %w", indexName, second.index.seq, first.index.seq, ErrCorrupt)
+		err = fmt.Errorf("%s: its second copy is newer, change %d, not %d: %w", indexName, r.second.index.seq, r.first.index.seq, ErrCorrupt)
 	}
-	s.note(fmt.Errorf("%w; the second copy counts, with the active policy, the mode and the version floors as of change %d, perhaps not the last one", err, second.index.seq))
+	r.note(fmt.Errorf("%w; the second copy counts, with the active policy, the mode and the version floors as of change %d, perhaps not the last one", err, r.second.index.seq))
 }
 
 // noteCopy says what is wrong with a second copy that does not count. One that is
 // older is what a crash leaves; none is what older programs leave.
-func (s *Store) noteCopy(first, second kept) {
+func (r recovery) noteCopy() {
 	switch {
-	case second.worn:
-		s.note(fmt.Errorf("second copy of the index: what it has of the active policy is not that: %w; it is made anew", ErrCorrupt))
-	case second.damaged(), second.missing() && first.index.seq > 0:
-		s.note(fmt.Errorf("second copy of the index: %w; it is made anew", second.err))
-	case second.err == nil && second.index.seq == first.index.seq && !bytes.Equal(second.index.encode(), first.index.encode()):
-		s.note(fmt.Errorf("second copy of the index: differs from it: %w; it is made anew", ErrCorrupt))
+	case r.second.worn:
+		r.note(fmt.Errorf("second copy of the index: what it has of the active policy is not that: %w; it is made anew", ErrCorrupt))
+	case r.second.damaged(), r.second.missing() && r.first.index.seq > 0:
+		r.note(fmt.Errorf("second copy of the index: %w; it is made anew", r.second.err))
+	case r.second.err == nil && r.second.index.seq == r.first.index.seq && !bytes.Equal(r.second.index.encode(), r.first.index.encode()):
+		r.note(fmt.Errorf("second copy of the index: differs from it: %w; it is made anew", ErrCorrupt))
 	}
 }
 
 // adopt makes x the state and puts right what differs from it.
-func (s *Store) adopt(x index, first, second kept) {
-	s.index = x
-	for _, k := range []kept{first, second} {
+func (r recovery) adopt(x index) {
+	r.index = x
+	for _, k := range []kept{r.first, r.second} {
 		if k.err == nil {
-			s.index.raiseFloors(k.index.floors)
+			r.index.raiseFloors(k.index.floors)
 		}
 	}
-	s.index.seq = max(s.index.seq, 1) // older programs did not count
-	if s.failed == nil {
-		s.setAside(first)
-		s.setAside(second)
-		s.makePolicies()
+	r.index.seq = max(r.index.seq, 1) // older programs did not count
+	if r.failed == nil {
+		r.setAside(r.first)
+		r.setAside(r.second)
+		r.makePolicies()
 	}
-	s.rescueActive(first, second)
-	if s.failed != nil {
+	r.rescueActive()
+	if r.failed != nil {
 		return
 	}
-	if b := s.index.encode(); !bytes.Equal(first.raw, b) {
-		s.rewrite(s.indexPath(), b)
+	if b := r.index.encode(); !bytes.Equal(r.first.raw, b) {
+		r.rewrite(r.dir.index(), b)
 	}
-	if b := s.index.encodeCopy(s.spare); !bytes.Equal(second.raw, b) {
-		s.writeCopy()
+	if b := r.index.encodeCopy(r.spare); !bytes.Equal(r.second.raw, b) {
+		r.writeCopy()
 	}
 }
 
@@ -140,13 +146,13 @@ func (s *Store) setAside(k kept) {
 
 // makePolicies makes the directory of envelopes if it is not there.
 func (s *Store) makePolicies() {
-	if exists(s.policiesPath()) {
+	if exists(s.dir.policies()) {
 		return
 	}
 	if len(s.index.policies) > 0 {
-		s.note(corrupt(s.policiesPath(), "directory is missing"))
+		s.note(corrupt(s.dir.policies(), "directory is missing"))
 	}
-	err := atomicfile.Mkdir(s.fsys, s.policiesPath(), dirPerm)
+	err := atomicfile.Mkdir(s.fsys, s.dir.policies(), dirPerm)
 	if errors.Is(err, atomicfile.ErrUnsynced) {
 		s.fail(err)
 	} else if err != nil {
@@ -156,33 +162,33 @@ func (s *Store) makePolicies() {
 
 // rescueActive takes the envelope of the active policy from a copy of the state if its
 // file is no longer good.
-func (s *Store) rescueActive(from ...kept) {
-	r, ok := s.index.policies[s.index.active]
+func (r recovery) rescueActive() {
+	active, ok := r.index.policies[r.index.active]
 	if !ok {
 		return
 	}
-	path := s.envelopePath(r.sum)
-	b, err := readEnvelope(path, r.sum)
+	path := r.dir.envelope(active.sum)
+	b, err := readEnvelope(path, active.sum)
 	if err == nil {
-		s.spare = b
+		r.spare = b
 		return
 	}
-	for _, k := range from {
-		if k.envelope != nil && sha256.Sum256(k.envelope) == r.sum {
-			s.spare = k.envelope
+	for _, k := range []kept{r.first, r.second} {
+		if k.envelope != nil && sha256.Sum256(k.envelope) == active.sum {
+			r.spare = k.envelope
 		}
 	}
-	if s.spare == nil {
+	if r.spare == nil {
 		return // Get says what is wrong
 	}
-	s.note(fmt.Errorf("active policy %q: %w; what the second copy of the index has of it counts", s.index.active, err))
-	if s.failed != nil {
+	r.note(fmt.Errorf("active policy %q: %w; what the second copy of the index has of it counts", r.index.active, err))
+	if r.failed != nil {
 		return
 	}
 	if exists(path) {
-		s.setAside(kept{path: path, err: err})
+		r.setAside(kept{path: path, err: err})
 	}
-	s.rewrite(path, s.spare)
+	r.rewrite(path, r.spare)
 }
 
 // create makes a new store. The index is written before the directory of envelopes is
@@ -192,7 +198,7 @@ func (s *Store) create() {
 		return
 	}
 	s.index.seq = 1
-	if err := atomicfile.Write(s.fsys, s.indexPath(), s.index.encode(), filePerm); err != nil {
+	if err := atomicfile.Write(s.fsys, s.dir.index(), s.index.encode(), filePerm); err != nil {
 		s.fail(err)
 		return
 	}
@@ -202,21 +208,21 @@ func (s *Store) create() {
 
 // lose begins anew where nothing is known any more. Before it, it leaves a file that
 // remembers that something was: without that, nothing is changed.
-func (s *Store) lose(first, second kept) {
-	s.lost = true
-	s.note(fmt.Errorf("%w; second copy: %w: %w (%s)", first.err, second.err, errFloorsLost, repair))
-	if errors.Is(first.err, ErrFormat) || errors.Is(second.err, ErrFormat) {
-		s.fail(fmt.Errorf("%w (use the program that wrote it, or a newer one)", errors.Join(first.err, second.err)))
+func (r recovery) lose() {
+	r.lost = true
+	r.note(fmt.Errorf("%w; second copy: %w: %w (%s)", r.first.err, r.second.err, errFloorsLost, repair))
+	if errors.Is(r.first.err, ErrFormat) || errors.Is(r.second.err, ErrFormat) {
+		r.fail(fmt.Errorf("%w (use the program that wrote it, or a newer one)", errors.Join(r.first.err, r.second.err)))
 	}
-	if s.failed == nil && !exists(s.lostPath()) {
-		if err := atomicfile.Write(s.fsys, s.lostPath(), []byte(lostText), filePerm); err != nil {
-			s.fail(err)
+	if r.failed == nil && !exists(r.dir.lost()) {
+		if err := atomicfile.Write(r.fsys, r.dir.lost(), []byte(lostText), filePerm); err != nil {
+			r.fail(err)
 		}
 	}
-	if s.failed != nil {
+	if r.failed != nil {
 		return
 	}
-	s.setAside(first)
-	s.setAside(second)
-	s.create()
+	r.setAside(r.first)
+	r.setAside(r.second)
+	r.create()
 }

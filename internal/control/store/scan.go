@@ -38,8 +38,8 @@ var what = map[standing]string{
 // scan looks for what does not belong to the store. It removes what was half written,
 // and nothing else: what a damaged index no longer names may be what is missed.
 func (s *Store) scan() {
-	s.scanDir(s.dir, s.standingOfTop)
-	s.scanDir(s.policiesPath(), s.standingOfEnvelope)
+	s.scanDir(string(s.dir), s.standingOfTop)
+	s.scanDir(s.dir.policies(), s.standingOfEnvelope)
 }
 
 func (s *Store) scanDir(dir string, of func(fs.DirEntry) standing) {

@@ -33,7 +33,6 @@ import (
 	"fmt"
 	"maps"
 	"os"
-	"path/filepath"
 	"slices"
 	"strings"
 	"sync"
@@ -85,7 +84,7 @@ type Mode struct {
 // fails has changed nothing, except as said at ErrFailed.
 type Store struct {
 	fsys atomicfile.FS
-	dir  string
+	dir  directory
 	lock *os.File
 
 	// found is what Open found wrong, lost that it found no state.
@@ -145,7 +144,7 @@ func (s *Store) Get(name string) (Entry, error) {
 	if !ok {
 		return Entry{}, fmt.Errorf("get policy %q: %w", name, ErrNotFound)
 	}
-	envelope, err := readEnvelope(s.envelopePath(r.sum), r.sum)
+	envelope, err := readEnvelope(s.dir.envelope(r.sum), r.sum)
 	if err != nil && s.spare != nil && sha256.Sum256(s.spare) == r.sum {
 		envelope, err = slices.Clone(s.spare), nil
 	}
@@ -153,6 +152,14 @@ func (s *Store) Get(name string) (Entry, error) {
 		return Entry{}, fmt.Errorf("get policy %q: %w", name, err)
 	}
 	return Entry{Name: name, Version: r.version, Envelope: envelope}, nil
+}
+
+// Item describes the named policy; ok is false if there is none.
+func (s *Store) Item(name string) (item Item, ok bool) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	r, ok := s.index.policies[name]
+	return Item{Name: name, Version: r.version, SHA256: r.sum}, ok
 }
 
 // List describes the stored policies in the order of their names.
@@ -195,8 +202,4 @@ func (s *Store) Floors() map[string]policy.Version {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	return maps.Clone(s.index.floors)
-}
-
-func (s *Store) envelopePath(sum [sha256.Size]byte) string {
-	return filepath.Join(s.dir, policiesName, envelopeName(sum))
 }
