@@ -146,7 +146,7 @@ func (e *Engine) usesOurMaps(l link.Link, h hook) (bool, error) {
 	return ok && slices.Contains(used, id), nil
 }
 
-func (e *Engine) linkPath(h hook) string { return filepath.Join(e.dir, "link_"+h.name) }
+func (p *pinned) linkPath(h hook) string { return filepath.Join(p.dir, "link_"+h.name) }
 
 // supported returns those of hs that a kernel with these types has. One without a hook
 // that all supported kernels have is an error.
@@ -235,9 +235,9 @@ func explain(err error) error {
 
 // attachedHooks lists the hooks whose pins are there now, and those without which
 // this engine does not enforce.
-func (e *Engine) attachedHooks() (attached, missing []string) {
+func (p *pinned) attachedHooks() (attached, missing []string) {
 	for _, h := range hooks() {
-		if _, err := os.Lstat(e.linkPath(h)); err == nil && e.links[h.name] != nil {
+		if _, err := os.Lstat(p.linkPath(h)); err == nil && p.links[h.name] != nil {
 			attached = append(attached, h.name)
 		} else if h.since == nil {
 			missing = append(missing, h.name)

@@ -7,7 +7,6 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
-	"os"
 	"runtime/debug"
 	"sync"
 	"sync/atomic"
@@ -39,24 +38,15 @@ type Options struct {
 // Engine is the BPF engine of this kernel. There is one per machine, and one process
 // at a time holds it.
 type Engine struct {
-	log     *slog.Logger
-	root    string   // PinDir
-	dir     string   // where this build's objects are pinned
-	lock    *os.File // root, locked
-	maps    map[string]*ebpf.Map
-	links   map[string]link.Link // by hook
-	inner   *ebpf.MapSpec        // of a policy's tables
+	pinned
+	inner   *ebpf.MapSpec // of a policy's tables
 	adopted bool
 	listens bool // since this start, for verified signatures
 	events  *reader
 	watch   *moduleWatch
-	// pinning serialises the mending of pins; unpinnable says what it could not do.
-	pinning    sync.Mutex
-	unpinnable error
-	pinWatch   *pinWatch
-	recalled   atomic.Bool // what was in memory before is known
-	pending    *recalling  // nil if there is nothing to recall
-	ftrace     *ftrace.Guard
+	// pinWatch may be nil: then what is removed is noticed late.
+	pinWatch *pinWatch
+	pending  *recalling // nil if there is nothing to recall
 	// report and noVolumes say what this kernel provides; a module may change both.
 	report    atomic.Pointer[abi.Report]
 	noVolumes atomic.Bool
@@ -97,7 +87,7 @@ func Open(o Options) (*Engine, error) {
 	if err := report.Usable(); err != nil {
 		return nil, fmt.Errorf("open bpf engine: %w", err)
 	}
-	e := &Engine{log: o.Log, root: o.PinDir, maps: map[string]*ebpf.Map{}, links: map[string]link.Link{}}
+	e := &Engine{pinned: pinned{log: o.Log, root: o.PinDir, maps: map[string]*ebpf.Map{}, links: map[string]link.Link{}}}
 	e.report.Store(&report)
 	if err := e.start(types, o.KeepCaches); err != nil {
 		e.Close()

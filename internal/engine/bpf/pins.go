@@ -4,13 +4,18 @@ import (
 	"crypto/sha256"
 	"errors"
 	"fmt"
+	"log/slog"
 	"os"
 	"path/filepath"
 	"regexp"
+	"sync"
+	"sync/atomic"
 
 	"github.com/cilium/ebpf"
+	"github.com/cilium/ebpf/link"
 	"golang.org/x/sys/unix"
 
+	"github.com/ipe-linux/ipe/internal/engine/bpf/ftrace"
 	"github.com/ipe-linux/ipe/internal/ruletab"
 )
 
@@ -40,20 +45,35 @@ func buildName() string {
 	return fmt.Sprintf("v%d-%x", ruletab.LayoutVersion, sum[:8])
 }
 
-// preparePins makes the directories for pins and locks them for this process.
-func (e *Engine) preparePins() error {
-	if err := prepareBPFFS(e.root); err != nil {
-		return err
-	}
-	e.dir = filepath.Join(e.root, buildName())
-	if err := e.makeDirs(); err != nil {
-		return err
-	}
-	return e.takeLock()
+// pinned is what the kernel keeps when this process ends, and where.
+type pinned struct {
+	log    *slog.Logger
+	root   string   // PinDir
+	dir    string   // where this build's objects are pinned
+	lock   *os.File // root, locked
+	maps   map[string]*ebpf.Map
+	links  map[string]link.Link // by hook
+	ftrace *ftrace.Guard
+	// pinning serialises the mending of pins; unpinnable says what it could not do.
+	pinning    sync.Mutex
+	unpinnable error
+	recalled   atomic.Bool // what was in memory before is known
 }
 
-func (e *Engine) makeDirs() error {
-	for _, dir := range []string{e.root, e.dir} {
+// preparePins makes the directories for pins and locks them for this process.
+func (p *pinned) preparePins() error {
+	if err := prepareBPFFS(p.root); err != nil {
+		return err
+	}
+	p.dir = filepath.Join(p.root, buildName())
+	if err := p.makeDirs(); err != nil {
+		return err
+	}
+	return p.takeLock()
+}
+
+func (p *pinned) makeDirs() error {
+	for _, dir := range []string{p.root, p.dir} {
 		if err := makePinDir(dir); err != nil {
 			return err
 		}
@@ -83,17 +103,17 @@ func checkOwner(dir string) error {
 
 // takeLock makes this the only process that reads the ring buffer and replaces
 // programs. The lock ends with the process, however it ends.
-func (e *Engine) takeLock() error {
-	f, err := os.Open(e.root)
+func (p *pinned) takeLock() error {
+	f, err := os.Open(p.root)
 	if err != nil {
 		return fmt.Errorf("lock engine: %w", err)
 	}
-	e.lock = f
+	p.lock = f
 	if err := unix.Flock(int(f.Fd()), unix.LOCK_EX|unix.LOCK_NB); err != nil {
 		if errors.Is(err, unix.EWOULDBLOCK) {
 			err = ErrInUse
 		}
-		return fmt.Errorf("lock engine %s: %w", e.root, err)
+		return fmt.Errorf("lock engine %s: %w", p.root, err)
 	}
 	return nil
 }
@@ -131,36 +151,36 @@ func inMountNamespaceOfInit() bool {
 }
 
 // openMaps opens the pinned maps and makes those that are missing.
-func (e *Engine) openMaps(spec *ebpf.CollectionSpec) error {
+func (p *pinned) openMaps(spec *ebpf.CollectionSpec) error {
 	for name, m := range spec.Maps {
 		m = m.Copy()
 		m.Pinning = ebpf.PinByName
-		opened, err := ebpf.NewMapWithOptions(m, ebpf.MapOptions{PinPath: e.mapDir(name)})
+		opened, err := ebpf.NewMapWithOptions(m, ebpf.MapOptions{PinPath: p.mapDir(name)})
 		if err != nil {
 			return fmt.Errorf("open map %s: %w", name, err)
 		}
-		e.maps[name] = opened
+		p.maps[name] = opened
 	}
 	return nil
 }
 
 // mapDir is where a map is pinned.
-func (e *Engine) mapDir(name string) string {
+func (p *pinned) mapDir(name string) string {
 	if name == mapSigned || name == mapRoots {
-		return e.root // shared by all builds
+		return p.root // shared by all builds
 	}
-	return e.dir
+	return p.dir
 }
 
 // otherBuilds lists the pin directories of other builds of the engine.
-func (e *Engine) otherBuilds() ([]string, error) {
-	entries, err := os.ReadDir(e.root)
+func (p *pinned) otherBuilds() ([]string, error) {
+	entries, err := os.ReadDir(p.root)
 	if err != nil {
 		return nil, fmt.Errorf("look for other builds: %w", err)
 	}
 	var dirs []string
 	for _, d := range entries {
-		if path := filepath.Join(e.root, d.Name()); d.IsDir() && path != e.dir && buildDir.MatchString(d.Name()) {
+		if path := filepath.Join(p.root, d.Name()); d.IsDir() && path != p.dir && buildDir.MatchString(d.Name()) {
 			dirs = append(dirs, path)
 		}
 	}
@@ -194,7 +214,7 @@ func (e *Engine) inherit() error {
 	return nil
 }
 
-func (e *Engine) inheritFrom(dir string) (done bool, err error) {
+func (p *pinned) inheritFrom(dir string) (done bool, err error) {
 	active, err := ebpf.LoadPinnedMap(filepath.Join(dir, mapActive), nil)
 	if errors.Is(err, os.ErrNotExist) {
 		return false, nil
@@ -217,17 +237,17 @@ func (e *Engine) inheritFrom(dir string) (done bool, err error) {
 	if err := control.Lookup(slot, &mode); err != nil {
 		return false, err
 	}
-	if err := e.maps[mapControl].Put(slot, &mode); err != nil {
+	if err := p.maps[mapControl].Put(slot, &mode); err != nil {
 		return false, err
 	}
-	return true, e.maps[mapActive].Put(slot, table)
+	return true, p.maps[mapActive].Put(slot, table)
 }
 
 // removeOtherBuilds detaches what other builds left attached. It is called after a
 // self-test of this build that did not fail, so there is no gap; links go first, so
 // that a removal that is cut off leaves no program on orphaned maps.
-func (e *Engine) removeOtherBuilds() error {
-	dirs, err := e.otherBuilds()
+func (p *pinned) removeOtherBuilds() error {
+	dirs, err := p.otherBuilds()
 	if err != nil {
 		return err
 	}
@@ -240,7 +260,7 @@ func (e *Engine) removeOtherBuilds() error {
 		if err := os.RemoveAll(dir); err != nil {
 			return fmt.Errorf("remove other build: %w", err)
 		}
-		e.log.Info("replaced another build of the engine", "pins", dir)
+		p.log.Info("replaced another build of the engine", "pins", dir)
 	}
 	return nil
 }

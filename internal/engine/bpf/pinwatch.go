@@ -31,22 +31,22 @@ type pinWatch struct {
 }
 
 // watchPins mends the pins whenever some are removed, until it is closed.
-func (e *Engine) watchPins() (*pinWatch, error) {
+func (p *pinned) watchPins() (*pinWatch, error) {
 	fd, err := unix.InotifyInit1(unix.IN_CLOEXEC | unix.IN_NONBLOCK)
 	if err != nil {
 		return nil, fmt.Errorf("watch pins: %w", err)
 	}
-	w := &pinWatch{log: e.log, in: os.NewFile(uintptr(fd), "pins"), done: make(chan struct{})}
-	go w.run(e)
+	w := &pinWatch{log: p.log, in: os.NewFile(uintptr(fd), "pins"), done: make(chan struct{})}
+	go w.run(p)
 	return w, nil
 }
 
-func (w *pinWatch) run(e *Engine) {
+func (w *pinWatch) run(p *pinned) {
 	defer close(w.done)
 	buf := make([]byte, 64<<10)
 	for {
 		var again time.Time
-		if !w.mend(e) {
+		if !w.mend(p) {
 			again = time.Now().Add(pinRetry)
 		}
 		if err := w.in.SetReadDeadline(again); err != nil {
@@ -68,23 +68,23 @@ func (w *pinWatch) run(e *Engine) {
 
 // mend watches what is there now, and mends until nothing was gone. It is false if that
 // cannot be.
-func (w *pinWatch) mend(e *Engine) bool {
+func (w *pinWatch) mend(p *pinned) bool {
 	for {
-		watched := w.watch(e)
-		e.pinning.Lock()
-		whole := len(e.unpinned()) == 0
-		e.pinning.Unlock()
+		watched := w.watch(p)
+		p.pinning.Lock()
+		whole := len(p.unpinned()) == 0
+		p.pinning.Unlock()
 		if whole && watched {
-			return e.mendPins() == nil
+			return p.mendPins() == nil
 		}
-		if e.mendPins() != nil || !watched && whole {
+		if p.mendPins() != nil || !watched && whole {
 			return false
 		}
 	}
 }
 
 // watch adds the directories, which may be others than before.
-func (w *pinWatch) watch(e *Engine) bool {
+func (w *pinWatch) watch(p *pinned) bool {
 	const gone = unix.IN_DELETE | unix.IN_MOVED_FROM | unix.IN_DELETE_SELF | unix.IN_MOVE_SELF | unix.IN_ONLYDIR
 	conn, err := w.in.SyscallConn()
 	if err != nil {
@@ -92,7 +92,7 @@ func (w *pinWatch) watch(e *Engine) bool {
 	}
 	ok := true
 	err = conn.Control(func(fd uintptr) {
-		for _, dir := range e.pinDirs() {
+		for _, dir := range p.pinDirs() {
 			if _, err := unix.InotifyAddWatch(int(fd), dir, gone); err != nil {
 				ok = false
 			}

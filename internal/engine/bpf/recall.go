@@ -5,6 +5,7 @@ import (
 	"encoding/binary"
 	"errors"
 	"fmt"
+	"log/slog"
 	"math"
 	"os"
 	"runtime"
@@ -45,7 +46,7 @@ func (e *Engine) recall(types *btf.Cache, keepCaches bool) {
 			e.log.Warn("fs-verity files that are in memory already may count as not signed", "error", err)
 		}
 	}
-	seen, valid, err := e.recallInUse(types, keyring)
+	seen, valid, err := recallInUse(e.log, e.maps, types, keyring)
 	if err != nil {
 		e.log.Warn("fs-verity files in use count as not signed", "error", err)
 		return
@@ -112,8 +113,8 @@ func cachedInodes() (int, error) {
 
 // recallInUse verifies the signature of each fs-verity file that some process has open
 // or mapped.
-func (e *Engine) recallInUse(types *btf.Cache, keyring int32) (seen, valid int, err error) {
-	a, err := e.newAsker(types)
+func recallInUse(log *slog.Logger, maps map[string]*ebpf.Map, types *btf.Cache, keyring int32) (seen, valid int, err error) {
+	a, err := newAsker(maps, types)
 	if err != nil {
 		return 0, 0, err
 	}
@@ -130,7 +131,7 @@ func (e *Engine) recallInUse(types *btf.Cache, keyring int32) (seen, valid int, 
 		case errors.Is(err, errNotCalled):
 			return err
 		default:
-			e.log.Warn("the signature of an fs-verity file in use is not valid", "file", f.Name(), "error", err)
+			log.Warn("the signature of an fs-verity file in use is not valid", "file", f.Name(), "error", err)
 		}
 		return nil
 	})
@@ -146,7 +147,8 @@ type asker struct {
 	link link.Link
 }
 
-func (e *Engine) newAsker(types *btf.Cache) (*asker, error) {
+// newAsker attaches the program, on the maps of the engine.
+func newAsker(maps map[string]*ebpf.Map, types *btf.Cache) (*asker, error) {
 	spec, err := loadRecall()
 	if err != nil {
 		return nil, fmt.Errorf("read embedded BPF object: %w", err)
@@ -156,7 +158,7 @@ func (e *Engine) newAsker(types *btf.Cache) (*asker, error) {
 		return nil, fmt.Errorf("read kernel BTF: %w", err)
 	}
 	coll, err := ebpf.NewCollectionWithOptions(spec, ebpf.CollectionOptions{
-		MapReplacements: e.maps, Cache: types, Programs: ebpf.ProgramOptions{KernelTypes: kernel},
+		MapReplacements: maps, Cache: types, Programs: ebpf.ProgramOptions{KernelTypes: kernel},
 	})
 	if err != nil {
 		return nil, fmt.Errorf("load BPF object: %w", explain(err))

@@ -72,23 +72,23 @@ func (e *Engine) recallFirst() {
 // recalledMark is a directory beside the pins, which can hold no file. It says that
 // the recall was done since the trackers were attached: a process that is killed
 // before leaves it to the next one.
-func (e *Engine) recalledMark() string { return filepath.Join(e.root, "recalled") }
+func (p *pinned) recalledMark() string { return filepath.Join(p.root, "recalled") }
 
-func (e *Engine) hasRecalled() bool {
-	_, err := os.Lstat(e.recalledMark())
+func (p *pinned) hasRecalled() bool {
+	_, err := os.Lstat(p.recalledMark())
 	return err == nil
 }
 
-func (e *Engine) noteRecall() {
-	e.recalled.Store(true)
-	if err := os.Mkdir(e.recalledMark(), 0o700); err != nil && !errors.Is(err, os.ErrExist) {
-		e.log.Warn("the next start asks for fs-verity signatures again", "error", err)
+func (p *pinned) noteRecall() {
+	p.recalled.Store(true)
+	if err := os.Mkdir(p.recalledMark(), 0o700); err != nil && !errors.Is(err, os.ErrExist) {
+		p.log.Warn("the next start asks for fs-verity signatures again", "error", err)
 	}
 }
 
-func (e *Engine) forgetRecall() {
-	if err := os.Remove(e.recalledMark()); err != nil && !errors.Is(err, os.ErrNotExist) {
-		e.log.Warn("a start that is cut off leaves fs-verity files unknown", "error", err)
+func (p *pinned) forgetRecall() {
+	if err := os.Remove(p.recalledMark()); err != nil && !errors.Is(err, os.ErrNotExist) {
+		p.log.Warn("a start that is cut off leaves fs-verity files unknown", "error", err)
 	}
 }
 
