@@ -81,7 +81,7 @@ var parsers = []reader{
 	{"internal/author/token/signer", "ecdsaASN1", "FuzzECDSA"},
 	{"internal/lab/vm/wire", "NewReader", "FuzzReader"},
 	{"internal/lab/vm/wire", "ReadParcel", "FuzzReadParcel"},
-	{"internal/lab/scenarios", "ReadTranscript", "FuzzReadTranscript"},
+	{"internal/lab/scenarios/transcript", "Read", "FuzzRead"},
 }
 
 // noParsers are functions that are called as if they parsed foreign bytes, each with the

@@ -5,18 +5,18 @@ package main
 import (
 	"slices"
 
-	"github.com/ipe-linux/ipe/internal/lab/scenarios"
+	"github.com/ipe-linux/ipe/internal/lab/scenarios/transcript"
 )
 
 // difference is an observation that is not the same in two configurations. One of
 // the lines is nil if the observation was made in the other alone.
 type difference struct {
-	Reference, Got *scenarios.Line
+	Reference, Got *transcript.Line
 	// Named is the entry of the table that explains it; empty for a failure.
 	Named string
 }
 
-func (d difference) line() *scenarios.Line {
+func (d difference) line() *transcript.Line {
 	if d.Got != nil {
 		return d.Got
 	}
@@ -44,9 +44,9 @@ func (c *comparison) unnamed() []difference {
 const policyLine = "policy"
 
 // indexed is a transcript by what was tried.
-type indexed map[string]*scenarios.Line
+type indexed map[string]*transcript.Line
 
-func index(lines []scenarios.Line) indexed {
+func index(lines []transcript.Line) indexed {
 	m := make(indexed, len(lines))
 	for i := range lines {
 		m[lines[i].Key()] = &lines[i]
@@ -56,7 +56,7 @@ func index(lines []scenarios.Line) indexed {
 
 // compare holds a configuration's transcript against its reference's, line by line. A
 // configuration without a reference is only counted.
-func compare(c configuration, reference, got []scenarios.Line) *comparison {
+func compare(c configuration, reference, got []transcript.Line) *comparison {
 	r := &comparison{configuration: c}
 	if c.reference == "" {
 		reference = got
@@ -85,12 +85,12 @@ func compare(c configuration, reference, got []scenarios.Line) *comparison {
 	return r
 }
 
-func equal(a, b *scenarios.Line) bool {
+func equal(a, b *transcript.Line) bool {
 	return a.Got == b.Got && slices.Equal(a.Records, b.Records)
 }
 
 // explain looks for the entry of the table that says why two lines differ.
-func explain(c configuration, reference indexed, want, have *scenarios.Line) difference {
+func explain(c configuration, reference indexed, want, have *transcript.Line) difference {
 	d := difference{Reference: want, Got: have}
 	if want == nil || have == nil {
 		return d

@@ -11,14 +11,14 @@ import (
 
 	"github.com/ipe-linux/ipe/digest"
 	"github.com/ipe-linux/ipe/eval"
-	"github.com/ipe-linux/ipe/internal/lab/scenarios"
+	"github.com/ipe-linux/ipe/internal/lab/scenarios/transcript"
 )
 
-func lines(text string) []scenarios.Line {
-	var all []scenarios.Line
+func lines(text string) []transcript.Line {
+	var all []transcript.Line
 	for l := range strings.SplitSeq(strings.TrimSpace(text), "\n") {
 		f := strings.Split(l, "|")
-		all = append(all, scenarios.Line{Scenario: f[0], What: f[1], Got: f[2], Records: f[3:]})
+		all = append(all, transcript.Line{Scenario: f[0], What: f[1], Got: f[2], Records: f[3:]})
 	}
 	return all
 }

@@ -17,6 +17,8 @@ import (
 
 	"github.com/ipe-linux/ipe/eval"
 	"github.com/ipe-linux/ipe/internal/lab/scenarios"
+	"github.com/ipe-linux/ipe/internal/lab/scenarios/records"
+	"github.com/ipe-linux/ipe/internal/lab/scenarios/transcript"
 	"github.com/ipe-linux/ipe/internal/lab/vm"
 	"github.com/ipe-linux/ipe/internal/lab/vm/debian"
 )
@@ -77,7 +79,7 @@ const (
 )
 
 // transcript boots the configuration and gives what the probe wrote.
-func (c configuration) transcript(ctx context.Context, r *rig) ([]scenarios.Line, debian.Kernel, error) {
+func (c configuration) transcript(ctx context.Context, r *rig) ([]transcript.Line, debian.Kernel, error) {
 	k, err := debian.FindKernel(ctx, c.kernel)
 	if err != nil {
 		return nil, k, err
@@ -114,7 +116,7 @@ func (c configuration) transcript(ctx context.Context, r *rig) ([]scenarios.Line
 	return lines, k, err
 }
 
-func readDisk(name string) ([]scenarios.Line, error) {
+func readDisk(name string) ([]transcript.Line, error) {
 	f, err := os.Open(name)
 	if err != nil {
 		return nil, err
@@ -126,7 +128,7 @@ func readDisk(name string) ([]scenarios.Line, error) {
 		n, err := f.Read(buf)
 		data = append(data, buf[:n]...)
 		if err == io.EOF || bytes.IndexByte(buf[:n], 0) >= 0 {
-			return scenarios.ReadTranscript(data)
+			return transcript.Read(data)
 		}
 		if err != nil {
 			return nil, err
@@ -146,7 +148,7 @@ func (c configuration) files(ctx context.Context, r *rig, k debian.Kernel) (vm.F
 		return nil, err
 	}
 	setup := scenarios.Config{
-		Tree: "/sys/kernel/security/ipe", Records: scenarios.Netlink, Roots: maps.Clone(r.images.roots),
+		Tree: "/sys/kernel/security/ipe", Records: records.Netlink, Roots: maps.Clone(r.images.roots),
 		Out: outDisk, Seed: r.seed, First: r.first, Policies: r.policies,
 	}
 	if c.daemon {

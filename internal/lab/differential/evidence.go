@@ -11,7 +11,7 @@ import (
 
 	"github.com/ipe-linux/ipe/digest"
 	"github.com/ipe-linux/ipe/eval"
-	"github.com/ipe-linux/ipe/internal/lab/scenarios"
+	"github.com/ipe-linux/ipe/internal/lab/scenarios/transcript"
 	"github.com/ipe-linux/ipe/policy"
 )
 
@@ -109,7 +109,7 @@ type step struct {
 }
 
 // readStep reads the line of a walk that says which policy decides, and how.
-func readStep(l *scenarios.Line) (step, error) {
+func readStep(l *transcript.Line) (step, error) {
 	mode, text, _ := strings.Cut(strings.ReplaceAll(l.Got, "BOTH", both), "; ")
 	p, err := policy.Parse([]byte("policy_name=walk policy_version=0.0.0\n" + strings.ReplaceAll(text, "; ", "\n") + "\n"))
 	if err != nil {
@@ -135,7 +135,7 @@ func (c configuration) judges(act string) bool {
 
 // witness holds the decisions of a walk against package eval, and returns their
 // number and those that are not what it demands.
-func witness(c configuration, f *facts, lines []scenarios.Line) (n int, wrong []difference, err error) {
+func witness(c configuration, f *facts, lines []transcript.Line) (n int, wrong []difference, err error) {
 	var current step
 	for i := range lines {
 		l := &lines[i]
@@ -162,7 +162,7 @@ func witness(c configuration, f *facts, lines []scenarios.Line) (n int, wrong []
 			if denied {
 				demanded = "package eval demands EACCES"
 			}
-			wrong = append(wrong, difference{Reference: &scenarios.Line{Scenario: l.Scenario, What: l.What, Got: demanded}, Got: l})
+			wrong = append(wrong, difference{Reference: &transcript.Line{Scenario: l.Scenario, What: l.What, Got: demanded}, Got: l})
 		}
 	}
 	return n, wrong, nil

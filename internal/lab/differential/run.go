@@ -12,13 +12,13 @@ import (
 	"sync"
 	"time"
 
-	"github.com/ipe-linux/ipe/internal/lab/scenarios"
+	"github.com/ipe-linux/ipe/internal/lab/scenarios/transcript"
 	"github.com/ipe-linux/ipe/internal/lab/vm/debian"
 )
 
 // outcome is what came of one guest.
 type outcome struct {
-	lines  []scenarios.Line
+	lines  []transcript.Line
 	kernel debian.Kernel
 	err    error
 }
@@ -62,7 +62,7 @@ func conform(ctx context.Context, r *rig, jobs int, w io.Writer) (*report, error
 // judge compares each outcome with that of its reference.
 func judge(r *rig, all []configuration, outcomes []outcome, w io.Writer) (rep *report, err error) {
 	rep = &report{Version: reportVersion, Seed: r.seed, First: r.first, Policies: r.policies, Unused: []string{}}
-	lines := map[string][]scenarios.Line{}
+	lines := map[string][]transcript.Line{}
 	for i, c := range all {
 		lines[c.name] = outcomes[i].lines
 	}
@@ -85,14 +85,14 @@ func judge(r *rig, all []configuration, outcomes []outcome, w io.Writer) (rep *r
 
 // policyOf is the text of the policy that a step of the walk is about.
 func policyOf(reference indexed, scenario string) string {
-	if line := reference[scenarios.Line{Scenario: scenario, What: "policy"}.Key()]; line != nil {
+	if line := reference[transcript.Line{Scenario: scenario, What: "policy"}.Key()]; line != nil {
 		return line.Got
 	}
 	return ""
 }
 
 // show is a line's result and records.
-func show(l *scenarios.Line) string {
+func show(l *transcript.Line) string {
 	if l == nil {
 		return "(not there)"
 	}

@@ -7,7 +7,7 @@ import (
 	"strings"
 
 	"github.com/ipe-linux/ipe/eval"
-	"github.com/ipe-linux/ipe/internal/lab/scenarios"
+	"github.com/ipe-linux/ipe/internal/lab/scenarios/transcript"
 )
 
 // entry is a difference that is as it must be. The lines that it is about are
@@ -26,7 +26,7 @@ type entry struct {
 // reference is there to look up others.
 type pair struct {
 	reference  indexed
-	want, have *scenarios.Line
+	want, have *transcript.Line
 }
 
 // table is the whole list.
@@ -113,11 +113,11 @@ func table() []entry {
 // is reports whether the reference says the same of something else as have says;
 // records may differ in what change replaces.
 func (p pair) is(what string, results map[string]string, change ...string) bool {
-	l := p.reference[scenarios.Line{Scenario: p.want.Scenario, What: what}.Key()]
+	l := p.reference[transcript.Line{Scenario: p.want.Scenario, What: what}.Key()]
 	if l == nil {
 		return false
 	}
-	twin := scenarios.Line{Got: l.Got}
+	twin := transcript.Line{Got: l.Got}
 	if r, ok := results[l.Got]; ok {
 		twin.Got = r
 	}
@@ -147,7 +147,7 @@ func cutLast(s, sep string) (before, after string, found bool) {
 }
 
 // layerOf is the device that a record of the lines names: the reference's, if it has one.
-func layerOf(lines ...*scenarios.Line) string {
+func layerOf(lines ...*transcript.Line) string {
 	for _, l := range lines {
 		for _, r := range l.Records {
 			if i := strings.Index(r, ` dev="`); i >= 0 {

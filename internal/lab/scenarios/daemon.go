@@ -10,6 +10,8 @@ import (
 	"path/filepath"
 	"syscall"
 	"time"
+
+	"github.com/ipe-linux/ipe/internal/lab/scenarios/records"
 )
 
 // startTime is how long the daemon may take to serve the tree; an emulated machine
@@ -41,9 +43,9 @@ func (s *Session) start() (err error) {
 		if s.daemon, err = startDaemon(s.cfg.Daemon, s.cfg.Tree); err != nil {
 			return err
 		}
-		s.masks.daemon = uint32(s.daemon.cmd.Process.Pid)
+		s.masks.Daemon = uint32(s.daemon.cmd.Process.Pid)
 	}
-	s.source, err = openSource(s.cfg.Records)
+	s.source, err = records.Open(s.cfg.Records)
 	return err
 }
 
@@ -77,7 +79,7 @@ func startDaemon(command []string, tree string) (*daemon, error) {
 
 // stop ends the daemon and demands that it ended well.
 func (s *Session) stop() error {
-	err := s.source.close()
+	err := s.source.Close()
 	if s.daemon == nil {
 		return err
 	}

@@ -5,14 +5,12 @@ package scenarios
 import (
 	"errors"
 	"fmt"
-	"os"
-	"strconv"
-	"strings"
 	"time"
 
 	"golang.org/x/sys/unix"
 
 	"github.com/ipe-linux/ipe/audit"
+	"github.com/ipe-linux/ipe/internal/lab/scenarios/records"
 )
 
 // recordTime is how long a record may take to come, on a busy emulated machine.
@@ -20,80 +18,6 @@ const recordTime = time.Minute
 
 // settleTime bounds the wait for all of a scenario's, which may be thousands.
 const settleTime = 3 * time.Minute
-
-// masks turns records into what is the same on every machine.
-type masks struct {
-	self, daemon uint32
-	// messages are the digests of what was written to the tree, by digest.
-	messages map[[32]byte]string
-	words    []string
-}
-
-func newMasks() masks {
-	return masks{self: uint32(os.Getpid()), messages: map[[32]byte]string{}}
-}
-
-// replace has records show a name instead of what depends on the machine.
-func (m *masks) replace(what, name string) { m.words = append(m.words, what, name) }
-
-// plain is text that anybody may compare.
-func (m *masks) plain(text string) string { return strings.NewReplacer(m.words...).Replace(text) }
-
-// text is the canonical form of a record.
-func (m *masks) text(r audit.Record) string {
-	text := r.String()
-	switch r := r.(type) {
-	case audit.Access:
-		text = m.access(r)
-	case audit.ConfigChange:
-		text = m.digests(text, r.Old, r.New)
-	case audit.PolicyLoad:
-		text = m.digests(text, r.Policy)
-	}
-	return strconv.Itoa(int(r.Type())) + " " + m.plain(text)
-}
-
-// access tells whose process it was instead of its id; inode numbers are left out.
-func (m *masks) access(a audit.Access) string {
-	pid := "other"
-	if a.PID == m.self {
-		pid = "self"
-	}
-	a.PID = 0
-	if a.File != nil && !a.File.NoInode {
-		f := *a.File
-		f.Ino = 0
-		a.File = &f
-	}
-	return strings.Replace(a.String(), " pid=0 ", " pid="+pid+" ", 1)
-}
-
-// digests shows which message had the digest.
-func (m *masks) digests(text string, ids ...*audit.PolicyID) string {
-	for _, id := range ids {
-		if id == nil {
-			continue
-		}
-		if name, ok := m.messages[id.Digest]; ok {
-			text = strings.Replace(text, fmt.Sprintf("sha256:%X", id.Digest), "sha256:of-"+name, 1)
-		}
-	}
-	return text
-}
-
-// ours reports whether a record is about what this program did.
-func (m *masks) ours(r audit.Record) bool {
-	a, ok := r.(audit.Access)
-	return !ok || a.PID != m.daemon || m.daemon == 0
-}
-
-// comm is the name of the thread that a record is about; none for changes.
-func comm(r audit.Record) string {
-	if a, ok := r.(audit.Access); ok {
-		return a.Comm
-	}
-	return ""
-}
 
 // settle provokes a record by a name that nobody had before, and gives all records
 // that came before it. Before a policy is active there can be none that denies the
@@ -120,14 +44,14 @@ func (s *Session) settle() ([]audit.Record, error) {
 		if last.Before(end) {
 			end = last
 		}
-		r, err := s.source.next(end)
+		r, err := s.source.Next(end)
 		if err != nil {
 			return all, fmt.Errorf("settle %s: after %d records: %w", name, len(all), err)
 		}
-		if comm(r) == name {
+		if records.Comm(r) == name {
 			return all, nil
 		}
-		if s.masks.ours(r) {
+		if s.masks.Ours(r) {
 			all = append(all, r)
 		}
 	}
@@ -147,7 +71,7 @@ func (s *Session) report(what, got string) error {
 	}
 	var texts []string
 	for _, r := range records {
-		texts = append(texts, s.masks.text(r))
+		texts = append(texts, s.masks.Text(r))
 	}
-	return s.out.line(s.scenario, what, got, texts...)
+	return s.out.Write(s.scenario, what, got, texts...)
 }

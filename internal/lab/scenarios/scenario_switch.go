@@ -81,7 +81,7 @@ func switches(s *Session) error {
 		time.Sleep(switchPause)
 	}
 	for i, w := range workers {
-		if err := s.out.line(s.scenario, fmt.Sprintf("process %d", i), w.end()); err != nil {
+		if err := s.out.Write(s.scenario, fmt.Sprintf("process %d", i), w.end()); err != nil {
 			return err
 		}
 	}
@@ -90,7 +90,7 @@ func switches(s *Session) error {
 		return err
 	}
 	noteRules(rules, records)
-	return s.out.line(s.scenario, "decided by", strings.Join(slices.Sorted(maps.Keys(rules)), "; "))
+	return s.out.Write(s.scenario, "decided by", strings.Join(slices.Sorted(maps.Keys(rules)), "; "))
 }
 
 // noteRules collects what decided about memory.

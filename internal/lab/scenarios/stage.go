@@ -141,8 +141,8 @@ func (s *Session) sealVolume() error {
 		return fmt.Errorf("format volume: no root hash in %q", out)
 	}
 	s.cfg.Roots["both"] = f[0]
-	s.masks.replace(f[0], "BOTH")
-	s.masks.replace(strings.ToUpper(f[0]), "BOTH")
+	s.masks.Replace(f[0], "BOTH")
+	s.masks.Replace(strings.ToUpper(f[0]), "BOTH")
 	return openVolume("both", "both", f[0])
 }
 

@@ -30,6 +30,8 @@ import (
 
 	"golang.org/x/sys/unix"
 
+	"github.com/ipe-linux/ipe/internal/lab/scenarios/records"
+	"github.com/ipe-linux/ipe/internal/lab/scenarios/transcript"
 	"github.com/ipe-linux/ipe/sign"
 )
 
@@ -37,7 +39,7 @@ import (
 type Config struct {
 	// Tree is the directory of the control tree.
 	Tree string
-	// Records is Netlink, or the path of a file in auditd's format.
+	// Records is records.Netlink, or the path of a file in auditd's format.
 	Records string
 	// Daemon is the command that serves the tree; none for the kernel's own.
 	Daemon []string
@@ -50,17 +52,14 @@ type Config struct {
 	First, Policies int
 }
 
-// Netlink as the source of records is the kernel's audit subsystem.
-const Netlink = "netlink"
-
 // SetupPath is where the guest finds its Config, as JSON.
 const SetupPath = "/images/setup.json"
 
 // Session is a run of the scenarios in one guest.
 type Session struct {
 	cfg      Config
-	out      *transcript
-	source   source
+	out      *transcript.Writer
+	source   records.Source
 	signer   signer
 	subjects []*subject
 	marker   *subject
@@ -75,7 +74,7 @@ type Session struct {
 	// digests are those of the fs-verity files, by name.
 	digests map[string]string
 	// masks replaces what depends on the machine in records.
-	masks masks
+	masks *records.Masks
 }
 
 // signer signs policies with the key that the guest's kernel trusts.
@@ -115,16 +114,16 @@ func Run(cfg Config) (err error) {
 	if err := unix.Unshare(unix.CLONE_FS); err != nil {
 		return fmt.Errorf("unshare root: %w", err)
 	}
-	s := &Session{cfg: cfg, masks: newMasks()}
+	s := &Session{cfg: cfg, masks: records.NewMasks()}
 	if s.signer, err = readSigner("/images/platform.pem", "/images/platform.key"); err != nil {
 		return err
 	}
-	if s.out, err = newTranscript(cfg.Out); err != nil {
+	if s.out, err = transcript.Create(cfg.Out); err != nil {
 		return err
 	}
 	defer func() {
 		if err != nil { // as far as it came
-			err = errors.Join(err, s.out.w.Flush())
+			err = errors.Join(err, s.out.Flush())
 		}
 	}()
 	if err := s.start(); err != nil {
@@ -150,7 +149,7 @@ func Run(cfg Config) (err error) {
 		return err
 	}
 	fmt.Printf("walk: %v\n", time.Since(begin).Round(time.Millisecond))
-	return errors.Join(s.out.close(), s.stop())
+	return errors.Join(s.out.Close(), s.stop())
 }
 
 // scenario is one part of the list.

@@ -13,6 +13,7 @@ import (
 	"golang.org/x/sys/unix"
 
 	"github.com/ipe-linux/ipe/audit"
+	"github.com/ipe-linux/ipe/internal/lab/scenarios/records"
 )
 
 // walker makes random policies from the facts that the subjects have, and some that
@@ -120,7 +121,7 @@ func (s *Session) step(w walker) error {
 	enforce, successAudit := w.IntN(4) != 0, w.IntN(3) == 0
 	// It stands in the transcript, for those who look at a difference.
 	text := fmt.Sprintf("enforce=%s success_audit=%s; %s", digit(enforce), digit(successAudit), strings.Join(statements, "; "))
-	if err := s.out.line(s.scenario, "policy", s.masks.plain(text)); err != nil {
+	if err := s.out.Write(s.scenario, "policy", s.masks.Plain(text)); err != nil {
 		return err
 	}
 	if err := s.mode(enforce, successAudit); err != nil {
@@ -202,21 +203,21 @@ func unlabelled(r audit.Record) audit.Record {
 
 // compile writes the lines of a step, each with its records.
 func (s *Session) compile(prefix string, t *tried) error {
-	records, err := s.settle()
+	there, err := s.settle()
 	if err != nil {
 		return err
 	}
-	for _, r := range records {
-		t.records[comm(r)] = append(t.records[comm(r)], s.masks.text(unlabelled(r)))
+	for _, r := range there {
+		t.records[records.Comm(r)] = append(t.records[records.Comm(r)], s.masks.Text(unlabelled(r)))
 	}
 	for i, what := range t.whats {
-		if err := s.out.line(s.scenario, prefix+what, t.results[i], t.records[label(i)]...); err != nil {
+		if err := s.out.Write(s.scenario, prefix+what, t.results[i], t.records[label(i)]...); err != nil {
 			return err
 		}
 		delete(t.records, label(i))
 	}
 	for _, left := range t.records {
-		if err := s.out.line(s.scenario, prefix+"unexpected", "records", left...); err != nil {
+		if err := s.out.Write(s.scenario, prefix+"unexpected", "records", left...); err != nil {
 			return err
 		}
 	}
@@ -283,6 +284,6 @@ func (s *Session) sign(text string) ([]byte, error) {
 		return nil, err
 	}
 	head, _, _ := strings.Cut(text, "\n")
-	s.masks.messages[sha256.Sum256(message)] = strings.NewReplacer("policy_name=", "", " policy_version=", "-").Replace(head)
+	s.masks.Messages[sha256.Sum256(message)] = strings.NewReplacer("policy_name=", "", " policy_version=", "-").Replace(head)
 	return message, nil
 }

@@ -1,6 +1,6 @@
 //go:build linux
 
-package scenarios
+package records
 
 import (
 	"bytes"
@@ -16,17 +16,21 @@ import (
 	"github.com/ipe-linux/ipe/audit"
 )
 
-// A source gives records in the order in which they were written.
-type source interface {
-	// next waits for the next record of IPE until the deadline.
-	next(deadline time.Time) (audit.Record, error)
-	close() error
+// Source gives records in the order in which they were written.
+type Source interface {
+	// Next waits for the next record of IPE until the deadline.
+	Next(deadline time.Time) (audit.Record, error)
+	Close() error
 }
 
 // errNoRecord means that none came in time.
 var errNoRecord = errors.New("no record came")
 
-func openSource(name string) (source, error) {
+// Netlink, as the name of a source, is the audit subsystem itself.
+const Netlink = "netlink"
+
+// Open opens a source: a file that a daemon writes, or Netlink.
+func Open(name string) (Source, error) {
 	if name == Netlink {
 		return openKernel()
 	}
@@ -65,9 +69,9 @@ func openKernel() (*kernel, error) {
 	return &kernel{conn: conn}, nil
 }
 
-func (k *kernel) close() error { return k.conn.Close() }
+func (k *kernel) Close() error { return k.conn.Close() }
 
-func (k *kernel) next(deadline time.Time) (audit.Record, error) {
+func (k *kernel) Next(deadline time.Time) (audit.Record, error) {
 	if err := k.conn.SetReadDeadline(deadline); err != nil {
 		return nil, err
 	}
@@ -102,14 +106,14 @@ type file struct {
 	rest []byte
 }
 
-func (l *file) close() error {
+func (l *file) Close() error {
 	if l.f == nil {
 		return nil
 	}
 	return l.f.Close()
 }
 
-func (l *file) next(deadline time.Time) (audit.Record, error) {
+func (l *file) Next(deadline time.Time) (audit.Record, error) {
 	for {
 		line, rest, whole := bytes.Cut(l.rest, []byte("\n"))
 		if whole {

@@ -1,6 +1,8 @@
 //go:build linux
 
-package scenarios
+// Package transcript has what a run of scenarios observed, a line each, so that two runs can
+// be compared.
+package transcript
 
 import (
 	"bufio"
@@ -18,20 +20,23 @@ const separator = "\t"
 // lastLine ends a whole transcript. It may stand on a disk, which goes on behind it.
 const lastLine = "end of transcript\n"
 
-type transcript struct {
+// Writer writes a transcript.
+type Writer struct {
 	file *os.File
 	w    *bufio.Writer
 }
 
-func newTranscript(name string) (*transcript, error) {
+// Create begins a transcript in a file, or on a disk.
+func Create(name string) (*Writer, error) {
 	f, err := os.OpenFile(name, os.O_WRONLY|os.O_CREATE, 0o600)
 	if err != nil {
 		return nil, fmt.Errorf("write transcript: %w", err)
 	}
-	return &transcript{file: f, w: bufio.NewWriterSize(f, 1<<20)}, nil
+	return &Writer{file: f, w: bufio.NewWriterSize(f, 1<<20)}, nil
 }
 
-func (t *transcript) line(scenario, what, got string, records ...string) error {
+// Write writes a line.
+func (t *Writer) Write(scenario, what, got string, records ...string) error {
 	fields := append([]string{scenario, what, got}, records...)
 	if _, err := t.w.WriteString(strings.Join(fields, separator) + "\n"); err != nil {
 		return fmt.Errorf("write transcript: %w", err)
@@ -39,7 +44,11 @@ func (t *transcript) line(scenario, what, got string, records ...string) error {
 	return nil
 }
 
-func (t *transcript) close() error {
+// Flush writes what is held back, for one that is not whole.
+func (t *Writer) Flush() error { return t.w.Flush() }
+
+// Close ends a transcript that is whole.
+func (t *Writer) Close() error {
 	if _, err := t.w.WriteString(lastLine); err != nil {
 		return fmt.Errorf("write transcript: %w", err)
 	}
@@ -66,8 +75,8 @@ func (l Line) String() string {
 // Key says what was tried.
 func (l Line) Key() string { return l.Scenario + separator + l.What }
 
-// ReadTranscript reads back what a guest wrote.
-func ReadTranscript(data []byte) ([]Line, error) {
+// Read reads back what a guest wrote.
+func Read(data []byte) ([]Line, error) {
 	text, _, whole := bytes.Cut(data, []byte("\n"+lastLine))
 	if !whole {
 		text, _, _ = bytes.Cut(data, []byte{0})
