@@ -2,16 +2,14 @@ package files
 
 import (
 	"errors"
-	"fmt"
-	"net/url"
 	"strings"
 
 	"github.com/spf13/cobra"
 	"github.com/spf13/pflag"
 	"golang.org/x/sys/unix"
 
-	"github.com/ipe-linux/ipe/internal/author/pkcs11uri"
 	"github.com/ipe-linux/ipe/internal/cli/ui"
+	"github.com/ipe-linux/ipe/internal/cli/ui/keys"
 	"github.com/ipe-linux/ipe/internal/decimal"
 )
 
@@ -73,22 +71,14 @@ func (p *peerToken) uri(cmd *cobra.Command, key string) (string, error) {
 	case p.module == "":
 		return "", ui.Usage(cmd, "--pkcs11-module is needed: the library of the token's vendor")
 	}
-	uri := p.keyID
-	if uri == "" {
-		uri = "pkcs11:"
-	}
-	u, err := pkcs11uri.Parse(uri)
-	if err != nil {
+	uri, err := keys.WithModule(p.keyID, p.module)
+	switch {
+	case errors.Is(err, keys.ErrNamesModule):
+		return "", ui.Usage(cmd, "--pkcs11-keyid names a module-path, and --pkcs11-module another")
+	case err != nil:
 		return "", ui.Usage(cmd, "--pkcs11-keyid: %w", err)
 	}
-	if _, ok := u.Get(pkcs11uri.ModulePath); ok {
-		return "", ui.Usage(cmd, "--pkcs11-keyid names a module-path, and --pkcs11-module another")
-	}
-	join := "?"
-	if strings.Contains(uri, "?") {
-		join = "&"
-	}
-	return fmt.Sprintf("%s%smodule-path=%s", uri, join, url.PathEscape(p.module)), nil
+	return uri, nil
 }
 
 // algorithm is a hash algorithm, which fsverity(1) also takes by its number.

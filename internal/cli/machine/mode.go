@@ -8,7 +8,6 @@ import (
 	"github.com/ipe-linux/ipe/internal/cli/ui"
 	"github.com/ipe-linux/ipe/internal/cli/ui/daemon"
 	"github.com/ipe-linux/ipe/internal/control/api"
-	"github.com/ipe-linux/ipe/internal/control/rpc/client"
 )
 
 func (a *app) mode() *cobra.Command {
@@ -26,7 +25,7 @@ func (a *app) mode() *cobra.Command {
 			if err != nil {
 				return err
 			}
-			return a.Change(cmd, force, func(ctx context.Context, c *client.Client) error {
+			return a.Change(cmd, force, func(ctx context.Context, c *daemon.Client) error {
 				return a.runMode(ctx, c, change)
 			})
 		},
@@ -62,7 +61,7 @@ func modeChange(cmd *cobra.Command, args []string, audit string) (api.ModeChange
 	return ch, nil
 }
 
-func (a *app) runMode(ctx context.Context, c *client.Client, change api.ModeChange) error {
+func (a *app) runMode(ctx context.Context, c *daemon.Client, change api.ModeChange) error {
 	var m api.ModeResult
 	var err error
 	if change == (api.ModeChange{}) {

@@ -11,8 +11,8 @@ import (
 
 	"github.com/ipe-linux/ipe/audit"
 	"github.com/ipe-linux/ipe/internal/cli/ui"
+	"github.com/ipe-linux/ipe/internal/cli/ui/daemon"
 	"github.com/ipe-linux/ipe/internal/control/api"
-	"github.com/ipe-linux/ipe/internal/control/rpc/client"
 	"github.com/ipe-linux/ipe/internal/plain"
 )
 
@@ -26,7 +26,7 @@ func (a *app) status() *cobra.Command {
 			"1 if not, 3 if iped does not answer, and 4 if that is not proven. With --json, state is one of\n" +
 			"enforcing, permissive, no policy, not enforcing and not proven, and reasons say why.",
 		RunE: func(cmd *cobra.Command, _ []string) error {
-			return a.Ask(cmd, func(ctx context.Context, c *client.Client) error {
+			return a.Ask(cmd, func(ctx context.Context, c *daemon.Client) error {
 				st, err := c.Status(ctx)
 				if err != nil {
 					return err

@@ -11,7 +11,6 @@ import (
 	"github.com/ipe-linux/ipe/internal/cli/ui"
 	"github.com/ipe-linux/ipe/internal/cli/ui/daemon"
 	"github.com/ipe-linux/ipe/internal/control/api"
-	"github.com/ipe-linux/ipe/internal/control/rpc/client"
 	"github.com/ipe-linux/ipe/internal/plain"
 	"github.com/ipe-linux/ipe/policy"
 	"github.com/ipe-linux/ipe/sign"
@@ -25,7 +24,7 @@ func (a *app) load() *cobra.Command {
 			if err != nil {
 				return err
 			}
-			return a.Ask(cmd, func(ctx context.Context, c *client.Client) error {
+			return a.Ask(cmd, func(ctx context.Context, c *daemon.Client) error {
 				i, err := c.Load(ctx, raw)
 				if err != nil {
 					return err
@@ -45,7 +44,7 @@ func (a *app) activate() *cobra.Command {
 			"preflight.",
 		ValidArgsFunction: a.Names,
 		RunE: func(cmd *cobra.Command, args []string) error {
-			return a.Change(cmd, force, func(ctx context.Context, c *client.Client) error {
+			return a.Change(cmd, force, func(ctx context.Context, c *daemon.Client) error {
 				i, err := c.Activate(ctx, args[0])
 				if err != nil {
 					return err
@@ -77,7 +76,7 @@ func (a *app) update() *cobra.Command {
 			if err != nil {
 				return unsignedHint(args[0], raw, err)
 			}
-			return a.Change(cmd, force, func(ctx context.Context, c *client.Client) error {
+			return a.Change(cmd, force, func(ctx context.Context, c *daemon.Client) error {
 				i, err := c.Update(ctx, name, raw)
 				if err != nil {
 					return err
@@ -113,7 +112,7 @@ func (a *app) remove() *cobra.Command {
 		Use: "delete NAME", Short: "Forget a policy that is not active", Args: ui.Exactly(1, "one NAME"),
 		ValidArgsFunction: a.Names,
 		RunE: func(cmd *cobra.Command, args []string) error {
-			return a.Ask(cmd, func(ctx context.Context, c *client.Client) error {
+			return a.Ask(cmd, func(ctx context.Context, c *daemon.Client) error {
 				if err := c.Delete(ctx, args[0]); err != nil {
 					return err
 				}
@@ -127,7 +126,7 @@ func (a *app) list() *cobra.Command {
 	return &cobra.Command{
 		Use: "list", Short: "List deployed policies", Args: ui.None,
 		RunE: func(cmd *cobra.Command, _ []string) error {
-			return a.Ask(cmd, func(ctx context.Context, c *client.Client) error {
+			return a.Ask(cmd, func(ctx context.Context, c *daemon.Client) error {
 				all, err := c.List(ctx)
 				if err != nil {
 					return err

@@ -7,8 +7,8 @@ import (
 	"github.com/spf13/cobra"
 
 	"github.com/ipe-linux/ipe/internal/cli/ui"
+	"github.com/ipe-linux/ipe/internal/cli/ui/daemon"
 	"github.com/ipe-linux/ipe/internal/control/api"
-	"github.com/ipe-linux/ipe/internal/control/rpc/client"
 )
 
 func (a *app) preflight() *cobra.Command {
@@ -19,7 +19,7 @@ func (a *app) preflight() *cobra.Command {
 			"logins, and tells what of it the policy would deny that is allowed now. What has a slash or\n" +
 			"ends in .p7b is a file. Exit status 4 if there is something. Needs root.",
 		RunE: func(cmd *cobra.Command, args []string) error {
-			return a.Ask(cmd, func(ctx context.Context, c *client.Client) error {
+			return a.Ask(cmd, func(ctx context.Context, c *daemon.Client) error {
 				f, err := a.askPreflight(ctx, c, args[0])
 				if err != nil {
 					return err
@@ -33,7 +33,7 @@ func (a *app) preflight() *cobra.Command {
 	}
 }
 
-func (a *app) askPreflight(ctx context.Context, c *client.Client, what string) (api.Forecast, error) {
+func (a *app) askPreflight(ctx context.Context, c *daemon.Client, what string) (api.Forecast, error) {
 	if !strings.Contains(what, "/") && !strings.HasSuffix(what, ".p7b") {
 		return c.Preflight(ctx, what)
 	}

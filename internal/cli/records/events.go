@@ -9,8 +9,8 @@ import (
 
 	"github.com/ipe-linux/ipe/audit"
 	"github.com/ipe-linux/ipe/internal/cli/ui"
+	"github.com/ipe-linux/ipe/internal/cli/ui/daemon"
 	"github.com/ipe-linux/ipe/internal/control/api"
-	"github.com/ipe-linux/ipe/internal/control/rpc/client"
 	"github.com/ipe-linux/ipe/internal/plain"
 )
 
@@ -32,7 +32,7 @@ func (a *app) events() *cobra.Command {
 			if err := checkFormat(cmd, format); err != nil {
 				return err
 			}
-			return a.Ask(cmd, func(ctx context.Context, c *client.Client) error {
+			return a.Ask(cmd, func(ctx context.Context, c *daemon.Client) error {
 				if format == formatAudit {
 					return c.Records(ctx, follow, a.printKernelLine)
 				}

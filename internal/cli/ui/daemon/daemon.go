@@ -16,6 +16,9 @@ import (
 	"github.com/ipe-linux/ipe/internal/plain"
 )
 
+// Client is what a command asks.
+type Client = client.Client
+
 // Asker asks iped for commands.
 type Asker struct {
 	*ui.UI
@@ -38,7 +41,7 @@ func (d *Asker) Flag(fl *pflag.FlagSet) {
 
 // Ask runs fn with a client of the daemon and gives what goes wrong its exit
 // code.
-func (d *Asker) Ask(cmd *cobra.Command, fn func(context.Context, *client.Client) error) error {
+func (d *Asker) Ask(cmd *cobra.Command, fn func(context.Context, *Client) error) error {
 	c := client.New(d.socket)
 	c.OnWait = d.sayWaiting
 	defer c.Close()

@@ -5,13 +5,38 @@ import (
 	"crypto/x509"
 	"errors"
 	"fmt"
+	"net/url"
 	"os"
+	"strings"
 
 	"github.com/ipe-linux/ipe/internal/author/pkcs11uri"
 	"github.com/ipe-linux/ipe/internal/author/token"
 	"github.com/ipe-linux/ipe/internal/cli/ui"
 	"github.com/ipe-linux/ipe/internal/plain"
 )
+
+// ErrNamesModule: a URI names a module itself.
+var ErrNamesModule = errors.New("it names a module-path")
+
+// WithModule returns the URI of a key, which may be empty for any, as one that names the
+// module of the token's vendor. Errors: ErrNamesModule, and those of pkcs11uri.Parse.
+func WithModule(uri, module string) (string, error) {
+	if uri == "" {
+		uri = "pkcs11:"
+	}
+	u, err := pkcs11uri.Parse(uri)
+	if err != nil {
+		return "", err
+	}
+	if _, ok := u.Get(pkcs11uri.ModulePath); ok {
+		return "", ErrNamesModule
+	}
+	join := "?"
+	if strings.Contains(uri, "?") {
+		join = "&"
+	}
+	return fmt.Sprintf("%s%smodule-path=%s", uri, join, url.PathEscape(module)), nil
+}
 
 // tokenURI reads --key if it names a key on a token.
 func (f *Flags) tokenURI() (*pkcs11uri.URI, error) {
