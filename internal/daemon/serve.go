@@ -44,8 +44,8 @@ func serve(ctx context.Context, cfg config, open opener, log *slog.Logger) error
 		return err
 	}
 	defer l.Close()
-	ready, served := make(chan struct{}), make(chan error, 1)
-	go func() { served <- server.Serve(ctx, l, ready, d.c, log) }()
+	ready := make(chan struct{})
+	served := beside(func() error { return server.Serve(ctx, l, ready, d.c, log) })
 	d.settle(ctx, cfg, start)
 	if err := d.guarded(cfg.repair); err != nil {
 		return err
@@ -58,6 +58,17 @@ func serve(ctx context.Context, cfg config, open opener, log *slog.Logger) error
 	}
 	farewell(d.eng, log)
 	return err
+}
+
+// beside runs fn, and gives its error to whoever asks first. Others are told nil, and do not
+// wait: the end that was asked for and that of fn come together, and either may be seen.
+func beside(fn func() error) <-chan error {
+	c := make(chan error, 1)
+	go func() {
+		c <- fn()
+		close(c)
+	}()
+	return c
 }
 
 // takeUp deploys what came with the machine, which may be all that there is to enforce.

@@ -6,6 +6,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"io"
 	"log/slog"
 	"net"
 	"os"
@@ -237,4 +238,27 @@ func TestStartAsksForTime(t *testing.T) {
 		s.end()
 		s.end()
 	})
+}
+
+// TestEndsTogether: when the server ends because iped is to, whichever is seen first, iped
+// ends.
+func TestEndsTogether(t *testing.T) {
+	over, stop := context.WithCancel(t.Context())
+	stop()
+	for range 100 {
+		served := beside(func() error { return nil })
+		if !await.Until(func() bool { return len(served) == 1 }) {
+			t.Fatal("nothing ran")
+		}
+		if err := firstEnd(over, served, nil); err != nil {
+			t.Fatal(err)
+		}
+		if err := <-served; err != nil {
+			t.Fatal(err)
+		}
+	}
+	failed := beside(func() error { return io.EOF })
+	if first, second := <-failed, <-failed; first != io.EOF || second != nil {
+		t.Errorf("%v, then %v", first, second)
+	}
 }
