@@ -170,6 +170,9 @@ type Subject struct {
 // Unset is the value of both fields of a Subject without a login.
 const Unset = ^uint32(0)
 
+// Nobody is the Subject without a login.
+func Nobody() Subject { return Subject{AUID: Unset, Session: Unset} }
+
 // Type returns TypeAccess.
 func (Access) Type() Type { return TypeAccess }
 

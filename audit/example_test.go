@@ -60,7 +60,7 @@ func ExampleGeneration_Append() {
 
 func ExampleGeneration_AppendAuditLog() {
 	h := audit.Header{Time: time.UnixMilli(1690000000123), Serial: 45}
-	s := audit.Status{Enforcing: true, Subject: audit.Subject{AUID: audit.Unset, Session: audit.Unset}}
+	s := audit.Status{Enforcing: true, Subject: audit.Nobody()}
 	fmt.Printf("%s\n", audit.Newest.AppendAuditLog(nil, h, s))
 	// Output:
 	// type=MAC_STATUS msg=audit(1690000000.123:45): enforcing=1 old_enforcing=0 auid=4294967295 ses=4294967295 enabled=1 old-enabled=1 lsm=ipe res=1
@@ -108,7 +108,7 @@ func ExampleParseUntrusted() {
 // One record of each kind, in version 1. These lines never change.
 func ExampleNewJSON() {
 	h := audit.Header{Time: time.UnixMilli(1690000000123).UTC(), Serial: 45}
-	root := audit.Subject{AUID: audit.Unset, Session: audit.Unset}
+	root := audit.Nobody()
 	id := &audit.PolicyID{Name: "gateway", Version: policy.Version{Major: 1, Minor: 2, Rev: 3}, Digest: [32]byte{0xab}}
 	global := audit.Statement{Scope: policy.ScopeGlobal, Action: policy.Deny}
 	out := json.NewEncoder(os.Stdout)

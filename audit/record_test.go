@@ -41,7 +41,7 @@ func (s source) bytes(n int, skip string) string {
 
 func (s source) subject() audit.Subject {
 	if s.flag() {
-		return audit.Subject{AUID: audit.Unset, Session: audit.Unset}
+		return audit.Nobody()
 	}
 	return audit.Subject{AUID: s.Uint32(), Session: s.Uint32()}
 }

@@ -17,9 +17,6 @@ type request struct {
 	guard guard
 }
 
-// nobody has no login.
-var nobody = audit.Subject{AUID: audit.Unset, Session: audit.Unset}
-
 // By returns c acting for who.
 func (c *Control) By(who audit.Subject) Actor { return Actor{request{c, who, nil}} }
 

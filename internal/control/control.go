@@ -121,7 +121,7 @@ func New(cfg Config) *Control {
 		eng:      cfg.Engine, verifier: cfg.Verifier, why: cfg.EngineReason,
 		boot: cfg.Boot, bootErr: cfg.BootErr, preflight: cfg.Preflight, trail: trail.New(cfg.Sinks),
 	}
-	c.keeper, disk.mirrored = cfg.Engine.(engine.Keeper)
+	disk.keeper, _ = cfg.Engine.(engine.Keeper)
 	if cfg.BootErr != nil {
 		_ = c.problem(problemBoot, cfg.BootErr) // Guarded says it again
 	}

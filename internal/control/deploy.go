@@ -6,6 +6,7 @@ import (
 
 	"golang.org/x/sys/unix"
 
+	"github.com/ipe-linux/ipe/audit"
 	"github.com/ipe-linux/ipe/internal/control/api"
 	"github.com/ipe-linux/ipe/internal/control/store"
 	"github.com/ipe-linux/ipe/internal/hint"
@@ -29,7 +30,7 @@ func (c *Control) Deploy(from string, envelope []byte) error {
 	c.change.Lock()
 	defer c.change.Unlock()
 	c.follow()
-	if err := (request{c, nobody, nil}).deploy(from, envelope); err != nil {
+	if err := (request{c, audit.Nobody(), nil}).deploy(from, envelope); err != nil {
 		if errors.Is(err, sign.ErrUntrusted) {
 			err = fmt.Errorf("%w; when its certificate is among the trusted ones, systemctl reload iped and %s this file, or restart iped", err, hint.PolicyLoad)
 		}

@@ -51,7 +51,7 @@ type running struct {
 
 func newRunning(cfg control.Config) *running {
 	c := control.New(cfg)
-	return &running{c, c.By(audit.Subject{AUID: audit.Unset, Session: audit.Unset})}
+	return &running{c, c.By(audit.Nobody())}
 }
 
 // setMode changes both switches.

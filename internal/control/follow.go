@@ -29,8 +29,6 @@ type resident struct {
 	*persistence
 	eng      engine.Engine
 	verifier Verifier
-	// keeper is eng if that is such a kernel, else nil.
-	keeper engine.Keeper
 }
 
 // follow takes over what the kernel has, where it keeps policies itself.

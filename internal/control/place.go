@@ -38,7 +38,7 @@ func (c *Control) Place(name string) (Place, error) {
 	if !ok {
 		return Place{}, fmt.Errorf("policy %q: %w", name, api.ErrNotFound)
 	}
-	return Place{c, name, id, nobody}, nil
+	return Place{c, name, id, audit.Nobody()}, nil
 }
 
 // Places returns those of all policies, sorted by name.
@@ -49,7 +49,7 @@ func (c *Control) Places() []Place {
 	c.mu.Unlock()
 	all := make([]Place, 0, len(ids))
 	for _, name := range slices.Sorted(maps.Keys(ids)) {
-		all = append(all, Place{c, name, ids[name], nobody})
+		all = append(all, Place{c, name, ids[name], audit.Nobody()})
 	}
 	return all
 }

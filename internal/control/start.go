@@ -100,7 +100,8 @@ func startedBy(d *deployed) *audit.Subject {
 	if d.boot {
 		return nil
 	}
-	return &nobody
+	who := audit.Nobody()
+	return &who
 }
 
 // wanted returns the policy that is to decide after a start, nil for none or

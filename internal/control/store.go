@@ -6,6 +6,7 @@ import (
 
 	"github.com/ipe-linux/ipe/internal/control/api"
 	"github.com/ipe-linux/ipe/internal/control/store"
+	"github.com/ipe-linux/ipe/internal/engine"
 	"github.com/ipe-linux/ipe/policy"
 )
 
@@ -37,9 +38,9 @@ type persistence struct {
 	*register
 	store    Store
 	bootMode BootMode
-	// mirrored: the engine keeps policies itself, so one may be active that the store has
-	// not, or has in another version.
-	mirrored bool
+	// keeper is the engine if that is a kernel that keeps policies itself, else nil: then one
+	// may be active that the store has not, or has in another version.
+	keeper engine.Keeper
 	// unkept is what the store is to have and has not; nil if it has. It is guarded by mu.
 	unkept *store.Mode
 }
@@ -69,7 +70,7 @@ func (p *persistence) persistActive(d *deployed) error {
 	if d.boot {
 		return nil
 	}
-	if p.mirrored {
+	if p.keeper != nil {
 		if err := p.keep(d); err != nil {
 			return err
 		}
@@ -80,7 +81,7 @@ func (p *persistence) persistActive(d *deployed) error {
 // keepActive stores that d, which is active already, is to be so: others may have
 // made it active in the kernel.
 func (p *persistence) keepActive(d *deployed) error {
-	if !p.mirrored || d.boot || p.isStoredActive(d.name) && p.kept(d) {
+	if p.keeper == nil || d.boot || p.isStoredActive(d.name) && p.kept(d) {
 		return nil
 	}
 	if err := p.persistActive(d); err != nil {

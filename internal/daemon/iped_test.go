@@ -15,7 +15,6 @@ import (
 	"os"
 	"path/filepath"
 	"strings"
-	"sync"
 	"sync/atomic"
 	"testing"
 	"time"
@@ -142,24 +141,6 @@ func TestHintsOfJoinedErrors(t *testing.T) {
 	}
 }
 
-// lockedBuffer is a log that is read while it is written.
-type lockedBuffer struct {
-	mu sync.Mutex
-	b  bytes.Buffer
-}
-
-func (l *lockedBuffer) Write(p []byte) (int, error) {
-	l.mu.Lock()
-	defer l.mu.Unlock()
-	return l.b.Write(p)
-}
-
-func (l *lockedBuffer) String() string {
-	l.mu.Lock()
-	defer l.mu.Unlock()
-	return l.b.String()
-}
-
 // TestDaemon runs the daemon on an engine without a kernel: it tells systemd,
 // answers, is the only one, and says at the end what goes on.
 func TestDaemon(t *testing.T) {
@@ -177,7 +158,7 @@ func TestDaemon(t *testing.T) {
 	cfg := config{engine: engineAuto, state: filepath.Join(dir, "state"), socket: filepath.Join(dir, "run", "s"), bootPolicy: boot}
 	eng := controltest.NewEngine()
 	open := func(config, *trusted, *slog.Logger) (opened, error) { return opened{eng, "the test has it"}, nil }
-	var log lockedBuffer
+	var log controltest.Log
 	ctx, stop := context.WithCancel(t.Context())
 	defer stop()
 	done := make(chan error, 1)
@@ -294,7 +275,7 @@ func startedDaemon(t *testing.T, cfg config) (st api.Status, err error) {
 // TestPulse: systemd hears of a daemon that answers, and of no other.
 func TestPulse(t *testing.T) {
 	systemd := asSystemd(t)
-	var log lockedBuffer
+	var log controltest.Log
 	ctx, stop := context.WithCancel(t.Context())
 	defer stop()
 	ask := func() bool { t.Error("asked, though systemd does not want to know"); return true }

@@ -24,6 +24,9 @@ import (
 	"github.com/ipe-linux/ipe/internal/control/controltest"
 	"github.com/ipe-linux/ipe/internal/control/rpc/client"
 	"github.com/ipe-linux/ipe/internal/control/store"
+	"github.com/ipe-linux/ipe/internal/engine"
+	"github.com/ipe-linux/ipe/internal/engine/bpf"
+	"github.com/ipe-linux/ipe/internal/engine/securityfs"
 	"github.com/ipe-linux/ipe/internal/lab/await"
 )
 
@@ -54,7 +57,7 @@ func stored(t *testing.T) config {
 	}
 	defer st.Close()
 	c := control.New(control.Config{Store: st, Verifier: control.Certificates(signer.Keyring()), Engine: controltest.NewEngine()}).
-		By(audit.Subject{AUID: audit.Unset, Session: audit.Unset})
+		By(audit.Nobody())
 	_, err = c.Load(signer.Sign(t, "policy_name=site policy_version=1.0.0\nDEFAULT action=DENY\n"))
 	if err = errors.Join(err, c.Activate("site")); err != nil {
 		t.Fatal(err)
@@ -67,7 +70,7 @@ func begun(t *testing.T, cfg config, eng opened) (ended chan error) {
 	t.Helper()
 	ctx, stop := context.WithCancel(t.Context())
 	ended = make(chan error, 1)
-	var log lockedBuffer
+	var log controltest.Log
 	open := func(config, *trusted, *slog.Logger) (opened, error) { return eng, nil }
 	go func() { ended <- serve(ctx, cfg, open, newLogger(&log)) }()
 	t.Cleanup(func() {
@@ -213,7 +216,7 @@ func TestStartAsksForTime(t *testing.T) {
 	systemd := asSystemd(t)
 	asks := fmt.Sprintf("EXTEND_TIMEOUT_USEC=%d\nSTATUS=starting: ", extension.Microseconds())
 	synctest.Test(t, func(t *testing.T) {
-		var log lockedBuffer
+		var log controltest.Log
 		s := &starting{log: newLogger(&log), done: make(chan struct{}), name: "one", since: time.Now()}
 		told := func(want string) {
 			t.Helper()
@@ -260,5 +263,14 @@ func TestEndsTogether(t *testing.T) {
 	failed := beside(func() error { return io.EOF })
 	if first, second := <-failed, <-failed; first != io.EOF || second != nil {
 		t.Errorf("%v, then %v", first, second)
+	}
+}
+
+// TestEngineNames: engines are called what --engine and ipe call them.
+func TestEngineNames(t *testing.T) {
+	for want, e := range map[string]engine.Engine{api.EngineBPF: (*bpf.Engine)(nil), api.EngineSecurityfs: (*securityfs.Engine)(nil)} {
+		if got := e.Name(); got != want {
+			t.Errorf("the engine is called %q, want %q", got, want)
+		}
 	}
 }

@@ -1,12 +1,13 @@
 package walk
 
 import (
-	"errors"
 	"io"
 	"io/fs"
 	"os"
 
 	"golang.org/x/sys/unix"
+
+	"github.com/ipe-linux/ipe/internal/eintr"
 )
 
 // Handle is a file that is open for reading, by its number. For an os.File there
@@ -29,7 +30,11 @@ func (p Place) Handle(path string) (Handle, error) {
 		}
 		return Handle{int(f.Fd()), f}, nil
 	}
-	fd, err := again(func() (int, error) { return unix.Open(path, OpenFlags|unix.O_CLOEXEC|unix.O_LARGEFILE, 0) })
+	fd := -1
+	err := eintr.Again(func() (err error) {
+		fd, err = unix.Open(path, OpenFlags|unix.O_CLOEXEC|unix.O_LARGEFILE, 0)
+		return err
+	})
 	if err != nil {
 		return Handle{}, &fs.PathError{Op: "open", Path: path, Err: err}
 	}
@@ -54,7 +59,7 @@ func (h Handle) Close() {
 // Stat tells size, permissions and which file it is.
 func (h Handle) Stat() (size int64, mode fs.FileMode, id FileID, err error) {
 	var st unix.Stat_t
-	if _, err := again(func() (int, error) { return 0, unix.Fstat(h.fd, &st) }); err != nil {
+	if err := eintr.Again(func() error { return unix.Fstat(h.fd, &st) }); err != nil {
 		return 0, 0, id, err
 	}
 	return st.Size, fileMode(st.Mode), IDOf(&st), nil
@@ -63,7 +68,7 @@ func (h Handle) Stat() (size int64, mode fs.FileMode, id FileID, err error) {
 // Identify says which file has a name, whatever symbolic links lead to it.
 func Identify(name string) (FileID, error) {
 	var st unix.Stat_t
-	_, err := again(func() (int, error) { return 0, unix.Stat(name, &st) })
+	err := eintr.Again(func() error { return unix.Stat(name, &st) })
 	return IDOf(&st), err
 }
 
@@ -93,7 +98,8 @@ func fileMode(mode uint32) fs.FileMode {
 // ReadAt is that of io.ReaderAt.
 func (h Handle) ReadAt(p []byte, offset int64) (n int, err error) {
 	for n < len(p) {
-		k, err := again(func() (int, error) { return unix.Pread(h.fd, p[n:], offset+int64(n)) })
+		k := 0
+		err := eintr.Again(func() (err error) { k, err = unix.Pread(h.fd, p[n:], offset+int64(n)); return err })
 		if err != nil {
 			return n, err
 		}
@@ -103,13 +109,4 @@ func (h Handle) ReadAt(p []byte, offset int64) (n int, err error) {
 		n += k
 	}
 	return n, nil
-}
-
-// again makes a system call until no signal interrupts it.
-func again(call func() (int, error)) (int, error) {
-	for {
-		if n, err := call(); !errors.Is(err, unix.EINTR) {
-			return n, err
-		}
-	}
 }

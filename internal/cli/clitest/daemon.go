@@ -25,7 +25,7 @@ func Serve(t *testing.T, eng *controltest.Engine, texts ...string) (c control.Ac
 	if err := ctl.Start(); err != nil {
 		t.Fatal(err)
 	}
-	c = ctl.By(audit.Subject{AUID: audit.Unset, Session: audit.Unset})
+	c = ctl.By(audit.Nobody())
 	for _, text := range texts {
 		if _, err := c.Load(signer.Sign(t, text)); err != nil {
 			t.Fatalf("load %q: %v", text, err)

@@ -4,7 +4,6 @@ package fs_test
 
 import (
 	"bufio"
-	"bytes"
 	"fmt"
 	"io"
 	"log/slog"
@@ -12,7 +11,6 @@ import (
 	"os/exec"
 	"path/filepath"
 	"strings"
-	"sync"
 	"testing"
 	"time"
 
@@ -116,7 +114,7 @@ func halt(t *testing.T, cmd *exec.Cmd) {
 func TestHung(t *testing.T) {
 	dir := filepath.Join(t.TempDir(), "ipe")
 	t.Cleanup(func() { unix.Unmount(dir, unix.MNT_DETACH) })
-	var log lockedBuffer
+	var log controltest.Log
 	cmd := victim(t, dir, &log)
 	noPoll(t, filepath.Join(dir, "enforce"))
 	f, err := os.OpenFile(filepath.Join(dir, "enforce"), os.O_RDWR, 0)
@@ -171,7 +169,7 @@ func TestHung(t *testing.T) {
 func TestWatchdogDies(t *testing.T) {
 	dir := filepath.Join(t.TempDir(), "ipe")
 	t.Cleanup(func() { unix.Unmount(dir, unix.MNT_DETACH) })
-	var log lockedBuffer
+	var log controltest.Log
 	cmd := victim(t, dir, &log)
 	defer cmd.Wait()
 	defer cmd.Process.Kill()
@@ -213,24 +211,6 @@ func TestWatchdogDies(t *testing.T) {
 	if text, err := readOnce(filepath.Join(dir, "enforce")); err != nil || text != "1" {
 		t.Errorf("with another watchdog: %q, %v", text, err)
 	}
-}
-
-// lockedBuffer is a log that is read while it is written.
-type lockedBuffer struct {
-	mu sync.Mutex
-	b  bytes.Buffer
-}
-
-func (l *lockedBuffer) Write(p []byte) (int, error) {
-	l.mu.Lock()
-	defer l.mu.Unlock()
-	return l.b.Write(p)
-}
-
-func (l *lockedBuffer) String() string {
-	l.mu.Lock()
-	defer l.mu.Unlock()
-	return l.b.String()
 }
 
 // victim starts a server process on dir. It has a child that outlives it: had that

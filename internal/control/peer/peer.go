@@ -55,7 +55,7 @@ type Peer struct {
 
 // Nobody is a peer of whom nothing is known.
 func Nobody() Peer {
-	return Peer{Subject: audit.Subject{AUID: audit.Unset, Session: audit.Unset}, Lack: ErrUnseen}
+	return Peer{Subject: audit.Nobody(), Lack: ErrUnseen}
 }
 
 // Connected asks the kernel who made a connection that was just accepted. The uid is the

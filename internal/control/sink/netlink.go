@@ -90,10 +90,8 @@ func (n *netlink) send(text []byte) error {
 func (n *netlink) answer() error {
 	buf := make([]byte, maxMessage+unix.NLMSG_HDRLEN)
 	for {
-		size, _, err := unix.Recvfrom(n.fd, buf, 0)
-		if errors.Is(err, unix.EINTR) {
-			continue
-		}
+		size := 0
+		err := eintr.Again(func() (err error) { size, _, err = unix.Recvfrom(n.fd, buf, 0); return err })
 		if err != nil {
 			return err
 		}

@@ -1,10 +1,7 @@
 package trail
 
 import (
-	"fmt"
-
 	"github.com/ipe-linux/ipe/audit"
-	"github.com/ipe-linux/ipe/eval"
 	"github.com/ipe-linux/ipe/internal/control/api"
 	"github.com/ipe-linux/ipe/internal/control/fairqueue"
 	"github.com/ipe-linux/ipe/internal/engine"
@@ -41,20 +38,17 @@ type Sink interface {
 	Status() api.SinkStatus
 }
 
-// accessOf is the kernel's record of a decision.
-func accessOf(e engine.Event, p *policy.Policy) (audit.Access, error) {
-	rule, err := eval.StatementOf(p, e.Event.Op, e.Decision)
-	if err != nil {
-		return audit.Access{}, fmt.Errorf("record decision: %w", err)
-	}
-	a := audit.Access{Op: e.Event.Op, Hook: e.Event.Hook, Enforcing: e.Enforcing, PID: e.PID, Comm: e.Comm, Rule: audit.Statement(rule)}
+// accessOf is the kernel's record of a decision by a statement.
+func accessOf(e engine.Event, by policy.Statement) audit.Access {
+	a := audit.Access{Op: e.Event.Op, Hook: e.Event.Hook, Enforcing: e.Enforcing, PID: e.PID, Comm: e.Comm, Rule: audit.Statement(by)}
 	if e.Path != "" {
 		a.File = &audit.File{Path: e.Path, Dev: e.Device, Ino: e.Inode}
 	}
-	return a, nil
+	return a
 }
 
-func describe(e engine.Event, p *policy.Policy) api.Record {
+// describe is a decision as it travels, but for what only its policy can tell.
+func describe(e engine.Event) api.Record {
 	rec := api.Record{
 		Time: e.Time, Action: e.Decision.Action.String(), Op: e.Event.Op.String(), Hook: e.Event.Hook.String(),
 		Enforcing: e.Enforcing, PID: e.PID, Comm: e.Comm, Path: e.Path, Device: e.Device, Inode: e.Inode,
@@ -63,12 +57,6 @@ func describe(e engine.Event, p *policy.Policy) api.Record {
 	if !e.NoUID {
 		uid := e.UID
 		rec.UID = &uid
-	}
-	if p != nil {
-		rec.Policy = p.Name
-		if st, err := eval.StatementOf(p, e.Event.Op, e.Decision); err == nil {
-			rec.Statement = &st
-		}
 	}
 	return rec
 }

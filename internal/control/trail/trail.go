@@ -9,6 +9,7 @@ import (
 	"time"
 
 	"github.com/ipe-linux/ipe/audit"
+	"github.com/ipe-linux/ipe/eval"
 	"github.com/ipe-linux/ipe/internal/control/api"
 	"github.com/ipe-linux/ipe/internal/control/fairqueue"
 	"github.com/ipe-linux/ipe/internal/engine"
@@ -145,15 +146,21 @@ func (t *Trail) pass(e engine.Event, p *policy.Policy, merged uint64, now time.T
 	} else {
 		t.single++
 	}
-	rec := describe(e, p)
+	rec := describe(e)
 	rec.Merged = merged
 	entry := Entry{Decision: &rec, Owner: ownerOf(e)}
-	access, err := accessOf(e, p)
+	st, err := eval.StatementOf(p, e.Event.Op, e.Decision)
 	if err != nil {
 		t.unnamed += max(1, merged)
 	} else {
 		t.serial++
-		entry.Header, entry.Record = audit.Header{Time: e.Time, Serial: t.serial}, access
+		entry.Header, entry.Record = audit.Header{Time: e.Time, Serial: t.serial}, accessOf(e, st)
+	}
+	if p != nil {
+		rec.Policy = p.Name
+	}
+	if p != nil && err == nil {
+		rec.Statement = &st
 	}
 	t.keep(entry)
 }

@@ -61,10 +61,7 @@ func (p *pkg) exported() map[string][]string {
 			}
 			for _, name := range names {
 				if token.IsExported(name) {
-					all[name] = []string{name}
-				}
-				if token.IsExported(name) && gen.Tok == token.CONST && counts(gen) {
-					all[name] = names
+					all[name] = together(gen, name, names)
 				}
 			}
 		}
@@ -72,14 +69,19 @@ func (p *pkg) exported() map[string][]string {
 	return all
 }
 
-// counts tells a group of constants that are numbered.
-func counts(gen *ast.GenDecl) (found bool) {
+// together are the names of a declaration that are of use with one of them: all if they
+// are numbered, else it alone.
+func together(gen *ast.GenDecl, name string, names []string) []string {
+	numbered := false
 	ast.Inspect(gen, func(n ast.Node) bool {
 		id, ok := n.(*ast.Ident)
-		found = found || ok && id.Name == "iota"
+		numbered = numbered || ok && id.Name == "iota"
 		return true
 	})
-	return found
+	if numbered {
+		return names
+	}
+	return []string{name}
 }
 
 func declared(spec ast.Spec) []*ast.Ident {

@@ -15,9 +15,6 @@ import (
 // remedies is the one package below the faces that knows commands and options by name.
 const remedies = "internal/hint"
 
-// faces have a command line, and may speak of it.
-var faces = []string{"G daemon", "G cli", lab}
-
 // ours matches a command of ipe or an option, as a message would tell somebody to use it.
 var ours = regexp.MustCompile(`\bipe (audit|dmverity|doctor|events|fsverity|mode|policy|status)\b|\biped? --[a-z]|(^|[\s(])--[a-z]{2}`)
 
@@ -28,7 +25,7 @@ var foreignOptions = strings.NewReplacer("unshare --user", "")
 // may be another face. A program's own usage text is a face, too.
 func checkCommands(t *tree) (bad []string) {
 	for _, p := range t.sorted() {
-		if w := wingOf(p.dir); w == nil || slices.Contains(faces, w.name) || p.dir == remedies {
+		if w := wingOf(p.dir); w == nil || slices.Contains([]string{daemonFace, cliFace, lab}, w.name) || p.dir == remedies {
 			continue
 		}
 		for _, f := range p.written() {
@@ -71,9 +68,7 @@ func TestRemediesExist(t *testing.T) {
 	pages := commandPages(t)
 	var options []string
 	for _, text := range pages {
-		for _, m := range regexp.MustCompile(`\\-\\-([a-z0-9\\-]+)`).FindAllStringSubmatch(text, -1) {
-			options = append(options, strings.ReplaceAll(m[1], `\`, ""))
-		}
+		options = append(options, optionsOf(text)...)
 	}
 	for _, f := range tr.packages["internal/daemon"].files {
 		options = append(options, flagNames(f.syntax)...)

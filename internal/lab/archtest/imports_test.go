@@ -28,7 +28,10 @@ const (
 	engines  = "C engine"
 	governs  = "D control"
 	author   = "E author"
-	lab      = "H lab"
+	// The two faces have a command line, and may speak of it.
+	daemonFace = "G daemon"
+	cliFace    = "G cli"
+	lab        = "H lab"
 )
 
 // wings are all of them. To ask iped is to import the two packages of control that have
@@ -45,11 +48,11 @@ var wings = []wing{
 		"an engine is driven, it does not drive"},
 	{governs, []string{"internal/control"}, []string{language, leaves, "internal/engine"},
 		"the life cycle is the same whatever enforces"},
-	{author, []string{"internal/author"}, []string{language, leaves, linux, "internal/control/api", "internal/control/rpc/client"},
+	{author, []string{"internal/author"}, slices.Concat([]string{language, leaves, linux}, talk),
 		"these tools work where nothing is enforced"},
-	{"G daemon", []string{"internal/daemon", "cmd/iped"}, []string{language, leaves, linux, engines, governs},
+	{daemonFace, []string{"internal/daemon", "cmd/iped"}, []string{language, leaves, linux, engines, governs},
 		"iped enforces; to write policies is for others"},
-	{"G cli", []string{"internal/cli", "cmd/ipe", "cmd/ipe-pkcs11"}, []string{language, leaves, linux, author, "internal/control/api", "internal/control/rpc/client"},
+	{cliFace, []string{"internal/cli", "cmd/ipe", "cmd/ipe-pkcs11"}, slices.Concat([]string{language, leaves, linux, author}, talk),
 		"ipe asks iped"},
 	{lab, []string{"internal/lab"}, []string{"*"},
 		"it proves, and is not shipped"},
@@ -58,7 +61,7 @@ var wings = []wing{
 // wingOf returns the wing that a package is in. Packages for tests of others, called
 // ...test, are of the laboratory wherever they stand.
 func wingOf(dir string) *wing {
-	if base := path.Base(dir); strings.HasSuffix(base, "test") && base != "test" || base == "probe" {
+	if strings.HasSuffix(path.Base(dir), "test") {
 		return &wings[len(wings)-1]
 	}
 	var best *wing

@@ -47,6 +47,14 @@ func commandPages(t *testing.T) map[string]string {
 	return pages
 }
 
+// optionsOf are the options of which a page of a command speaks, without dashes.
+func optionsOf(page string) (all []string) {
+	for _, m := range regexp.MustCompile(`\\-\\-([a-z0-9\\-]+)`).FindAllStringSubmatch(page, -1) {
+		all = append(all, strings.ReplaceAll(m[1], `\`, ""))
+	}
+	return all
+}
+
 // item matches the heading of a command in ipe(1).
 var item = regexp.MustCompile(`(?m)^\.It Nm Cm ([a-z ]*[a-z])`)
 
@@ -66,11 +74,9 @@ func TestManualOfIpe(t *testing.T) {
 	for _, m := range item.FindAllStringSubmatch(page, -1) {
 		documented = append(documented, m[1])
 	}
-	option := regexp.MustCompile(`\\-\\-([a-z0-9\\-]+)`)
 	for name, text := range commandPages(t) {
 		actual = append(actual, name)
-		for _, m := range option.FindAllStringSubmatch(text, -1) {
-			flag := strings.ReplaceAll(m[1], `\`, "")
+		for _, flag := range optionsOf(text) {
 			if !regexp.MustCompile(`(Fl|\|) -` + flag + `\b`).MatchString(page) {
 				t.Errorf("ipe(1) lacks --%s of ipe %s", flag, name)
 			}

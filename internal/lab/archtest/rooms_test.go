@@ -16,24 +16,20 @@ const (
 // ask is the program that all of them are in.
 const ask = "cmd/ipe"
 
-// inside is what enforces, governs and stores, but for what is on talk: ipe asks iped, and
-// brings along nothing else.
-var (
-	inside = []string{"internal/control/sink", "internal/control", "internal/control/fs", "internal/engine", "internal/control/preflight", "internal/ruletab", "internal/control/store"}
-	talk   = []string{"internal/control/api", "internal/control/rpc/client"}
-)
+// talk is all of control that whoever asks brings along.
+var talk = []string{"internal/control/api", "internal/control/rpc/client"}
 
-// isInside reports whether a package is.
+// isInside reports whether a package is of what enforces, governs and stores.
 func isInside(dir string) bool {
-	in := func(top string) bool { return within(dir, top) }
-	return slices.ContainsFunc(inside, in) && !slices.ContainsFunc(talk, in)
+	w := wingOf(dir)
+	return w != nil && (w.name == engines || w.name == governs) && !slices.Contains(talk, dir)
 }
 
 // within reports whether a package is another or below it.
 func within(dir, top string) bool { return dir == top || strings.HasPrefix(dir, top+"/") }
 
-// checkRooms wants each room of ipe to know itself and what all rooms share, that to know
-// no room, and all of them nothing of what enforces.
+// checkRooms wants each room of ipe to know itself and what all rooms share, and that to
+// know no room. What else they may import is their wing's.
 func checkRooms(t *tree) (bad []string) {
 	for _, p := range t.sorted() {
 		if p.dir == house || !within(p.dir, house) || forTests(p.dir) {
@@ -42,9 +38,6 @@ func checkRooms(t *tree) (bad []string) {
 		for _, to := range p.siblings(false) {
 			if within(to, house) && !within(to, shared) {
 				bad = append(bad, fmt.Sprintf("%s: imports %s: rooms share %s, and nothing else", p.dir, to, shared))
-			}
-			if isInside(to) {
-				bad = append(bad, fmt.Sprintf("%s: imports %s: ipe asks iped", p.dir, to))
 			}
 		}
 	}

@@ -9,6 +9,7 @@ import (
 
 	"golang.org/x/sys/unix"
 
+	"github.com/ipe-linux/ipe/internal/eintr"
 	"github.com/ipe-linux/ipe/internal/linux/abi"
 )
 
@@ -73,14 +74,14 @@ func (c *control) askOnce(request uint, m *message, size int) (answer message, f
 	*h = m.header
 	h.Version, h.Data_size, h.Data_start = version(), uint32(len(buf)), unix.SizeofDmIoctl
 	copy(buf[unix.SizeofDmIoctl:], m.data)
-	for {
-		_, _, errno := unix.Syscall(unix.SYS_IOCTL, c.f.Fd(), uintptr(request), uintptr(unsafe.Pointer(&words[0])))
-		if errno == 0 {
-			break
+	err = eintr.Again(func() error {
+		if _, _, errno := unix.Syscall(unix.SYS_IOCTL, c.f.Fd(), uintptr(request), uintptr(unsafe.Pointer(&words[0]))); errno != 0 {
+			return errno
 		}
-		if errno != unix.EINTR {
-			return message{}, false, errno
-		}
+		return nil
+	})
+	if err != nil {
+		return message{}, false, err
 	}
 	from, to := h.Data_start, h.Data_size
 	if from > uint32(len(buf)) || to > uint32(len(buf)) {

@@ -22,7 +22,7 @@ var ErrNamesModule = errors.New("it names a module-path")
 // module of the token's vendor. Errors: ErrNamesModule, and those of pkcs11uri.Parse.
 func WithModule(uri, module string) (string, error) {
 	if uri == "" {
-		uri = "pkcs11:"
+		uri = pkcs11uri.Scheme
 	}
 	u, err := pkcs11uri.Parse(uri)
 	if err != nil {
@@ -35,7 +35,7 @@ func WithModule(uri, module string) (string, error) {
 	if strings.Contains(uri, "?") {
 		join = "&"
 	}
-	return fmt.Sprintf("%s%smodule-path=%s", uri, join, url.PathEscape(module)), nil
+	return uri + join + pkcs11uri.ModulePath + "=" + url.PathEscape(module), nil
 }
 
 // tokenURI reads --key if it names a key on a token.
