@@ -148,7 +148,11 @@ func (b bench) namesake() signer {
 	return s
 }
 
-// broken are good messages that somebody touched.
+// signingTime is the type of that attribute.
+const signingTime = "\x06\x09\x2a\x86\x48\x86\xf7\x0d\x01\x09\x05"
+
+// broken are good messages that somebody touched. What comes of it must not depend on the
+// time of the day, nor on the day.
 func (b bench) broken(p, s signer) []message {
 	good, attrs := b.smime(p, "-noattr", "-nodetach"), b.smime(p, "-nodetach", "-nosmimecap")
 	list := []message{
@@ -157,7 +161,9 @@ func (b bench) broken(p, s signer) []message {
 		{"content changed, with attributes", changed(b.t, attrs, "policy_name=", 0), "EKEYREJECTED", ""},
 		{"stranger's content changed", changed(b.t, b.smime(s, "-noattr", "-nodetach"), "policy_name=", 0), "EKEYREJECTED", ""},
 		{"signature changed", changed(b.t, good, string(good[len(good)-8:len(good)-1]), 0), "EINVAL", ""},
-		{"signing time changed", changed(b.t, attrs, "\x06\x09\x2a\x86\x48\x86\xf7\x0d\x01\x09\x05", 8), "EBADMSG", ""},
+		// Behind the type are the heads of a set and of a time, of two bytes each, then YYMMDDHHMMSSZ.
+		{"signing time changed to another", changed(b.t, attrs, signingTime, 4+9), "EKEYREJECTED", ""},
+		{"signing time changed to none", turned(b.t, attrs, signingTime, 4, 0x40), "EBADMSG", ""},
 		{"attribute digest changed", changed(b.t, attrs, "\x06\x09\x2a\x86\x48\x86\xf7\x0d\x01\x09\x04", 8), "EKEYREJECTED", ""},
 		{"attribute type changed", changed(b.t, attrs, "\x06\x09\x2a\x86\x48\x86\xf7\x0d\x01\x09\x03", 12), "EBADMSG", ""},
 		{"detached", b.smime(p, "-noattr"), "EKEYREJECTED", ""},

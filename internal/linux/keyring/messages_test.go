@@ -143,15 +143,21 @@ func (b bench) cms(s signer, content string, flags ...string) []byte {
 	return b.openssl([]byte(content), append([]string{"cms", "-sign", "-signer", s.cert, "-inkey", s.key, "-binary", "-outform", "der"}, flags...)...)
 }
 
-// changed returns data with one bit of what follows mark turned.
+// changed returns data with the last bit of a byte that follows mark turned.
 func changed(t *testing.T, data []byte, mark string, behind int) []byte {
+	t.Helper()
+	return turned(t, data, mark, behind, 1)
+}
+
+// turned returns data with bits of a byte that follows mark turned.
+func turned(t *testing.T, data []byte, mark string, behind int, bits byte) []byte {
 	t.Helper()
 	i := bytes.LastIndex(data, []byte(mark))
 	if i < 0 {
 		t.Fatalf("no %q in the message", mark)
 	}
 	data = bytes.Clone(data)
-	data[i+len(mark)+behind] ^= 1
+	data[i+len(mark)+behind] ^= bits
 	return data
 }
 
