@@ -116,44 +116,6 @@ type shifted struct {
 func (s shifted) ReadAt(p []byte, off int64) (int, error)  { return s.r.ReadAt(p, off+s.by) }
 func (s shifted) WriteAt(p []byte, off int64) (int, error) { return s.w.WriteAt(p, off+s.by) }
 
-// Format hashes the data, writes superblock and hash tree to the hash device, and
-// returns the root hash. The superblock is written last. What lies before
-// HashOffset, and between superblock and tree, is left alone; data and hashes may
-// be one device if they do not overlap, which is for the caller to see to. Errors
-// wrap ErrParams or merkle.ErrAlgorithm, are the devices' own, or the cause of the
-// end of ctx.
-func (im Image) Format(ctx context.Context, opts merkle.Options) (digest.Digest, error) {
-	root, err := im.format(ctx, opts)
-	if err != nil {
-		return digest.Digest{}, fmt.Errorf("format volume: %w", err)
-	}
-	return digest.New(im.Algorithm, root), nil
-}
-
-func (im Image) format(ctx context.Context, opts merkle.Options) ([]byte, error) {
-	v := im.Volume
-	v.Superblock = v.clone()
-	if err := v.check(); err != nil {
-		return nil, err
-	}
-	tree, err := v.Tree()
-	if err != nil {
-		return nil, err
-	}
-	root, err := tree.Build(ctx, im.Data, shifted{w: im.Hashes, by: v.TreeOffset()}, opts)
-	if err != nil || v.NoSuperblock {
-		return root, err
-	}
-	b, err := v.MarshalBinary()
-	if err != nil {
-		return nil, err
-	}
-	if _, err := im.Hashes.WriteAt(b, v.HashOffset); err != nil {
-		return nil, fmt.Errorf("write superblock at %d: %w", v.HashOffset, err)
-	}
-	return root, nil
-}
-
 // treeOf is the tree of a volume that makes sense, with a root hash of its algorithm.
 func (v Volume) treeOf(root digest.Digest) (*merkle.Tree, error) {
 	if err := v.check(); err != nil {

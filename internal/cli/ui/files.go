@@ -89,6 +89,35 @@ func Create(name string, data []byte) error {
 	return errors.Join(err, f.Close())
 }
 
+// MayCreate says why Create could not write such a file, as far as that can be told before
+// there is anything to write.
+func MayCreate(name string) error {
+	st, err := os.Stat(name)
+	target := name
+	switch {
+	case errors.Is(err, fs.ErrNotExist):
+	case err != nil:
+		return err
+	case st.IsDir():
+		return &fs.PathError{Op: "write", Path: name, Err: unix.EISDIR}
+	case !st.Mode().IsRegular():
+		return access(name, name, unix.W_OK)
+	default: // it is replaced in its directory
+		if target, err = filepath.EvalSymlinks(name); err != nil {
+			return err
+		}
+	}
+	return access(name, filepath.Dir(target), unix.W_OK|unix.X_OK)
+}
+
+// access asks for rights on a path, for the sake of the file name.
+func access(name, path string, mode uint32) error {
+	if err := unix.Faccessat(unix.AT_FDCWD, path, mode, unix.AT_EACCESS); err != nil {
+		return &fs.PathError{Op: "write", Path: name, Err: err}
+	}
+	return nil
+}
+
 // SameFile reports whether both names are those of one existing file.
 func SameFile(a, b string) bool {
 	x, err := os.Stat(a)

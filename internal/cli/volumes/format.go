@@ -9,6 +9,7 @@ import (
 
 	"github.com/ipe-linux/ipe/digest"
 	"github.com/ipe-linux/ipe/internal/cli/ui"
+	"github.com/ipe-linux/ipe/internal/plain"
 	"github.com/ipe-linux/ipe/verity/dmverity"
 	"github.com/ipe-linux/ipe/verity/merkle"
 )
@@ -50,33 +51,22 @@ func (a *app) runDMFormat(cmd *cobra.Command, dataName, hashName string, f volum
 	if err := f.apart(dataName, hashName, v); err != nil {
 		return ui.Usage(cmd, "%w", err)
 	}
-	out, err := openOutput(hashName)
-	if err != nil {
+	if err := f.rootPlace(); err != nil {
 		return err
 	}
-	defer func() { err = out.end(err) }()
-	hash := out.File
 	bar := a.Progress(v.DataSize())
 	defer bar.End()
-	root, err := dmverity.Image{Volume: v, Data: data, Hashes: hash}.Format(cmd.Context(), merkle.Options{Progress: bar.UpTo()})
+	n := &formatting{Volume: v, data: data}
+	defer func() { err = n.end(err) }()
+	if err := n.open(f, hashName); err != nil {
+		return err
+	}
+	root, err := n.write(cmd.Context(), f, merkle.Options{Progress: bar.UpTo()})
 	if err != nil {
-		return err
-	}
-	if err := wholeBlock(hash, v); err != nil {
-		return err
-	}
-	parity, fec, err := f.encode(cmd, data, hash, v)
-	if err != nil {
-		return err
-	}
-	if parity != nil {
-		defer func() { err = parity.end(err) }()
-	}
-	if err := hash.Sync(); err != nil {
 		return err
 	}
 	bar.End()
-	return a.volumeMade(hashName, f.rootFile, v, root, fec)
+	return a.volumeMade(hashName, f.rootFile, v, root, n.fec)
 }
 
 // fresh is the volume that is to be made.
@@ -108,9 +98,14 @@ func (f *volumeFlags) fresh(cmd *cobra.Command, data *os.File) (dmverity.Volume,
 }
 
 // apart wants hash area and parity behind the data, and parity behind the hash
-// area, where they are on one device.
+// area, where they are on one device, and the root hash on none of them.
 func (f *volumeFlags) apart(data, hash string, v dmverity.Volume) error {
 	one := func(a, b string) bool { return a == b || ui.SameFile(a, b) }
+	for _, name := range []string{data, hash, f.fecDevice} {
+		if f.rootFile != "" && one(name, f.rootFile) {
+			return fmt.Errorf("--root-hash-file %s would overwrite what the volume lies on", plain.Name(f.rootFile))
+		}
+	}
 	if one(data, hash) && v.HashOffset < v.DataSize() {
 		return fmt.Errorf("DATA and HASH are one, and the hash area at %d would overwrite data, which ends at %d", v.HashOffset, v.DataSize())
 	}
@@ -121,6 +116,14 @@ func (f *volumeFlags) apart(data, hash string, v dmverity.Volume) error {
 		return fmt.Errorf("parity at %d would overwrite data, which ends at %d", f.fecOffset, v.DataSize())
 	}
 	return dmverity.FEC{Roots: f.fecRoots, Offset: f.fecOffset, OnHashDevice: one(hash, f.fecDevice)}.Check(v)
+}
+
+// rootPlace wants a place for the root hash, before there is one.
+func (f *volumeFlags) rootPlace() error {
+	if f.rootFile == "" {
+		return nil
+	}
+	return ui.MayCreate(f.rootFile)
 }
 
 // page is the largest piece in which veritysetup writes superblocks, in bytes.
@@ -138,26 +141,6 @@ func wholeBlock(hash *os.File, v dmverity.Volume) error {
 		return hash.Truncate(end)
 	}
 	return nil
-}
-
-// encode adds parity, if it is wanted. The caller ends parity.
-func (f *volumeFlags) encode(cmd *cobra.Command, data, hash *os.File, v dmverity.Volume) (parity *output, fec *dmverity.FEC, err error) {
-	if f.fecDevice == "" {
-		return nil, nil, nil
-	}
-	if parity, err = openOutput(f.fecDevice); err != nil {
-		return nil, nil, err
-	}
-	if fec, err = f.fec(hash, parity.File); err == nil {
-		err = dmverity.Image{Volume: v, Data: data, Hashes: hash, Parity: parity, FEC: fec}.EncodeFEC(cmd.Context(), merkle.Options{})
-	}
-	if err == nil {
-		err = parity.Sync()
-	}
-	if err != nil {
-		return nil, nil, parity.end(err)
-	}
-	return parity, fec, nil
 }
 
 // volumeMade prints what was made.

@@ -2,16 +2,40 @@ package volumes
 
 import (
 	"errors"
+	"fmt"
 	"io/fs"
 	"os"
+	"sync/atomic"
+
+	"golang.org/x/sys/unix"
+
+	"github.com/ipe-linux/ipe/internal/plain"
 )
 
 // output is a file or a device that is written in place, piece by piece. A command that
 // fails leaves nothing of it behind: no file that it made, and no file longer than before.
 type output struct {
 	*os.File
-	made bool
-	size int64
+	made    bool
+	size    int64       // when it was opened
+	touched atomic.Bool // something was written where something was
+}
+
+// WriteAt implements [io.WriterAt].
+func (o *output) WriteAt(b []byte, at int64) (int, error) {
+	if at < o.size {
+		o.touched.Store(true)
+	}
+	return o.File.WriteAt(b, at)
+}
+
+// room wants what ends there to fit: a device does not grow.
+func (o *output) room(what string, end int64) error {
+	st, err := o.Stat()
+	if err != nil || st.Mode().IsRegular() || end <= o.size {
+		return err
+	}
+	return fmt.Errorf("%s ends at %d, behind the %d bytes of %s: %w", what, end, o.size, plain.Name(o.Name()), unix.ENOSPC)
 }
 
 // openOutput opens it for reading and writing, and makes a file if there is none.
@@ -23,14 +47,14 @@ func openOutput(name string) (*output, error) {
 	if !errors.Is(err, fs.ErrExist) {
 		return nil, err
 	}
-	if f, err = os.OpenFile(name, os.O_RDWR|os.O_CREATE, 0o600); err != nil {
+	if f, err = os.OpenFile(name, os.O_RDWR|os.O_CREATE|unix.O_NONBLOCK, 0o600); err != nil {
 		return nil, err
 	}
-	st, err := f.Stat()
+	size, err := sizeOf(f)
 	if err != nil {
 		return nil, errors.Join(err, f.Close())
 	}
-	return &output{File: f, size: st.Size()}, nil
+	return &output{File: f, size: size}, nil
 }
 
 // end closes o, after a command that ended with err.
