@@ -51,7 +51,7 @@ func (im Image) VerifyEdgeFEC(root digest.Digest) error {
 		case r.err != nil:
 			return fmt.Errorf("verify edge of volume: %w", r.err)
 		case len(r.repaired) == before:
-			return fmt.Errorf("%w: %w", ErrUncorrectable, err)
+			return fmt.Errorf("%w: %w", r.uncorrectable(), err)
 		}
 	}
 }

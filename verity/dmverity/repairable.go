@@ -12,7 +12,7 @@ import (
 // Repairable tells whether parity can restore all that is bad in a volume, as the kernel
 // does when it reads it; nothing is written. It returns the number of bad blocks, of data
 // and hashes. The first that cannot be restored ends it with an error that wraps
-// ErrUncorrectable; other errors are those of Verify.
+// an *UncorrectableError; other errors are those of Verify.
 //
 // Each restored block is compared with the digest that the tree has for it, and the tree
 // with the root hash. Restored hash blocks are kept in memory, those of data are not: each
@@ -45,7 +45,7 @@ func (im Image) Repairable(ctx context.Context, root digest.Digest, opts merkle.
 		case err != nil && !errors.As(err, new(*merkle.CorruptError)):
 			return 0, fmt.Errorf("look for repairs: %w", err)
 		case hash.count() == mended && padded:
-			return 0, fmt.Errorf("look for repairs: %w: %w", ErrUncorrectable, err)
+			return 0, fmt.Errorf("look for repairs: %w: %w", r.uncorrectable(), err)
 		case hash.count() == mended:
 			return int64(mended + len(r.repaired)), nil
 		}
@@ -67,7 +67,7 @@ func (r *repairer) repairPath(b merkle.BadBlock) error {
 		switch {
 		case r.err != nil:
 		case len(r.repaired) == before:
-			return fmt.Errorf("%w: %w", ErrUncorrectable, err)
+			return fmt.Errorf("%w: %w", r.uncorrectable(), err)
 		case corrupt.First.Level == merkle.DataLevel:
 			return nil
 		}

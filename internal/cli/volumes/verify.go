@@ -1,6 +1,7 @@
 package volumes
 
 import (
+	"context"
 	"errors"
 	"fmt"
 	"os"
@@ -33,6 +34,8 @@ type volumeVerdict struct {
 	// RepairableBlocks is the number of bad blocks, if parity can restore all.
 	RepairableBlocks int64 `json:"repairable_blocks"`
 	Repaired         int   `json:"repaired"`
+	// Reason is why parity cannot restore all, empty if it can.
+	Reason string `json:"reason"`
 }
 
 // maxBad bounds the blocks that are named one by one.
@@ -179,20 +182,25 @@ func (a *app) verdict(cmd *cobra.Command, c *checked, f verifyFlags) error {
 	if verr != nil && !errors.As(verr, &corrupt) {
 		return verr
 	}
+	bar.End()
 	if verr != nil && c.fec != nil {
-		if err := c.mend(cmd, &r, f.repair); err != nil {
+		if err := a.mend(cmd.Context(), c, &r, f.repair); err != nil {
 			return err
 		}
 	}
-	bar.End()
 	r.Valid = verr == nil || c.fec != nil && r.Repairable >= 0 && (f.repair || !f.strict)
 	if err := a.printVerdict(r, corrupt, c.fec != nil, f.repair); err != nil {
 		return err
 	}
-	if !r.Valid {
-		return ui.ErrSaid
+	switch {
+	case r.Valid:
+		return nil
+	case r.Reason != "" && !f.repair:
+		return ui.Hinted(ui.ErrSaid, "%s; --repair restores the blocks that can be", r.Reason)
+	case r.Reason != "":
+		return ui.Hinted(ui.ErrSaid, "%s; what could be restored was, the rest is lost unless there is another copy", r.Reason)
 	}
-	return nil
+	return ui.ErrSaid
 }
 
 func (c *checked) badBlock(b merkle.BadBlock) badBlock {
@@ -204,28 +212,48 @@ func (c *checked) badBlock(b merkle.BadBlock) badBlock {
 }
 
 // mend counts what parity can undo, or undoes it.
-func (c *checked) mend(cmd *cobra.Command, r *volumeVerdict, repair bool) error {
+func (a *app) mend(ctx context.Context, c *checked, r *volumeVerdict, repair bool) error {
+	do := a.count
 	if repair {
-		done, err := c.image().Repair(cmd.Context(), c.root, merkle.Options{})
-		r.Repaired = len(done)
-		if errors.Is(err, dmverity.ErrUncorrectable) {
-			r.Repairable = -1
-			return nil
-		}
-		return errors.Join(err, c.data.Sync(), c.hash.Sync())
+		do = a.repair
 	}
-	var err error
-	r.RepairableBlocks, err = c.image().Repairable(cmd.Context(), c.root, merkle.Options{})
-	if errors.Is(err, dmverity.ErrUncorrectable) {
-		r.Repairable = -1
-		return nil
-	}
-	if err != nil {
+	err := do(ctx, c, r)
+	var why *dmverity.UncorrectableError
+	if !errors.As(err, &why) {
 		return err
 	}
-	n, err := c.image().CheckFEC(cmd.Context(), merkle.Options{})
+	r.Repairable, r.Reason = -1, why.Error()
+	return nil
+}
+
+// repair restores what can be, and sees to it that this is durable even if it is not all.
+func (a *app) repair(ctx context.Context, c *checked, r *volumeVerdict) error {
+	bar := a.Progress(c.DataSize())
+	defer bar.End()
+	done, err := c.image().Repair(ctx, c.root, merkle.Options{Progress: bar.UpTo()})
+	r.Repaired = len(done)
+	if err != nil && !errors.Is(err, dmverity.ErrUncorrectable) {
+		err = fmt.Errorf("%w; before that, %d blocks were repaired", err, len(done))
+	}
+	if e := errors.Join(c.data.Sync(), c.hash.Sync()); e != nil {
+		return e
+	}
+	return err
+}
+
+// count counts what the kernel, or repair, would undo.
+func (a *app) count(ctx context.Context, c *checked, r *volumeVerdict) (err error) {
+	bar := a.Progress(c.DataSize())
+	defer bar.End()
+	if r.RepairableBlocks, err = c.image().Repairable(ctx, c.root, merkle.Options{Progress: bar.UpTo()}); err != nil {
+		return err
+	}
+	bar.End()
+	bar = a.Progress(0) // of data, hashes and what follows
+	defer bar.End()
+	n, err := c.image().CheckFEC(ctx, merkle.Options{Progress: bar.UpTo()})
 	if errors.Is(err, dmverity.ErrUncorrectable) {
-		return nil
+		return nil // by digests it is not
 	}
 	r.Repairable = n
 	return err
@@ -251,6 +279,9 @@ func (a *app) printVerdict(r volumeVerdict, corrupt *merkle.CorruptError, fec, r
 	case corrupt == nil || !fec:
 	case r.Repairable < 0:
 		text += "Errors cannot be repaired with FEC device.\n"
+		if repair {
+			text += fmt.Sprintf("%d blocks repaired, the others are as they were\n", r.Repaired)
+		}
 	case repair:
 		text += fmt.Sprintf("%d blocks repaired\n", r.Repaired)
 	default:
