@@ -107,7 +107,7 @@ func (p *dmParams) volume(cmd *cobra.Command, size int64) (dmverity.Volume, erro
 func (p *dmParams) superblock(hash *os.File) (dmverity.Volume, error) {
 	v, err := dmverity.ReadSuperblock(hash, p.offset)
 	if err != nil {
-		return v, fmt.Errorf("%s: %w", plain.Name(hash.Name()), err)
+		return v, fmt.Errorf("%s: %w", plain.Name(hash.Name()), unfit{err})
 	}
 	return v, nil
 }
@@ -159,7 +159,7 @@ func sizeOf(f *os.File) (int64, error) {
 		return st.Size(), nil
 	}
 	if st.Mode()&fs.ModeDevice == 0 || st.Mode()&fs.ModeCharDevice != 0 {
-		return 0, fmt.Errorf("%s: neither a regular file nor a block device", plain.Name(f.Name()))
+		return 0, fmt.Errorf("%s: %w", plain.Name(f.Name()), errNoDevice)
 	}
 	return f.Seek(0, io.SeekEnd)
 }

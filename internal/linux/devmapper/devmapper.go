@@ -15,10 +15,10 @@
 package devmapper
 
 import (
-	"errors"
 	"fmt"
 	"strconv"
 	"strings"
+	"syscall"
 
 	"golang.org/x/sys/unix"
 
@@ -27,24 +27,36 @@ import (
 
 var (
 	// ErrNoDeviceMapper says that there is no /dev/mapper/control.
-	ErrNoDeviceMapper = errors.New("no device-mapper")
+	ErrNoDeviceMapper = numbered(unix.ENODEV, "no device-mapper")
 	// ErrNoLoop says that there is no /dev/loop-control.
-	ErrNoLoop = errors.New("no loop devices")
+	ErrNoLoop = numbered(unix.ENODEV, "no loop devices")
 	// ErrLoopTaken says that others took each loop device that was free a moment before.
-	ErrLoopTaken = errors.New("no loop device stayed free")
+	ErrLoopTaken = numbered(unix.EBUSY, "no loop device stayed free")
 	// ErrNoTarget says that the kernel has no verity target, and could load none.
-	ErrNoTarget = errors.New("no dm-verity")
+	ErrNoTarget = numbered(unix.ENODEV, "no dm-verity")
 	// ErrName says that a device cannot have such a name.
-	ErrName = errors.New("not a name of a device")
+	ErrName = numbered(unix.EINVAL, "not a name of a device")
 	// ErrExists says that a device of this name, or UUID, is there already.
-	ErrExists = errors.New("already exists")
+	ErrExists = numbered(unix.EEXIST, "already exists")
 	// ErrInactive says that there is no device of this name.
-	ErrInactive = errors.New("no such device")
+	ErrInactive = numbered(unix.ENODEV, "no such device")
 	// ErrNotVerity says that a device is there, but none of dm-verity.
-	ErrNotVerity = errors.New("not a dm-verity device")
+	ErrNotVerity = numbered(unix.ENODEV, "not a dm-verity device")
 	// ErrParams says that a volume cannot be opened with what was given.
-	ErrParams = errors.New("impossible volume")
+	ErrParams = numbered(unix.EINVAL, "impossible volume")
 )
+
+// sentinel is an error with a number, by which package errno, which this one must not know,
+// and so scripts tell it from others.
+type sentinel struct {
+	text   string
+	number syscall.Errno
+}
+
+func numbered(number syscall.Errno, text string) error { return &sentinel{text, number} }
+
+func (s *sentinel) Error() string        { return s.text }
+func (s *sentinel) Errno() syscall.Errno { return s.number }
 
 // UnsupportedError says that the kernel's verity target is too old for something.
 type UnsupportedError struct {
