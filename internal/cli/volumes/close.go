@@ -43,11 +43,13 @@ func (a *app) dmClose() *cobra.Command {
 
 func (a *app) runDMClose(name string, deferred, cancel bool) error {
 	if cancel {
+		a.trace("device-mapper: keep %s", plain.Name(devmapper.Path(name)))
 		if err := devmapper.Keep(name); err != nil {
 			return mapperHint(err)
 		}
 		return a.Result(closed{Name: name}, "")
 	}
+	a.trace("device-mapper: remove %s, deferred: %v", plain.Name(devmapper.Path(name)), deferred)
 	pending, err := devmapper.Close(name, deferred)
 	if err != nil {
 		return mapperHint(err)

@@ -61,11 +61,14 @@ func (a *app) runDMFormat(cmd *cobra.Command, dataName, hashName string, f volum
 	if err := n.open(f, hashName); err != nil {
 		return err
 	}
+	a.traceFile("data", data)
+	a.traceFormat(n, f)
 	root, err := n.write(cmd.Context(), f, merkle.Options{Progress: bar.UpTo()})
 	if err != nil {
 		return err
 	}
 	bar.End()
+	a.trace("hash tree is written, superblock: %v, root hash %v", !v.NoSuperblock, root)
 	return a.volumeMade(hashName, f.rootFile, v, root, n.fec)
 }
 

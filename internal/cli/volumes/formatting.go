@@ -44,11 +44,17 @@ func (n *formatting) open(f volumeFlags, hashName string) (err error) {
 	if n.fec, err = f.fec(n.hash.File, n.parity.File); err != nil {
 		return err
 	}
+	later := n.later()
+	return n.parity.room("the parity", later.Offset+later.Size(n.Volume))
+}
+
+// later is the error correction of the hash area as it will be.
+func (n *formatting) later() *dmverity.FEC {
 	later := *n.fec
-	if !later.OnHashDevice {
+	if end, err := n.HashEnd(); err == nil && !later.OnHashDevice {
 		later.HashEnd = max(later.HashEnd, end)
 	}
-	return n.parity.room("the parity", later.Offset+later.Size(n.Volume))
+	return &later
 }
 
 func (n *formatting) image() dmverity.Image {

@@ -130,7 +130,8 @@ func (a *app) runDMOpen(cmd *cobra.Command, args []string, f volumeOptions) (err
 	}
 	r.Table.Volume, r.Table.Root, r.Table.FEC = c.Volume, c.root, c.fec
 	r.Data, r.Hash, r.FEC = c.data, c.hash, c.parity
-	a.trace("root hash and number of data blocks are of the volume; device-mapper makes %s", devmapper.Path(r.Name))
+	a.trace("root hash and number of data blocks are of the volume; device-mapper makes %s", plain.Name(devmapper.Path(r.Name)))
+	r.Trace = a.tracing()
 	d, err := devmapper.Open(r)
 	if err != nil {
 		return openHint(err, r)

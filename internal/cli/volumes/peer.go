@@ -51,10 +51,3 @@ func flagsBefore(group *cobra.Command) {
 		})
 	}
 }
-
-// trace says what is done, with --debug.
-func (a *app) trace(format string, args ...any) {
-	if a.debug {
-		a.Say("trace", format, args...)
-	}
-}

@@ -138,6 +138,7 @@ func (a *app) showStatus(cmd *cobra.Command, name string) error {
 	if err := goodName(cmd, name); err != nil {
 		return err
 	}
+	a.trace("device-mapper: ask for device, table and state of %s", plain.Name(devmapper.Path(name)))
 	s, err := devmapper.Look(name)
 	if errors.Is(err, devmapper.ErrInactive) {
 		if err := a.Result(volumeState{Name: name, Options: []string{}, FECRepaired: -1}, "%s is inactive.\n", plain.Name(devmapper.Path(name))); err != nil {
@@ -148,6 +149,7 @@ func (a *app) showStatus(cmd *cobra.Command, name string) error {
 	if err != nil {
 		return mapperHint(err)
 	}
+	a.traceDevice(s)
 	v := newVolumeState(s)
 	if err := a.Result(v, "%s", v.text(s)); err != nil {
 		return err
@@ -245,6 +247,7 @@ func (a *app) listVolumes() error {
 func (a *app) printVolumes(all []devmapper.Status) error {
 	states := []volumeState{}
 	for _, s := range all {
+		a.traceDevice(s)
 		states = append(states, newVolumeState(s))
 	}
 	if a.JSON {

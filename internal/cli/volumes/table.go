@@ -44,6 +44,9 @@ func (a *app) runDMDump(name string, p dmParams) (err error) {
 			return err
 		}
 	}
+	a.traceFile("hashes", hash)
+	a.traceVolume("", name, v)
+	a.traceFEC(p.fecDevice, v, fec)
 	a.smallBlocks(name, v)
 	return a.showVolume(name, v, digest.Digest{}, fec)
 }

@@ -112,8 +112,10 @@ func (a *app) openVolume(c *checked, cmd *cobra.Command, args []string, f verify
 	if err := c.open(cmd, args, f); err != nil {
 		return err
 	}
-	a.trace("volume of %d data blocks of %d bytes on %s; %s, hash blocks of %d bytes from byte %d of %s on; salt %x",
-		c.DataBlocks, c.DataBlockSize, args[0], c.Algorithm, c.HashBlockSize, c.TreeOffset(), args[1], c.Salt)
+	a.traceFile("data", c.data)
+	a.traceFile("hashes", c.hash)
+	a.traceVolume(args[0], args[1], c.Volume)
+	a.traceFEC(f.fecDevice, c.Volume, c.fec)
 	if !f.noSuperblock {
 		a.smallBlocks(args[1], c.Volume)
 	}
@@ -183,6 +185,7 @@ func (a *app) verdict(cmd *cobra.Command, c *checked, f verifyFlags) error {
 		return verr
 	}
 	bar.End()
+	a.traceBad(verr)
 	if verr != nil && c.fec != nil {
 		if err := a.mend(cmd.Context(), c, &r, f.repair); err != nil {
 			return err
@@ -217,6 +220,7 @@ func (a *app) mend(ctx context.Context, c *checked, r *volumeVerdict, repair boo
 	if repair {
 		do = a.repair
 	}
+	a.trace("decodes parity, to restore bad blocks for good: %v", repair)
 	err := do(ctx, c, r)
 	var why *dmverity.UncorrectableError
 	if !errors.As(err, &why) {

@@ -33,6 +33,14 @@ type Request struct {
 	Data, Hash, FEC *os.File
 	// Signature is a detached PKCS#7 message over the root hash, or nil.
 	Signature []byte
+	// Trace, if set, is told each step before it is made.
+	Trace func(step string)
+}
+
+func (r Request) say(format string, args ...any) {
+	if r.Trace != nil {
+		r.Trace(fmt.Sprintf(format, args...))
+	}
 }
 
 // uuid is the UUID of the device: that of the volume and the name.
@@ -78,6 +86,7 @@ func open(r Request) (Device, error) {
 	if err != nil {
 		return Device{}, err
 	}
+	r.say("target %s is of version %v", kind, have)
 	if r.Signature != nil {
 		r.Table.SignatureKey = fmt.Sprintf("ipe:%x", r.Table.Root.Bytes())
 	}
@@ -93,6 +102,7 @@ func open(r Request) (Device, error) {
 	if err != nil {
 		return Device{}, err
 	}
+	r.say("create device %s, UUID %s", mangled, r.uuid(mangled))
 	d, err := c.create(mangled, r.uuid(mangled))
 	if err != nil {
 		return d, err
@@ -106,16 +116,19 @@ func open(r Request) (Device, error) {
 
 // start gives a device that was just made its table and its node.
 func (c *control) start(d Device, mangled, params string, r Request) (Device, error) {
+	r.say("load table: 0 %d %s %s", r.Table.Sectors(), kind, params)
 	load := func() error {
 		return c.load(mangled, target{length: uint64(r.Table.Sectors()), kind: kind, text: params})
 	}
 	if key := r.Table.SignatureKey; key != "" {
+		r.say("signature of %d bytes goes along in key %s", len(r.Signature), key)
 		inner := load
 		load = func() error { return withKey(key, r.Signature, inner) }
 	}
 	if err := load(); err != nil {
 		return d, err
 	}
+	r.say("resume device %d:%d", d.Major, d.Minor)
 	live, err := c.resume(mangled)
 	if err != nil {
 		return d, err
