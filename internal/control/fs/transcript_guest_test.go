@@ -26,7 +26,7 @@ var onTrees = []struct {
 	test func(t *testing.T, dir string)
 }{
 	{"transcript", func(t *testing.T, dir string) { wantTranscript(t, "transcript", dir) }},
-	// A script that uses cat, echo and openssl alone.
+	// A script that uses cat, echo and openssl alone. /messages has what openssl made.
 	{"accept", func(t *testing.T, dir string) { wantTranscript(t, "accept", dir) }},
 	{"calls", testCalls},
 	{"races", testRaces},
@@ -85,7 +85,7 @@ func wantTranscript(t *testing.T, name, tree string) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	cmd := exec.CommandContext(t.Context(), "sh", "-s", tree)
+	cmd := exec.CommandContext(t.Context(), "sh", "-s", tree, "/messages")
 	cmd.Env = append(os.Environ(), "OPENSSL_CONF=/dev/null")
 	cmd.Stdin = script
 	out, err := cmd.CombinedOutput()

@@ -5,6 +5,7 @@ package fs_test
 import (
 	"bytes"
 	"fmt"
+	"os"
 	"os/exec"
 	"path/filepath"
 	"strings"
@@ -40,6 +41,7 @@ func blobs(t *testing.T) vm.Files {
 	files := vmtest.HostBinary(t, "sh", "cat", "find", "sort", "mkdir", "rm", "mv", "ln", "cmp", "sleep", "openssl")
 	dir := t.TempDir()
 	keys(t, dir, files)
+	messages(t, dir, files)
 	owner, stranger := filepath.Join(dir, "owner"), filepath.Join(dir, "stranger")
 	add := func(name string, data []byte) { files["/blobs/"+name] = vm.File{Data: data} }
 	for _, p := range []struct{ file, name, version string }{
@@ -58,6 +60,35 @@ func blobs(t *testing.T) vm.Files {
 	add("bad-version", openssl(t, owner, "x", "1.0.70000"))
 	add("stranger", openssl(t, stranger, "x", "1.0.0"))
 	return files
+}
+
+// messages are those that the script "accept" makes with the keys in dir. It makes them
+// here, on what is no tree, because a guest takes 0.4 s for each.
+func messages(t *testing.T, dir string, files vm.Files) {
+	t.Helper()
+	script, err := os.ReadFile("testdata/accept.sh")
+	if err != nil {
+		t.Fatal(err)
+	}
+	tree, made := t.TempDir(), t.TempDir()
+	cmd := exec.CommandContext(t.Context(), "sh", "-s", tree, made)
+	cmd.Env = append(os.Environ(), "OPENSSL_CONF=/dev/null")
+	cmd.Stdin = strings.NewReader(strings.NewReplacer("/keys/", dir+"/", "/tmp/", t.TempDir()+"/").Replace(string(script)))
+	out, err := cmd.CombinedOutput()
+	if err != nil {
+		t.Fatalf("make messages: %v\n%s", err, out)
+	}
+	entries, err := os.ReadDir(made)
+	if err != nil {
+		t.Fatal(err)
+	}
+	// The script signs some fifty times; less would leave the rest to the guest.
+	if len(entries) < 50 {
+		t.Fatalf("%d messages were made:\n%s", len(entries), out)
+	}
+	for _, e := range entries {
+		files["/messages/"+e.Name()] = vm.File{Host: filepath.Join(made, e.Name())}
+	}
 }
 
 // openssl signs a policy that allows everything.

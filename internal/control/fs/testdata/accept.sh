@@ -1,6 +1,9 @@
 # Signs policies and administers them on the control tree $1, with nothing but cat,
 # echo and openssl; says the same of the kernel's tree and of ours. /keys has the key
-# of somebody who is trusted, owner, and of somebody who is not, stranger.
+# of somebody who is trusted, owner, and of somebody who is not, stranger. Messages are
+# numbered in the directory $2. One that is there is not made again: openssl takes most
+# of the time in a guest, and the messages do not depend on the tree.
+messages=$2 number=0
 cd "$1" || exit
 
 say() { echo "$ $*"; }
@@ -22,27 +25,36 @@ text() {
 	} >/tmp/text
 }
 
+# make makes the next message, by a command of openssl with these options.
+make() {
+	command=$1
+	shift
+	number=$((number + 1))
+	message=$messages/$number
+	[ -e "$message" ] || openssl "$command" -out "$message" "$@" || exit
+}
+
 # sign makes a message of the text, with options of openssl's command smime or cms.
 sign() {
-	command=$1 who=$2
+	by=$1 who=$2
 	shift 2
-	openssl "$command" -sign -signer "/keys/$who.pem" -inkey "/keys/$who.key" -outform der "$@" -in /tmp/text -out /tmp/message || exit
+	make "$by" -sign -signer "/keys/$who.pem" -inkey "/keys/$who.key" -outform der "$@" -in /tmp/text
 }
 
 usual='-binary -nodetach -nosmimecap -noattr'
 
 # new loads NAME VERSION..., signed as usual.
-new() { say "load $*"; text "$@"; sign smime owner $usual; put /tmp/message new_policy; }
+new() { say "load $*"; text "$@"; sign smime owner $usual; put "$message" new_policy; }
 
 # update puts NAME VERSION... in the place of $1.
-update() { to=$1; shift; say "update $to by $*"; text "$@"; sign smime owner $usual; put /tmp/message "policies/$to/update"; }
+update() { to=$1; shift; say "update $to by $*"; text "$@"; sign smime owner $usual; put "$message" "policies/$to/update"; }
 
 # odd loads a policy "odd" that is signed in some beta way, and deletes it.
 odd() {
 	say "load odd, signed: $*"
 	text odd 11.0.0
 	sign "$@"
-	put /tmp/message new_policy
+	put "$message" new_policy
 	forget odd
 }
 
@@ -104,15 +116,15 @@ get success_audit
 set_ 2 enforce
 set_ "" success_audit
 say "what is not a message"
-echo nothing >/tmp/message
-put /tmp/message new_policy
-put /tmp/message policies/beta/update
+echo nothing >/tmp/word
+put /tmp/word new_policy
+put /tmp/word policies/beta/update
 text odd 11.0.0
 put /tmp/text new_policy
-openssl smime -encrypt -outform der -in /tmp/text -out /tmp/message /keys/owner.pem
-put /tmp/message new_policy
-openssl x509 -in /keys/owner.pem -outform der -out /tmp/message
-put /tmp/message new_policy
+make smime -encrypt -outform der -in /tmp/text /keys/owner.pem
+put "$message" new_policy
+make x509 -in /keys/owner.pem -outform der
+put "$message" new_policy
 say "signatures"
 odd smime stranger $usual
 odd smime owner -binary -nosmimecap -noattr
@@ -163,8 +175,8 @@ line=$long$long$long$long
 line=$line$line$line$line$line$line$line$line
 text odd 1.0.0 "DEFAULT action=ALLOW" "#$line" "#$line" "#$line" "#$line" "#$line" "#$line" "#$line"
 sign smime owner $usual
-put /tmp/message new_policy
+put "$message" new_policy
 forget odd
 text odd 1.0.0 "DEFAULT action=ALLOW" "#$line" "#$line" "#$line" "#$line" "#$line" "#$line" "#$line" "#$line"
 sign smime owner $usual
-put /tmp/message new_policy
+put "$message" new_policy
