@@ -28,8 +28,8 @@ func pinned(t *testing.T) (all []string) {
 	return all
 }
 
-// TestPinsRemoved: who removes the pins of an iped that runs finds them there again, all of
-// them, and nothing lapses; the next iped takes over what is there, also if that is a part.
+// TestPinsRemoved: who removes the pins of an iped that runs, or unmounts their file system,
+// finds them there again, all of them, and nothing lapses; the next iped takes over what is there, also if that is a part.
 func TestPinsRemoved(t *testing.T) {
 	detachAll(t)
 	daemon := bare(t, "--trust", "/etc/ipe/trust", "--state", "/run/pins-state")
@@ -51,6 +51,16 @@ func TestPinsRemoved(t *testing.T) {
 	}
 	if s := statusNow(t); !s.Enforcing || len(s.Problems) != 0 {
 		t.Errorf("status %+v", s)
+	}
+	if err := unix.Unmount(filepath.Dir(pinRoot), unix.MNT_DETACH); err != nil {
+		t.Fatal(err)
+	}
+	denied(t, "unmounted")
+	if !await.Until(func() bool { return len(pinned(t)) == len(before) }) {
+		t.Fatalf("pinned after an unmount are %q, were %q", pinned(t), before)
+	}
+	if s := statusNow(t); !s.Enforcing || len(s.Problems) != 0 {
+		t.Errorf("unmounted: status %+v", s)
 	}
 	generation := statusNow(t).Kernel.Generation
 	stop(t, daemon, unix.SIGKILL)

@@ -42,6 +42,8 @@ func TestService(t *testing.T) {
 	confined(t, first)
 	reloaded(t)
 	says("enforcing", "status")
+	unmounted(t)
+	says("enforcing", "status")
 	systemctl(t, "kill", "--signal=KILL", "--kill-who=main", "iped")
 	denied(t, "killed")
 	second := awaitOther(t, first)
@@ -72,6 +74,31 @@ func reloaded(t *testing.T) {
 			strings.Contains(string(state), "StatusText=enforcing\nActiveState=active\nSubState=running\n")
 	}) {
 		t.Fatalf("not reloaded: %v %v\n%s\n%s", err, serr, state, log)
+	}
+}
+
+// unmounted takes the BPF file system away and mounts another one. The unit, whose mounts
+// are its own, cannot do that by itself: it says what to do, and pins anew when it is done.
+func unmounted(t *testing.T) {
+	t.Helper()
+	const dir = "/sys/fs/bpf"
+	before := len(pinned(t))
+	if err := unix.Unmount(dir, unix.MNT_DETACH); err != nil {
+		t.Fatal(err)
+	}
+	denied(t, "unmounted")
+	problems := statusNow(t).Problems
+	if !slices.ContainsFunc(problems, func(p string) bool { return strings.Contains(p, "mount -t bpf bpf "+dir) }) {
+		t.Errorf("status has the problems %q", problems)
+	}
+	if err := unix.Mount("bpf", dir, "bpf", 0, "mode=0700"); err != nil {
+		t.Fatal(err)
+	}
+	if !await.Until(func() bool { return len(pinned(t)) == before }) {
+		t.Fatalf("mounted again, pinned are %q, were %d", pinned(t), before)
+	}
+	if s := statusNow(t); len(s.Problems) != 0 {
+		t.Errorf("mounted again, status has the problems %q", s.Problems)
 	}
 }
 

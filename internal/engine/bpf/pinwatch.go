@@ -5,11 +5,13 @@ import (
 	"fmt"
 	"log/slog"
 	"os"
+	"sync/atomic"
 	"time"
 
 	"golang.org/x/sys/unix"
 
 	"github.com/ipe-linux/ipe/internal/hint"
+	"github.com/ipe-linux/ipe/internal/linux/abi"
 )
 
 const (
@@ -23,11 +25,14 @@ const (
 	pinRetry = 2 * time.Second
 )
 
-// pinWatch notices when pins are removed.
+// pinWatch notices when pins are removed, or their file system is unmounted.
 type pinWatch struct {
-	log  *slog.Logger
-	in   *os.File
-	done chan struct{}
+	log    *slog.Logger
+	in     *os.File
+	mounts *abi.MountWatch
+	// remounted: a mount has changed since the pins were looked at.
+	remounted atomic.Bool
+	done      chan struct{}
 }
 
 // watchPins mends the pins whenever some are removed, until it is closed.
@@ -37,8 +42,19 @@ func (p *pinned) watchPins() (*pinWatch, error) {
 		return nil, fmt.Errorf("watch pins: %w", err)
 	}
 	w := &pinWatch{log: p.log, in: os.NewFile(uintptr(fd), "pins"), done: make(chan struct{})}
+	if w.mounts, err = abi.WatchMounts(w.mountsChanged); err != nil {
+		w.in.Close()
+		return nil, err
+	}
 	go w.run(p)
 	return w, nil
+}
+
+// mountsChanged ends the wait: a file system that is unmounted while something of it is
+// open tells those who watch its directories nothing.
+func (w *pinWatch) mountsChanged() {
+	w.remounted.Store(true)
+	_ = w.in.SetReadDeadline(time.Now()) // it fails if the watch ends
 }
 
 func (w *pinWatch) run(p *pinned) {
@@ -51,6 +67,9 @@ func (w *pinWatch) run(p *pinned) {
 		}
 		if err := w.in.SetReadDeadline(again); err != nil {
 			return // it was closed
+		}
+		if w.remounted.Swap(false) {
+			continue // the deadline that it set may be overwritten
 		}
 		_, err := w.in.Read(buf)
 		switch {
@@ -102,7 +121,7 @@ func (w *pinWatch) watch(p *pinned) bool {
 }
 
 func (w *pinWatch) close() error {
-	err := w.in.Close()
+	err := errors.Join(w.mounts.Close(), w.in.Close())
 	<-w.done
 	return err
 }

@@ -5,7 +5,8 @@
 // absence; it never decides. Distributions back-port and switch off, so each
 // probe looks at the thing itself: a file of securityfs, procfs or sysfs, or a
 // type in the kernel's BTF. What no file says is tried: Examine loads small
-// programs and throws them away. Nothing is mounted, attached or kept.
+// programs and throws them away. Nothing is mounted, attached or kept. Of mounts it reads
+// the list, and notices changes.
 package abi
 
 import (
