@@ -99,11 +99,10 @@ func (c configuration) transcript(ctx context.Context, r *rig) ([]transcript.Lin
 		Kernel: k, Command: []string{"/usr/bin/probe"}, Files: files, UEFI: !c.owned, MOK: c.owned,
 		Modules: []string{"dm-verity", "loop", "squashfs", "overlay", "fuse", "zram num_devices=1"},
 		Disks:   []vm.Disk{{Path: disk}},
-		Append:  []string{"audit_backlog_limit=65536"},
 		Timeout: r.timeout, Output: &prefixed{w: r.log, prefix: c.name + ": "},
 	}
 	if c.daemon && c.kernel != "6.1" { // all modules but the kernel's own IPE
-		cfg.Append = append(cfg.Append, "lsm=lockdown,landlock,yama,apparmor,tomoyo,bpf")
+		cfg.Append = []string{"lsm=lockdown,landlock,yama,apparmor,tomoyo,bpf"}
 	}
 	res, err := vm.Run(ctx, cfg)
 	if err != nil {

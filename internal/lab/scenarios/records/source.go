@@ -4,6 +4,7 @@ package records
 
 import (
 	"bytes"
+	"encoding/binary"
 	"errors"
 	"fmt"
 	"io"
@@ -48,7 +49,31 @@ type kernel struct {
 // drops what finds no room, and the next receive says so (ENOBUFS).
 const receiveBuffer = 64 << 20
 
+// backlog is how many records may wait for the kernel's thread that sends them.
+const backlog = 65536
+
+// setBacklog does what audit_backlog_limit= does on a kernel's command line, which would
+// be another one than that of other guests.
+func setBacklog() error {
+	conn, err := netlink.Dial(unix.NETLINK_AUDIT, nil)
+	if err != nil {
+		return err
+	}
+	defer conn.Close()
+	const member = 0x10 // AUDIT_STATUS_BACKLOG_LIMIT of linux/audit.h
+	// struct audit_status: which members count, enabled, failure, pid, rate, backlog.
+	data, err := binary.Append(nil, binary.NativeEndian, [6]uint32{member, 0, 0, 0, 0, backlog})
+	if err != nil {
+		return err
+	}
+	_, err = conn.Execute(netlink.Message{Header: netlink.Header{Type: unix.AUDIT_SET, Flags: netlink.Request | netlink.Acknowledge}, Data: data})
+	return err
+}
+
 func openKernel() (*kernel, error) {
+	if err := setBacklog(); err != nil {
+		return nil, fmt.Errorf("open audit: set the backlog: %w", err)
+	}
 	conn, err := netlink.Dial(unix.NETLINK_AUDIT, nil)
 	if err != nil {
 		return nil, fmt.Errorf("open audit: %w", err)
