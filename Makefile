@@ -100,7 +100,7 @@ install: build ## programs, manual pages, completions and service below DESTDIR 
 	build/ipe completion zsh >$(DESTDIR)$(COMPLETE_ZSH)/_ipe
 	build/ipe completion fish >$(DESTDIR)$(COMPLETE_FISH)/ipe.fish
 	install -d $(DESTDIR)$(PREFIX)/lib/systemd/system $(DESTDIR)$(SYSCONF)/ipe/trust.d
-	sed 's,/usr/sbin/,$(PREFIX)/sbin/,; s,/etc/ipe,$(SYSCONF)/ipe,' init/iped.service \
+	sed 's,/usr/sbin/,$(PREFIX)/sbin/,; s,/usr/bin/,$(PREFIX)/bin/,; s,/etc/ipe,$(SYSCONF)/ipe,' init/iped.service \
 		>$(DESTDIR)$(PREFIX)/lib/systemd/system/iped.service
 	install -D -m 755 -t $(DESTDIR)$(PREFIX)/lib/systemd/system-generators init/iped-order
 	install -D -m 644 -t $(DESTDIR)$(PREFIX)/share/doc/ipe/examples/iped.service.d init/required.conf

@@ -78,5 +78,5 @@ func serveWithoutKernel(socket, state, trusted string) error {
 	if err != nil {
 		return err
 	}
-	return server.Serve(ctx, l, nil, c, slog.New(slog.DiscardHandler))
+	return server.Serve(ctx, l, nil, controltest.Daemon{Control: c, OnReload: c.Reverify}, slog.New(slog.DiscardHandler))
 }

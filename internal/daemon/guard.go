@@ -23,6 +23,9 @@ type daemon struct {
 	// records and files come later.
 	records *sinks
 	files   *tree
+
+	// asked has those who wait for a reload.
+	asked chan chan<- error
 }
 
 // guard makes the kernel enforce what is to be: the policy that was active, else the
@@ -36,7 +39,7 @@ func guard(cfg config, open opener, start *starting, log *slog.Logger) (*daemon,
 	boot, bootErr := readBoot(cfg.bootPolicy)
 	start.step("state")
 	var err error
-	d := &daemon{log: log, trust: whom, events: make(chan error, 1)}
+	d := &daemon{log: log, trust: whom, events: make(chan error, 1), asked: make(chan chan<- error)}
 	if d.store, err = store.Open(cfg.state); err != nil {
 		return nil, err
 	}

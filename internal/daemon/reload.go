@@ -12,7 +12,10 @@ import (
 	sd "github.com/coreos/go-systemd/v22/daemon"
 	"golang.org/x/sys/unix"
 
+	"github.com/ipe-linux/ipe/internal/control"
+	"github.com/ipe-linux/ipe/internal/control/api"
 	"github.com/ipe-linux/ipe/internal/control/sink/journal"
+	"github.com/ipe-linux/ipe/internal/errno"
 	"github.com/ipe-linux/ipe/internal/plain"
 )
 
@@ -24,14 +27,38 @@ func hangups() <-chan os.Signal {
 	return c
 }
 
-// reloadAt reloads at each request, until ctx ends.
-func (d *daemon) reloadAt(ctx context.Context, requests <-chan os.Signal) {
+// errEnds: iped ends, and whoever asks for a reload gets none.
+var errEnds = errno.New(unix.ESHUTDOWN, "iped is stopping")
+
+// reloading is control with the reload of the daemon around it, as the socket serves it.
+type reloading struct {
+	*control.Control
+	d *daemon
+}
+
+// Reload waits for a reload of its own, after one that goes on: that may have read already
+// what was changed since.
+func (r reloading) Reload(ctx context.Context) (api.Reloaded, error) {
+	answer := make(chan error, 1)
+	select {
+	case r.d.asked <- answer:
+		err := <-answer
+		return api.Reloaded{Certificates: r.Status().Trust.Certificates}, err
+	case <-ctx.Done():
+		return api.Reloaded{}, errEnds
+	}
+}
+
+// reloadAt reloads at each request, one at a time, until ctx ends.
+func (d *daemon) reloadAt(ctx context.Context, hangups <-chan os.Signal) {
 	for {
 		select {
 		case <-ctx.Done():
 			return
-		case <-requests:
-			d.reload()
+		case <-hangups:
+			_ = d.reload() // it is in the log, and nobody waits
+		case answer := <-d.asked:
+			answer <- d.reload()
 		}
 	}
 }
@@ -41,10 +68,11 @@ func (d *daemon) reloadAt(ctx context.Context, requests <-chan os.Signal) {
 // Policy directories are not among it: they are for what a machine starts with, and a
 // rotation of logs must not make another policy decide.
 //
-// What fails keeps what was before, and is told to the log, to ipe status and to systemd.
-func (d *daemon) reload() {
-	notify(d.log, reloading())
-	err := oneLine([]error{d.readTrust(), d.roots.read(), d.c.Reverify()})
+// What fails keeps what was before, and is told to the log, to ipe status, to systemd and to
+// whoever waits.
+func (d *daemon) reload() (err error) {
+	notify(d.log, beginsReload())
+	err = oneLine([]error{d.readTrust(), d.roots.read(), d.c.Reverify()})
 	d.records.reopen()
 	s := d.c.Status()
 	told := sd.SdNotifyReady + "\nSTATUS=" + plain.Text(s.Summary)
@@ -55,11 +83,12 @@ func (d *daemon) reload() {
 		d.log.Info("reloaded", "certificates", s.Trust.Certificates, journal.Reloaded.Attr())
 	}
 	notify(d.log, told)
+	return err
 }
 
-// reloading says that a reload begins. systemd wants to know when, to tell this one from
+// beginsReload says that a reload begins. systemd wants to know when, to tell this one from
 // one before: see sd_notify(3).
-func reloading() string {
+func beginsReload() string {
 	var now unix.Timespec
 	_ = unix.ClockGettime(unix.CLOCK_MONOTONIC, &now) // it cannot fail for this clock
 	return fmt.Sprintf("%s\nMONOTONIC_USEC=%d\nSTATUS=reloading", sd.SdNotifyReloading, now.Nano()/1000)

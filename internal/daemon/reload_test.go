@@ -3,6 +3,7 @@
 package daemon
 
 import (
+	"context"
 	"errors"
 	"net"
 	"os"
@@ -15,6 +16,7 @@ import (
 	"github.com/ipe-linux/ipe/internal/control/api"
 	"github.com/ipe-linux/ipe/internal/control/controltest"
 	"github.com/ipe-linux/ipe/internal/control/rpc/client"
+	"github.com/ipe-linux/ipe/internal/errno"
 )
 
 // reloads is an iped that trusts a directory and a file.
@@ -96,6 +98,45 @@ func TestReloadReadsCertificates(t *testing.T) {
 	}
 	if _, err := r.client.Activate(t.Context(), "second"); err == nil || !strings.Contains(err.Error(), "not trusted") {
 		t.Errorf("the policy of a signer who is gone: %v", err)
+	}
+}
+
+// TestReloadAnswers: whoever asks by the socket hears nothing until all has been read, and
+// then what went wrong, as everybody else does.
+func TestReloadAnswers(t *testing.T) {
+	r := newReloads(t)
+	second := controltest.NewSigner(t, "second")
+	r.trust("second.crt", second)
+	got, err := r.client.Reload(t.Context())
+	if err != nil || got.Certificates != 2 {
+		t.Errorf("%+v, %v", got, err)
+	}
+	if _, err := r.client.Load(t.Context(), second.Sign(t, "policy_name=second policy_version=1.0.0\nDEFAULT action=DENY\n")); err != nil {
+		t.Errorf("right after the answer: %v", err)
+	}
+	if began, told := heard(t, r.systemd), heard(t, r.systemd); !strings.HasPrefix(began, "RELOADING=1\n") || told != reloadedWell {
+		t.Errorf("systemd was told %q and %q", began, told)
+	}
+	if err := os.RemoveAll(r.dir); err != nil {
+		t.Fatal(err)
+	}
+	_, err = r.client.Reload(t.Context())
+	var refusal *api.Error
+	if !errors.As(err, &refusal) || refusal.Errno != "ENOENT" || !strings.Contains(refusal.Message, "still count") {
+		t.Errorf("%+v", err)
+	}
+	if began, told := heard(t, r.systemd), heard(t, r.systemd); !strings.HasPrefix(began, "RELOADING=1\n") || !strings.Contains(told, "; reload: ") {
+		t.Errorf("systemd was told %q and %q", began, told)
+	}
+}
+
+// TestReloadAtTheEnd: an iped that stops lets nobody wait for a reload that never comes.
+func TestReloadAtTheEnd(t *testing.T) {
+	ctx, cancel := context.WithCancel(t.Context())
+	cancel()
+	_, err := reloading{d: &daemon{asked: make(chan chan<- error)}}.Reload(ctx)
+	if got := errno.Symbol(err); got != "ESHUTDOWN" {
+		t.Errorf("%v, want ESHUTDOWN", err)
 	}
 }
 

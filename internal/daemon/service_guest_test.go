@@ -41,6 +41,8 @@ func TestService(t *testing.T) {
 	first := mainPID(t)
 	confined(t, first)
 	reloaded(t)
+	reloadedBadly(t)
+	reloaded(t)
 	says("enforcing", "status")
 	unmounted(t)
 	says("enforcing", "status")
@@ -61,19 +63,14 @@ func TestService(t *testing.T) {
 	unwarned(t, before)
 }
 
-// reloaded has the unit reload, and come back from it.
+// reloaded has the unit reload: when systemctl comes back, that is done.
 func reloaded(t *testing.T) {
 	t.Helper()
+	before := len(ipedLog(t))
 	systemctl(t, "reload", "iped")
-	var log, state []byte
-	var err, serr error
-	if !await.Until(func() bool {
-		log, err = os.ReadFile("/run/iped.log")
-		state, serr = exec.Command("systemctl", "show", "-p", "ActiveState,SubState,StatusText", "iped").CombinedOutput()
-		return strings.Contains(string(log), "msg=reloaded certificates=1") &&
-			strings.Contains(string(state), "StatusText=enforcing\nActiveState=active\nSubState=running\n")
-	}) {
-		t.Fatalf("not reloaded: %v %v\n%s\n%s", err, serr, state, log)
+	log, state := ipedLog(t)[before:], systemctl(t, "show", "-p", "ActiveState,SubState,StatusText", "iped")
+	if !bytes.Contains(log, []byte("msg=reloaded certificates=1")) || !strings.Contains(state, "StatusText=enforcing\nActiveState=active\nSubState=running\n") {
+		t.Fatalf("not reloaded:\n%s\n%s", state, log)
 	}
 }
 
@@ -87,19 +84,49 @@ func unmounted(t *testing.T) {
 		t.Fatal(err)
 	}
 	denied(t, "unmounted")
-	problems := statusNow(t).Problems
-	if !slices.ContainsFunc(problems, func(p string) bool { return strings.Contains(p, "mount -t bpf bpf "+dir) }) {
-		t.Errorf("status has the problems %q", problems)
+	says := func(problem bool) bool {
+		out, err := exec.Command("/usr/bin/ipe", "status").CombinedOutput()
+		return err == nil && strings.Contains(string(out), "mount -t bpf bpf "+dir) == problem
+	}
+	if !await.Until(func() bool { return says(true) }) {
+		t.Error("status does not say that the file system of the pins is gone")
 	}
 	if err := unix.Mount("bpf", dir, "bpf", 0, "mode=0700"); err != nil {
 		t.Fatal(err)
 	}
-	if !await.Until(func() bool { return len(pinned(t)) == before }) {
+	if !await.Until(func() bool { return len(pinned(t)) == before && says(false) }) {
 		t.Fatalf("mounted again, pinned are %q, were %d", pinned(t), before)
 	}
-	if s := statusNow(t); len(s.Problems) != 0 {
-		t.Errorf("mounted again, status has the problems %q", s.Problems)
+}
+
+// reloadedBadly has the unit reload where it must fail, and go on.
+func reloadedBadly(t *testing.T) {
+	t.Helper()
+	const dir, away = "/etc/ipe/trust.d", "/etc/ipe/away"
+	if err := os.Rename(dir, away); err != nil {
+		t.Fatal(err)
 	}
+	before := len(ipedLog(t))
+	out, err := exec.Command("systemctl", "reload", "iped").CombinedOutput()
+	log, state := ipedLog(t)[before:], systemctl(t, "show", "-p", "ActiveState,SubState", "iped")
+	if err == nil || state != "ActiveState=active\nSubState=running\n" ||
+		!bytes.Contains(log, []byte(badReload)) || !bytes.Contains(log, []byte("ipe: error: reload: ")) || !bytes.Contains(log, []byte("still count [ENOENT]")) {
+		t.Errorf("reload without certificates: %v\n%s\n%s\n%s", err, out, state, log)
+	}
+	if err := os.Rename(away, dir); err != nil {
+		t.Fatal(err)
+	}
+}
+
+// badReload is what iped logs of a reload that fails.
+const badReload = `msg="reloaded with problems"`
+
+// provoked is what iped says of what the test does to it.
+var provoked = []string{
+	"msg=decision ", // denials are what this is about
+	badReload,
+	"msg=problem with=certificates ",
+	`msg="somebody removed pins of the engine`,
 }
 
 // holdSigned has a signed file in memory, in use, before iped starts.
@@ -247,8 +274,8 @@ func unwarned(t *testing.T, hung int) {
 		t.Errorf("iped's log is without %s", looked)
 	}
 	for line := range bytes.Lines(log) {
-		if bytes.Contains(line, []byte("msg=decision ")) {
-			continue // denials are what this is about
+		if slices.ContainsFunc(provoked, func(text string) bool { return bytes.Contains(line, []byte(text)) }) {
+			continue
 		}
 		if (bytes.Contains(line, []byte("level=WARN")) && !bytes.Contains(line, []byte("both must allow"))) || bytes.Contains(line, []byte("level=ERROR")) {
 			t.Errorf("iped: %s", line)

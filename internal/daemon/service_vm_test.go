@@ -28,7 +28,7 @@ func TestVMServiceOnKernels(t *testing.T) {
 		files[path] = vm.File{Host: path}
 	}
 	files["/etc/systemd/system/default.target"] = files["/lib/systemd/system/multi-user.target"]
-	files.Add(vmtest.HostBinary(t, "/lib/systemd/systemd", "systemctl", "kill", "fsverity"))
+	files.Add(vmtest.HostBinary(t, "/lib/systemd/systemd", "systemctl", "fsverity"))
 	for _, k := range vmtest.Kernels(t) {
 		t.Run(k.Name, func(t *testing.T) {
 			files := maps.Clone(files)

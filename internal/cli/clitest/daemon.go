@@ -39,7 +39,7 @@ func Serve(t *testing.T, eng *controltest.Engine, texts ...string) (c control.Ac
 	done := make(chan struct{})
 	go func() {
 		defer close(done)
-		if err := server.Serve(ctx, l, nil, ctl, slog.New(slog.DiscardHandler)); err != nil {
+		if err := server.Serve(ctx, l, nil, controltest.Daemon{Control: ctl}, slog.New(slog.DiscardHandler)); err != nil {
 			t.Error(err)
 		}
 	}()

@@ -16,6 +16,7 @@
 //	POST   /v1/preflight                signed message in, Forecast out
 //	GET    /v1/mode                     Mode
 //	PUT    /v1/mode                     ModeChange in, ModeResult out
+//	POST   /v1/reload                   Reloaded
 //	GET    /v1/events[?follow=1]        Record, one a line; with ?records=1, AuditRecord
 //
 // Everybody may read status and policies, as on securityfs. Changes need a peer
@@ -50,6 +51,7 @@ const (
 	PathPolicies  = "/policies"
 	PathPreflight = "/preflight"
 	PathMode      = "/mode"
+	PathReload    = "/reload"
 	PathEvents    = "/events"
 )
 

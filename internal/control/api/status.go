@@ -118,6 +118,12 @@ type SinkStatus struct {
 	Error string `json:"error"`
 }
 
+// Reloaded is what a daemon says that has read anew all that can change while it runs.
+type Reloaded struct {
+	// Certificates is the number of certificates that count from now on.
+	Certificates int `json:"certificates"`
+}
+
 // Trust says who may sign policies.
 type Trust struct {
 	// Kind is one of the words below, for where the trust comes from.

@@ -69,6 +69,7 @@ var onTheWire = []any{
 	api.ModeResult{Mode: someMode, NotKept: "disk full"},
 	api.ModeChange{Enforce: &yes, SuccessAudit: &yes},
 	someMode,
+	api.Reloaded{Certificates: 2},
 }
 
 // TestWireForm: what travels keeps its bytes, full and empty.

@@ -131,6 +131,11 @@ func (c *Client) SetMode(ctx context.Context, change api.ModeChange) (m api.Mode
 	return m, c.call(ctx, "PUT", api.PathMode+c.query, raw, &m)
 }
 
+// Reload has the daemon read anew what can change while it runs, and returns when it has.
+func (c *Client) Reload(ctx context.Context) (r api.Reloaded, err error) {
+	return r, c.call(ctx, "POST", api.PathReload, nil, &r)
+}
+
 // Events calls fn with each kept decision and, if follow is set, with new ones
 // until ctx ends, fn returns an error or the daemon stops.
 func (c *Client) Events(ctx context.Context, follow bool, fn func(api.Record) error) error {

@@ -61,6 +61,7 @@ func TestHungDaemon(t *testing.T) {
 		"follow":   func(c *Client) error { return c.Events(t.Context(), true, nil) },
 		"forecast": func(c *Client) error { _, err := c.PreflightOf(t.Context(), nil); return err },
 		"mode":     func(c *Client) error { _, err := c.SetMode(t.Context(), api.ModeChange{Enforce: &change}); return err },
+		"reload":   func(c *Client) error { _, err := c.Reload(t.Context()); return err },
 		"load":     func(c *Client) error { _, err := c.Load(t.Context(), nil); return err },
 		"activate": func(c *Client) error { _, err := c.Activate(t.Context(), "x"); return err },
 		"delete":   func(c *Client) error { return c.Delete(t.Context(), "x") },

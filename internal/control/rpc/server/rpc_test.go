@@ -29,6 +29,7 @@ import (
 	"github.com/ipe-linux/ipe/internal/errno"
 	"github.com/ipe-linux/ipe/internal/lab/await"
 	"github.com/ipe-linux/ipe/policy"
+	"github.com/ipe-linux/ipe/sign"
 )
 
 // childSocket names the socket in the environment of a test's child process.
@@ -60,13 +61,14 @@ func TestMain(m *testing.M) {
 	_, forecast := c.Preflight(ctx, "x")
 	_, forecastOf := c.PreflightOf(ctx, nil)
 	events := c.Events(ctx, false, func(api.Record) error { return nil })
-	for _, err := range []error{status, list, mode, load, update, activate, c.Delete(ctx, "x"), setMode, forecast, forecastOf, events} {
+	_, reload := c.Reload(ctx)
+	for _, err := range []error{status, list, mode, load, update, activate, c.Delete(ctx, "x"), setMode, forecast, forecastOf, events, reload} {
 		fmt.Printf("%s,", errno.Symbol(err))
 	}
 }
 
 // childMay is what the child prints if reading is all that it may do.
-const childMay = ",,,EPERM,EPERM,EPERM,EPERM,EPERM,EPERM,EPERM,EPERM,"
+const childMay = ",,,EPERM,EPERM,EPERM,EPERM,EPERM,EPERM,EPERM,EPERM,EPERM,"
 
 // The first goroutine is on the first thread while variables get their values, and stays
 // there: capabilities are a thread's, and those of the first count as the process's. A
@@ -90,6 +92,8 @@ type fixture struct {
 	signer *controltest.Signer
 	engine *controltest.Engine
 	stop   func() error
+	// reload is the error of reloads.
+	reload error
 }
 
 func serve(t *testing.T) *fixture {
@@ -117,7 +121,9 @@ func serve(t *testing.T) *fixture {
 	}
 	ctx, cancel := context.WithCancel(context.Background())
 	done := make(chan error, 2)
-	go func() { done <- server.Serve(ctx, l, nil, c, slog.New(slog.DiscardHandler)) }()
+	go func() {
+		done <- server.Serve(ctx, l, nil, controltest.Daemon{Control: c, OnReload: func() error { return f.reload }}, slog.New(slog.DiscardHandler))
+	}()
 	go func() { done <- c.Run(ctx) }()
 	f.client = client.New(f.socket)
 	f.stop = func() error {
@@ -181,6 +187,20 @@ func TestLifeCycle(t *testing.T) {
 	st, err := f.client.Status(ctx)
 	if err != nil || isRoot() && st.Summary != "permissive" {
 		t.Errorf("status %+v, %v", st, err)
+	}
+}
+
+// TestReload: the answer is that of the reload, with the number of what went wrong.
+func TestReload(t *testing.T) {
+	f := serve(t)
+	if got, err := f.client.Reload(t.Context()); err != nil || got.Certificates != 1 {
+		t.Errorf("%+v, %v", got, err)
+	}
+	f.reload = fmt.Errorf("policy %q: %w", "site", sign.ErrUntrusted)
+	_, err := f.client.Reload(t.Context())
+	var refusal *api.Error
+	if !errors.As(err, &refusal) || refusal.Symbol() != "ENOKEY" || !strings.Contains(refusal.Message, `policy "site"`) || !strings.Contains(refusal.Fix, "certificate") {
+		t.Errorf("%+v", err)
 	}
 }
 

@@ -18,7 +18,7 @@ import (
 	"github.com/ipe-linux/ipe/sign"
 )
 
-// Control is what the server serves; *control.Control is one.
+// Control is what the server serves: *control.Control, in a daemon that can reload.
 type Control interface {
 	By(who audit.Subject) control.Actor
 	List() []api.Info
@@ -29,6 +29,9 @@ type Control interface {
 	Status() api.Status
 	Events(ctx context.Context, follow bool, fn func(api.Record) error) error
 	Records(ctx context.Context, follow bool, fn func(api.AuditRecord) error) error
+	// Reload is that of the daemon around control: it returns when all has been read anew, or
+	// when ctx ends. The error is what could not be, or is wrong now.
+	Reload(ctx context.Context) (api.Reloaded, error)
 }
 
 // maxHeader bounds the header of a request, in bytes.
@@ -179,6 +182,7 @@ func handler(c Control, lim limits) http.Handler {
 		{"GET " + named + api.TailText, anybody, s.text},
 		{"GET " + api.PathMode, anybody, s.mode},
 		{"PUT " + api.PathMode, privileged, s.setMode},
+		{"POST " + api.PathReload, privileged, s.reload},
 	} {
 		mux.HandleFunc(versioned(r.pattern), s.respond(r.guarded, r.do))
 	}
@@ -310,6 +314,8 @@ func (s *server) setMode(r *http.Request) (any, error) {
 	}
 	return s.careful(r).ChangeMode(change)
 }
+
+func (s *server) reload(r *http.Request) (any, error) { return s.c.Reload(r.Context()) }
 
 // events streams decisions, or records of all types, one JSON object a line.
 func (s *server) events(w http.ResponseWriter, r *http.Request) {

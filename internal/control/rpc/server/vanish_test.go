@@ -57,7 +57,7 @@ func TestPeerThatIsGone(t *testing.T) {
 	ctx, cancel := context.WithCancel(context.Background())
 	done := make(chan error)
 	go func() {
-		done <- server.Serve(ctx, l, nil, control.New(control.Config{Engine: controltest.NewEngine()}), slog.New(slog.DiscardHandler))
+		done <- server.Serve(ctx, l, nil, controltest.Daemon{Control: control.New(control.Config{Engine: controltest.NewEngine()})}, slog.New(slog.DiscardHandler))
 	}()
 	if got := deletePolicy(t, f); got != http.StatusForbidden {
 		t.Errorf("status %d, want %d", got, http.StatusForbidden)
