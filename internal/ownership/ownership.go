@@ -11,6 +11,9 @@ import (
 	"path/filepath"
 	"strings"
 	"syscall"
+
+	"github.com/ipe-linux/ipe/internal/hint"
+	"github.com/ipe-linux/ipe/internal/plain"
 )
 
 // maxLinks is how many symbolic links a path may lead through: as many as the kernel
@@ -29,7 +32,9 @@ type Error struct {
 }
 
 // Error implements error.
-func (e *Error) Error() string { return fmt.Sprintf("%s %s (run: %s)", e.Path, e.Reason, e.Fix) }
+func (e *Error) Error() string {
+	return fmt.Sprintf("%s %s (run: %s)", plain.Name(e.Path), e.Reason, e.Fix)
+}
 
 // Hint says what to do.
 func (e *Error) Hint() string { return "run: " + e.Fix }
@@ -132,7 +137,7 @@ func checkOwner(path string, info fs.FileInfo) error {
 	if ok {
 		reason = fmt.Sprintf("belongs to uid %d and must belong to root", st.Uid)
 	}
-	return &Error{Path: path, Reason: reason, Fix: "chown -h root " + path}
+	return &Error{Path: path, Reason: reason, Fix: "chown -h root " + hint.File(path)}
 }
 
 // checkMode allows a sticky directory on the way, and not at the end, where others
@@ -141,5 +146,5 @@ func checkMode(path string, info fs.FileInfo, last bool) error {
 	if info.Mode()&othersMayWrite == 0 || info.IsDir() && info.Mode()&fs.ModeSticky != 0 && !last {
 		return nil
 	}
-	return &Error{Path: path, Reason: "may be written by others than root", Fix: "chmod go-w " + path}
+	return &Error{Path: path, Reason: "may be written by others than root", Fix: "chmod go-w " + hint.File(path)}
 }

@@ -8,7 +8,9 @@ import (
 	"strings"
 	"testing"
 
+	"github.com/ipe-linux/ipe/internal/hint"
 	"github.com/ipe-linux/ipe/internal/ownership"
+	"github.com/ipe-linux/ipe/internal/plain"
 )
 
 func ok(t *testing.T, errs ...error) {
@@ -80,6 +82,23 @@ func TestCheck(t *testing.T) {
 				t.Errorf("got %v, want %s at fault", err, tt.want)
 			}
 		})
+	}
+}
+
+// TestFixIsAWord: the command that mends it names this path, whatever is in it, and so does
+// the message.
+func TestFixIsAWord(t *testing.T) {
+	for name, want := range map[string]string{"a b": "chmod go-w '%s/a b'", "it's": `chmod go-w '%s/it'\''s'`, "-x": "chmod go-w %s/-x", "a\nb": "chmod go-w FILE", "\x1b": "chmod go-w FILE"} {
+		dir := place(t)
+		path := filepath.Join(dir, name)
+		ok(t, os.Mkdir(path, 0o700), os.Chmod(path, 0o777))
+		err := ownership.Check(path)
+		if got, want := hint.Of(err), "run: "+strings.Replace(want, "%s", dir, 1); got != want {
+			t.Errorf("%q: %s, want %s", name, got, want)
+		}
+		if want := plain.Name(path) + " may be written by others than root (run: "; err == nil || !strings.Contains(err.Error(), want) {
+			t.Errorf("%q: %v, want %s", name, err, want)
+		}
 	}
 }
 

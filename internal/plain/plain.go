@@ -25,6 +25,15 @@ func Name(s string) string {
 	return strconv.Quote(s)
 }
 
+// Names returns several names, each as Name does, with commas between them.
+func Names(all []string) string {
+	shown := make([]string, len(all))
+	for i, s := range all {
+		shown[i] = Name(s)
+	}
+	return strings.Join(shown, ", ")
+}
+
 func isPlain(s string) bool {
 	if s == "" || s[0] == ' ' || s[len(s)-1] == ' ' {
 		return false

@@ -6,7 +6,6 @@ import (
 	"fmt"
 	"io"
 	"io/fs"
-	"strings"
 
 	"github.com/spf13/cobra"
 
@@ -106,7 +105,7 @@ func (a *app) verifiedManifest(s manifestSource) (text []byte, signer string, er
 func manifestHint(err error, anchors int, trusted []string) error {
 	switch {
 	case anchors == 0:
-		return ui.Hinted(err, "no certificate is in %s; in a directory, names end in .pem, .crt, .cer or .der", strings.Join(trusted, ", "))
+		return ui.Hinted(err, "no certificate is in %s; in a directory, names end in .pem, .crt, .cer or .der", plain.Names(trusted))
 	case errors.Is(err, sign.ErrRejected):
 		return ui.Hinted(err, "the manifest was changed after it was signed, or the signature is another file's")
 	}

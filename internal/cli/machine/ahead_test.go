@@ -107,10 +107,14 @@ func TestRoadAhead(t *testing.T) {
 		state        abi.State
 		detail, hint string
 	}{
-		"all is well":             {func(*installation) {}, "", "", "", ""},
-		"no feature":              {func(m *installation) { m.ext("^verity") }, "fs-verity on the root", "no", "without the feature", "tune2fs -O verity /dev/sda1"},
-		"no ext4 there":           {func(m *installation) { m.write("/dev/block/8:1", strings.Repeat("x", 4096)) }, "fs-verity on the root", "unknown", "no superblock", "tune2fs -l"},
-		"another file system":     {func(m *installation) { m.write("/proc/self/mountinfo", "20 1 8:1 / / rw - xfs /dev/sda1 rw\n") }, "fs-verity on the root", "no", "xfs", "ext4, f2fs or btrfs"},
+		"all is well":         {func(*installation) {}, "", "", "", ""},
+		"no feature":          {func(m *installation) { m.ext("^verity") }, "fs-verity on the root", "no", "without the feature", "tune2fs -O verity /dev/sda1"},
+		"no ext4 there":       {func(m *installation) { m.write("/dev/block/8:1", strings.Repeat("x", 4096)) }, "fs-verity on the root", "unknown", "no superblock", "tune2fs -l"},
+		"another file system": {func(m *installation) { m.write("/proc/self/mountinfo", "20 1 8:1 / / rw - xfs /dev/sda1 rw\n") }, "fs-verity on the root", "no", "xfs", "ext4, f2fs or btrfs"},
+		"an odd device": {func(m *installation) {
+			m.ext("^verity")
+			m.write("/proc/self/mountinfo", `20 1 8:1 / / rw - ext4 /dev/mapper/a\134x20b rw`+"\n")
+		}, "fs-verity on the root", "no", `ext4 on "/dev/mapper/a\\x20b" is`, `tune2fs -O verity '/dev/mapper/a\x20b' turns`},
 		"f2fs without":            {f2fs("encryption, extra_attr\n"), "fs-verity on the root", "no", "without the feature", "fsck.f2fs -O verity"},
 		"f2fs with":               {f2fs("encryption, verity, extra_attr\n"), "", "", "", ""},
 		"no certificates":         {func(m *installation) { m.remove(trustDir + "/owner.der"); m.remove(stateDir + "/policies") }, "trusted certificates", "no", "none", "systemctl reload iped"},

@@ -10,7 +10,9 @@ import (
 
 	"golang.org/x/sys/unix"
 
+	"github.com/ipe-linux/ipe/internal/hint"
 	"github.com/ipe-linux/ipe/internal/linux/abi"
+	"github.com/ipe-linux/ipe/internal/plain"
 )
 
 // The superblock of ext4, by its kernel documentation: it begins at 1024 bytes.
@@ -58,15 +60,15 @@ func (r road) rootMount() (abi.Mount, error) {
 
 func (r road) extVerity(name, device, number string) step {
 	on, err := extHasVerity(r.at("/dev/block/" + number))
-	switch fix := fmt.Sprintf("tune2fs -O verity %s turns it on", device); {
+	switch fix := fmt.Sprintf("tune2fs -O verity %s turns it on", hint.Device(device)); {
 	case errors.Is(err, os.ErrNotExist):
 		return unseen(name, err, "run this where /dev/block is: udev makes it")
 	case err != nil:
-		return unseen(name, err, "tune2fs -l "+device+" lists verity among the features if it is on")
+		return unseen(name, err, "tune2fs -l "+hint.Device(device)+" lists verity among the features if it is on")
 	case !on:
-		return lacking(name, "ext4 on "+device+" is without the feature verity", fix)
+		return lacking(name, "ext4 on "+plain.Name(device)+" is without the feature verity", fix)
 	}
-	return done(name, "ext4 on %s has the feature verity", device)
+	return done(name, "ext4 on %s has the feature verity", plain.Name(device))
 }
 
 // extHasVerity reads the superblock from the device.
@@ -91,10 +93,10 @@ func (r road) f2fsVerity(name, device string) step {
 	text, err := os.ReadFile(r.at(filepath.Join("/sys/fs/f2fs", filepath.Base(device), "features")))
 	switch {
 	case err != nil:
-		return unseen(name, err, "dump.f2fs "+device+" lists verity among the features if it is on")
+		return unseen(name, err, "dump.f2fs "+hint.Device(device)+" lists verity among the features if it is on")
 	case !strings.Contains(" "+strings.ReplaceAll(strings.TrimSpace(string(text)), ",", " ")+" ", " verity "):
-		return step{Name: name, State: abi.No, Detail: "f2fs on " + device + " is without the feature verity",
-			Fix: "fsck.f2fs -O verity " + device + " turns it on, while it is not mounted"}
+		return step{Name: name, State: abi.No, Detail: "f2fs on " + plain.Name(device) + " is without the feature verity",
+			Fix: "fsck.f2fs -O verity " + hint.Device(device) + " turns it on, while it is not mounted"}
 	}
-	return done(name, "f2fs on %s has the feature verity", device)
+	return done(name, "f2fs on %s has the feature verity", plain.Name(device))
 }

@@ -185,7 +185,7 @@ func (a *app) diagnoseIn(file string, text []byte, tree *syntax.File, err error)
 	}
 	a.ComplainAt(place, bare(se)+" ["+ui.Symbol(se.Err)+"]", line, marks)
 	if looksSigned(text) && file != "-" {
-		a.Hint(fmt.Sprintf("%s holds a signed policy: ipe policy show %s", plain.Name(file), plain.Name(file)))
+		a.Hint(fmt.Sprintf("%s holds a signed policy: ipe policy show %s", plain.Name(file), hint.File(file)))
 	}
 }
 

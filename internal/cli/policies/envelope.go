@@ -10,6 +10,7 @@ import (
 	"github.com/spf13/cobra"
 
 	"github.com/ipe-linux/ipe/internal/cli/ui"
+	"github.com/ipe-linux/ipe/internal/hint"
 	"github.com/ipe-linux/ipe/internal/plain"
 	"github.com/ipe-linux/ipe/internal/trust"
 	"github.com/ipe-linux/ipe/policy"
@@ -93,7 +94,7 @@ func (a *app) runVerify(file string, paths []string) error {
 		err = fmt.Errorf("%w [%s]", err, info.Errno)
 		if len(ring.Certificates()) == 0 {
 			return ui.Hinted(fmt.Errorf("%s: %w", plain.Name(file), err), "no certificate is in %s; in a directory, names end in .pem, .crt, .cer or .der",
-				strings.Join(paths, ", "))
+				plain.Names(paths))
 		}
 		return unsignedHint(file, raw, err)
 	}
@@ -213,10 +214,10 @@ func isPEM(raw []byte) bool {
 func unsignedHint(file string, raw []byte, err error) error {
 	err = fmt.Errorf("%s: %w", plain.Name(file), err)
 	if isPEM(raw) {
-		return ui.Hinted(err, "a kernel takes DER: openssl cms -cmsout -inform PEM -in %s -outform DER -out NEW.p7b", plain.Name(file))
+		return ui.Hinted(err, "a kernel takes DER: openssl cms -cmsout -inform PEM -in %s -outform DER -out NEW.p7b", hint.File(file))
 	}
 	if _, perr := policy.Parse(raw); perr == nil {
-		return ui.Hinted(err, "%s is an unsigned policy text: ipe policy sign --key KEY --cert CERT %s", plain.Name(file), plain.Name(file))
+		return ui.Hinted(err, "%s is an unsigned policy text: ipe policy sign --key KEY --cert CERT %s", plain.Name(file), hint.File(file))
 	}
 	return err
 }

@@ -16,6 +16,8 @@ import (
 	"golang.org/x/sys/unix"
 
 	"github.com/ipe-linux/ipe/internal/engine/bpf/ftrace"
+	"github.com/ipe-linux/ipe/internal/hint"
+	"github.com/ipe-linux/ipe/internal/plain"
 	"github.com/ipe-linux/ipe/internal/ruletab"
 )
 
@@ -128,7 +130,7 @@ func prepareBPFFS(root string) error {
 		return nil
 	}
 	if parent != usual || !inMountNamespaceOfInit() {
-		return fmt.Errorf("pin directory %s: %s is not on a BPF file system: mount -t bpf bpf %s", root, parent, parent)
+		return fmt.Errorf("pin directory %s: %s is not on a BPF file system: mount -t bpf bpf %s", plain.Name(root), plain.Name(parent), hint.File(parent))
 	}
 	if err := unix.Mount("bpf", usual, "bpf", unix.MS_NOSUID|unix.MS_NODEV|unix.MS_NOEXEC, "mode=0700"); err != nil {
 		return fmt.Errorf("mount BPF file system at %s: %w", usual, err)

@@ -11,7 +11,7 @@ type Mount struct {
 	Device string
 	// Point is where it is mounted, as the process's root sees it.
 	Point string
-	// Type is that of the file system, and Source what it is of, as the kernel writes it.
+	// Type is that of the file system, and Source what it is of.
 	Type, Source string
 }
 
@@ -29,7 +29,7 @@ func Mounts(mountinfo string) iter.Seq[Mount] {
 			if len(h) < 5 || len(t) < 2 {
 				continue
 			}
-			if !yield(Mount{Device: h[2], Point: names.Replace(h[4]), Type: t[0], Source: t[1]}) {
+			if !yield(Mount{Device: h[2], Point: names.Replace(h[4]), Type: t[0], Source: names.Replace(t[1])}) {
 				return
 			}
 		}

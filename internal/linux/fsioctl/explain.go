@@ -52,10 +52,10 @@ func (e *Error) unsupported(p place) *Error {
 		return e.because(ErrUnsupported, "the kernel was built without it").hinted("it takes a kernel with CONFIG_FS_VERITY")
 	case p.fs == "ext4":
 		return e.because(ErrUnsupported, "the ext4 has not the feature verity").
-			hinted("tune2fs -O verity %s turns it on; the file must have extents, too (chattr +e)", p.device)
+			hinted("tune2fs -O verity %s turns it on; the file must have extents, too (chattr +e)", hint.Device(p.device))
 	case p.fs == "f2fs":
 		return e.because(ErrUnsupported, "the f2fs has not the feature verity").
-			hinted("fsck.f2fs -O verity %s turns it on while it is not mounted", p.device)
+			hinted("fsck.f2fs -O verity %s turns it on while it is not mounted", hint.Device(p.device))
 	case p.fs == "btrfs" && e.Op != opEnable && e.Op != opMeasure:
 		return e.because(ErrUnsupported, "btrfs keeps it to itself")
 	case p.fs == "btrfs":

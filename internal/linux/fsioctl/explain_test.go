@@ -29,6 +29,7 @@ func TestExplain(t *testing.T) {
 	}{
 		"kernel without it":    {opEnable, unix.EOPNOTSUPP, question{}, with(func(p *place) { p.kernelHas = false }), ErrUnsupported, "the kernel was built without it", "CONFIG_FS_VERITY"},
 		"f2fs without it":      {opEnable, unix.EOPNOTSUPP, question{}, with(func(p *place) { p.fs = "f2fs" }), ErrUnsupported, "the f2fs has not the feature", "fsck.f2fs -O verity /dev/sda2"},
+		"odd device":           {opEnable, unix.EOPNOTSUPP, question{}, with(func(p *place) { p.device = "/dev/a b" }), ErrUnsupported, "the ext4 has not the feature", "tune2fs -O verity '/dev/a b' turns"},
 		"btrfs, metadata":      {opDescriptor, unix.ENOTTY, question{}, with(func(p *place) { p.fs = "btrfs" }), ErrUnsupported, "btrfs keeps it to itself", ""},
 		"btrfs, enable":        {opEnable, unix.ENOTTY, question{}, with(func(p *place) { p.fs = "btrfs" }), ErrUnsupported, "the kernel was built without it", "CONFIG_FS_VERITY"},
 		"somebody else":        {opEnable, unix.EBUSY, question{}, plain, ErrInUse, "somebody else is enabling it", ""},
