@@ -5,6 +5,7 @@ import (
 	"encoding/pem"
 	"errors"
 	"os/exec"
+	"slices"
 	"strings"
 	"testing"
 
@@ -91,6 +92,18 @@ func TestParseKeyErrors(t *testing.T) {
 		key, err := sign.ParseKey(tt.text, []byte("wrong"))
 		if key != nil || err == nil || tt.want != nil && !errors.Is(err, tt.want) || !strings.Contains(err.Error(), tt.hint) {
 			t.Errorf("%s: got %v, %v", tt.name, key, err)
+		}
+	}
+}
+
+func TestDamagedCertificate(t *testing.T) {
+	cut := identities["p256"]().cert.Raw[:100]
+	altered := slices.Clone(identities["p256"]().cert.Raw)
+	altered[4+4+2+2] = 9 // the version
+	for name, der := range map[string][]byte{"cut": cut, "altered": altered} {
+		_, err := sign.ParseCertificates(der)
+		if err == nil || !strings.HasPrefix(err.Error(), "parse certificates: a certificate is damaged, ") || strings.Contains(err.Error(), "x509: ") {
+			t.Errorf("%s: %v", name, err)
 		}
 	}
 }

@@ -7,6 +7,7 @@ import (
 	"errors"
 	"fmt"
 	"slices"
+	"strings"
 )
 
 // Keyring is a set of trusted certificates. It does not change once made, and
@@ -97,6 +98,14 @@ const pemCertificate = "CERTIFICATE"
 // ErrNoCertificate: the bytes hold no certificate.
 var ErrNoCertificate = errors.New("no certificate found (expected is PEM with BEGIN CERTIFICATE, or DER)")
 
+// errCertificate is of what claims to be a certificate.
+var errCertificate = errors.New("a certificate is damaged, or not of the form that certificates have (openssl x509 -in CERT -noout -text says more)")
+
+// unreadable puts what the decoder says, in its own words, behind what that means.
+func unreadable(err error) error {
+	return fmt.Errorf("%w: %s", errCertificate, strings.TrimPrefix(err.Error(), "x509: "))
+}
+
 // ParseCertificates reads all certificates of a PEM bundle, in which other
 // blocks and text are skipped, or of one or more DER certificates in a row. At
 // least one must be there.
@@ -107,7 +116,7 @@ func ParseCertificates(pemOrDER []byte) ([]*x509.Certificate, error) {
 	}
 	certs, err := x509.ParseCertificates(der)
 	if err != nil {
-		return nil, fmt.Errorf("parse certificates: %w", err)
+		return nil, fmt.Errorf("parse certificates: %w", unreadable(err))
 	}
 	if len(certs) == 0 {
 		return nil, fmt.Errorf("parse certificates: %w", ErrNoCertificate)

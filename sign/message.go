@@ -191,7 +191,7 @@ func readCertificate(in *cryptobyte.String) (*x509.Certificate, error) {
 	}
 	cert, err := x509.ParseCertificate(append([]byte{}, der...))
 	if err != nil {
-		return nil, fmt.Errorf("%w: %w", ErrMalformed, err)
+		return nil, fmt.Errorf("%w: %w", ErrMalformed, unreadable(err))
 	}
 	if _, err := kindOfPublicKey(cert.PublicKey); err != nil {
 		return nil, err

@@ -8,6 +8,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"strings"
 )
 
 // Signer is a key on a token.
@@ -16,6 +17,9 @@ type Signer struct {
 	public crypto.PublicKey
 	certs  []*x509.Certificate
 }
+
+// errPublic is of a public key from the token.
+var errPublic = errors.New("the token's public key is damaged, or of a kind that kernels do not take")
 
 // Signer looks for the key. Login comes before. A certificate, or nil, tells what the
 // public key is where the token does not; without both, it wraps ErrNoCertificate.
@@ -31,7 +35,7 @@ func (c *Client) Signer(cert *x509.Certificate) (*Signer, error) {
 	switch {
 	case len(r.Key.Public) > 0:
 		if s.public, err = x509.ParsePKIXPublicKey(r.Key.Public); err != nil {
-			return nil, fmt.Errorf("find key: %w", err)
+			return nil, fmt.Errorf("find key: %w: %s", errPublic, strings.TrimPrefix(err.Error(), "x509: "))
 		}
 	case cert != nil:
 		s.public = cert.PublicKey

@@ -92,6 +92,14 @@ func mustURI(t *testing.T, text string) *pkcs11uri.URI {
 	return u
 }
 
+// TestDamagedPublicKey: what the decoder says comes behind what that means.
+func TestDamagedPublicKey(t *testing.T) {
+	_, err := start(t, `read q; echo '{"key":{"public":"MAA="}}'; read q`).Signer(nil)
+	if err == nil || !strings.HasPrefix(err.Error(), "find key: the token's public key is damaged") || strings.Contains(err.Error(), "x509: ") {
+		t.Error(err)
+	}
+}
+
 // TestSecretsStay: the program sees neither ipe's secrets in its environment, nor the
 // PIN of a URI; the PIN comes with login.
 func TestSecretsStay(t *testing.T) {

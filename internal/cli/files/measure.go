@@ -155,7 +155,7 @@ func (w *measurer) small(f walk.Handle, size int) (d digest.Digest, err error) {
 	}
 	if n, err := f.ReadAt(w.buf[:size], 0); n < size {
 		if errors.Is(err, io.EOF) {
-			err = io.ErrUnexpectedEOF
+			err = fmt.Errorf("the file ends before, somebody has cut it meanwhile: %w", io.ErrUnexpectedEOF)
 		}
 		return d, fmt.Errorf("read %d bytes of %d: %w", n, size, err)
 	}

@@ -244,7 +244,7 @@ func changes(method, path string) bool { return method != http.MethodGet && path
 
 // unreachable says why a request has no answer, and if that may have changed something.
 func (c *Client) unreachable(ctx context.Context, change bool, err error) error {
-	why := innermost(err)
+	why := reasonOf(err)
 	if reason := context.Cause(ctx); reason != nil {
 		why = reason
 	}
@@ -260,9 +260,29 @@ func (c *Client) unreachable(ctx context.Context, change bool, err error) error 
 func (c *Client) cutOff(ctx context.Context, change bool, what string, err error) error {
 	var op *net.OpError
 	if context.Cause(ctx) == nil && !errors.Is(err, io.EOF) && !errors.Is(err, io.ErrUnexpectedEOF) && !errors.As(err, &op) {
-		return fmt.Errorf("%s: %w", what, err)
+		return fmt.Errorf("%s: %s: %w: %w", c.path, what, errForeign, err)
 	}
 	return c.unreachable(ctx, change, err)
+}
+
+// Reasons in the words of this package.
+var (
+	errClosed = errors.New("it has closed the connection")
+	// errForeign: what listens is another program, or an iped of another time.
+	errForeign = errors.New("that is no answer of iped's; does another program listen there, or another version of iped?")
+)
+
+// reasonOf says why there is no answer: the number of a call, as it is, or what package http
+// says about the other side, behind what that means.
+func reasonOf(err error) error {
+	why := innermost(err)
+	switch {
+	case errors.Is(why, io.EOF), errors.Is(why, io.ErrUnexpectedEOF), errors.Is(why, net.ErrClosed):
+		return fmt.Errorf("%w: %w", errClosed, why)
+	case strings.HasPrefix(why.Error(), "malformed "):
+		return fmt.Errorf("%w: %w", errForeign, why)
+	}
+	return why
 }
 
 // innermost is the last reason of a failed connection.

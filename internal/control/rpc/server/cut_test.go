@@ -26,6 +26,16 @@ func TestBodyCutShort(t *testing.T) {
 	}
 }
 
+// TestModeWords: what the decoder says comes behind what is wanted.
+func TestModeWords(t *testing.T) {
+	for _, raw := range []string{"", "enforce", "1", `{"enforce":1}`, `{"enforced":true}`, `{"enforce":`} {
+		_, err := parseModeChange([]byte(raw))
+		if !errors.Is(err, errRequest) || !strings.Contains(err.Error(), "invalid argument: not an object with enforce or success_audit") {
+			t.Errorf("%s: %v", raw, err)
+		}
+	}
+}
+
 // TestRefusalOfReading: who may not read decisions is not told of changes.
 func TestRefusalOfReading(t *testing.T) {
 	err := mayChange(t.Context())

@@ -33,7 +33,7 @@ func parseModeChange(raw []byte) (api.ModeChange, error) {
 	dec := json.NewDecoder(bytes.NewReader(raw))
 	dec.DisallowUnknownFields()
 	if err := dec.Decode(&m); err != nil {
-		return api.ModeChange{}, fmt.Errorf("mode: %w: %w", errRequest, err)
+		return api.ModeChange{}, fmt.Errorf("mode: %w: not an object with enforce or success_audit, true or false: %w", errRequest, err)
 	}
 	if _, err := dec.Token(); !errors.Is(err, io.EOF) {
 		return api.ModeChange{}, fmt.Errorf("mode: %w: more than one value", errRequest)

@@ -5,6 +5,7 @@ package server
 import (
 	"context"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"io"
 	"log/slog"
@@ -45,9 +46,11 @@ type limits struct {
 	write time.Duration
 	// idle is from an answer to the next request.
 	idle time.Duration
+	// grace is for what goes on at the end.
+	grace time.Duration
 }
 
-var standard = limits{header: headerTimeout, read: 10 * time.Second, write: 2 * time.Minute, idle: time.Minute}
+var standard = limits{header: headerTimeout, read: 10 * time.Second, write: 2 * time.Minute, idle: time.Minute, grace: 3 * time.Second}
 
 // headerTimeout is for the header of a request.
 const headerTimeout = 5 * time.Second
@@ -80,9 +83,13 @@ func (lim limits) serve(ctx context.Context, l *Listener, ready <-chan struct{},
 		return fmt.Errorf("serve %s: %w", l.path, err)
 	case <-ctx.Done():
 	}
-	grace, cancel := context.WithTimeout(context.WithoutCancel(ctx), 3*time.Second)
+	grace, cancel := context.WithTimeout(context.WithoutCancel(ctx), lim.grace)
 	defer cancel()
-	if err := srv.Shutdown(grace); err != nil {
+	err := srv.Shutdown(grace)
+	if errors.Is(err, context.DeadlineExceeded) {
+		err = fmt.Errorf("requests have not ended within %v, and are cut off: %w", lim.grace, err)
+	}
+	if err != nil {
 		return fmt.Errorf("serve %s: stop: %w", l.path, err)
 	}
 	return nil

@@ -5,6 +5,7 @@ import (
 	"log/slog"
 	"net"
 	"path/filepath"
+	"strings"
 	"testing"
 	"time"
 
@@ -74,6 +75,37 @@ func TestSlowPeer(t *testing.T) {
 		}
 	}
 }
+
+// TestSlowEnd: a request that does not end holds the end up for so long, and no longer.
+func TestSlowEnd(t *testing.T) {
+	l, err := Listen(filepath.Join(t.TempDir(), "s"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	limits := standard
+	limits.grace = 10 * time.Millisecond
+	asked, release := make(chan struct{}), make(chan struct{})
+	defer close(release)
+	ctx, cancel := context.WithCancel(t.Context())
+	done := make(chan error, 1)
+	go func() {
+		done <- limits.serve(ctx, l, nil, endless{asked: asked, release: release}, slog.New(slog.DiscardHandler))
+	}()
+	go client.New(l.path).Mode(t.Context()) //nolint:errcheck // it is cut off
+	<-asked
+	cancel()
+	if err := <-done; err == nil || !strings.Contains(err.Error(), "requests have not ended within 10ms") {
+		t.Error(err)
+	}
+}
+
+// endless never says what mode it is in.
+type endless struct {
+	Control
+	asked, release chan struct{}
+}
+
+func (e endless) Mode() api.Mode { close(e.asked); <-e.release; return api.Mode{} }
 
 func serveSlow(t *testing.T, l limits, c Control) (socket string) {
 	t.Helper()
