@@ -1,7 +1,9 @@
 package machine
 
 import (
+	"cmp"
 	"crypto/sha256"
+	"crypto/x509"
 	"encoding/hex"
 	"errors"
 	"fmt"
@@ -11,8 +13,10 @@ import (
 	"slices"
 	"strings"
 
+	"github.com/ipe-linux/ipe/internal/hint"
 	"github.com/ipe-linux/ipe/internal/linux/abi"
 	"github.com/ipe-linux/ipe/internal/ownership"
+	"github.com/ipe-linux/ipe/internal/plain"
 	"github.com/ipe-linux/ipe/internal/trust"
 	"github.com/ipe-linux/ipe/policy"
 	"github.com/ipe-linux/ipe/sign"
@@ -58,42 +62,74 @@ func (r road) at(path string) string { return filepath.Join("/", r.root, path) }
 
 // ahead looks at all of it.
 func (r road) ahead() []step {
-	anchors, certificates := r.certificates()
-	return []step{r.rootVerity(), certificates, r.policies(anchors), r.unit(), r.early()}
+	whom := r.trusts()
+	anchors, certificates := r.certificates(whom)
+	return []step{r.rootVerity(), certificates, r.policies(anchors, whom), r.unit(), r.early()}
 }
 
 func thisRoad() road { return road{owned: ownership.Check} }
 
-// certificates looks at what the service trusts.
-func (r road) certificates() (*sign.Keyring, step) {
+// certificates looks at those that the service trusts.
+func (r road) certificates(whom unitTrust) (*sign.Keyring, step) {
 	const name = "trusted certificates"
-	dir := r.at(trustDir)
-	const put = "install -m 644 signer.pem " + trustDir + "/ and, if iped runs, systemctl reload iped; not needed with --trust kernel"
-	if _, err := os.ReadDir(dir); errors.Is(err, fs.ErrNotExist) {
-		return nil, lacking(name, dir+" does not exist", "mkdir -p "+trustDir+"; "+put)
+	var all []*x509.Certificate
+	var wrong *step
+	for _, path := range whom.paths {
+		ring, bad := r.certificatesAt(name, path)
+		wrong = cmp.Or(wrong, bad)
+		all = append(all, ring.Certificates()...)
+	}
+	ring := sign.NewKeyring(all...)
+	switch {
+	case wrong != nil:
+		return ring, *wrong
+	case len(all) == 0 && whom.kernel:
+		return ring, done(name, "none, and the service has %s: the kernel's keyrings count", hint.TrustKernel)
+	case len(whom.paths) == 0:
+		return ring, lacking(name, "the command line of "+unitName+" names none: no policy can be loaded", "add "+hint.Trust+" "+trustDir+" to it, with systemctl edit iped")
+	case len(all) == 0:
+		return ring, lacking(name, "none in "+plain.Names(r.allAt(whom.paths))+": no policy can be loaded", putCertificate(whom.paths[0]))
+	}
+	return ring, done(name, "%d in %s", len(all), plain.Names(r.allAt(whom.paths)))
+}
+
+func (r road) allAt(paths []string) (all []string) {
+	for _, path := range paths {
+		all = append(all, r.at(path))
+	}
+	return all
+}
+
+// putCertificate says how a certificate comes to where it counts.
+func putCertificate(path string) string {
+	return "install -m 644 signer.pem " + hint.File(path+"/") + " and, if iped runs, systemctl reload iped; not needed with " + hint.TrustKernel
+}
+
+// certificatesAt reads one path as iped does; wrong is what keeps it from counting as a whole.
+func (r road) certificatesAt(name, path string) (_ *sign.Keyring, wrong *step) {
+	at := r.at(path)
+	bad := func(s step) (*sign.Keyring, *step) { return nil, &s }
+	if _, err := os.Stat(at); errors.Is(err, fs.ErrNotExist) {
+		return bad(lacking(name, plain.Name(at)+" does not exist", "mkdir -p "+hint.File(path)+"; "+putCertificate(path)))
 	} else if err != nil {
-		return nil, unseen(name, err, "look at what "+dir+" is")
+		return bad(unseen(name, err, "look at what "+plain.Name(at)+" is"))
 	}
-	if err := r.owned(dir); err != nil {
-		return nil, lacking(name, err.Error(), "chown root:root and chmod go-w what is named, or iped takes no certificate from there")
+	if err := r.owned(at); err != nil {
+		return bad(lacking(name, plain.Error(err), "chown root:root and chmod go-w what is named, or iped takes no certificate from there"))
 	}
-	ring, skipped, err := trust.Read(dir)
+	ring, skipped, err := trust.Read(at)
 	if err != nil {
-		return nil, unseen(name, err, "look at what "+dir+" is")
+		return bad(unseen(name, err, "look at what "+plain.Name(at)+" is"))
 	}
-	for _, c := range r.certificateFiles(dir) {
+	for _, c := range r.certificateFiles(at) {
 		if err := r.owned(c); err != nil {
 			skipped = append(skipped, err)
 		}
 	}
-	n := len(ring.Certificates())
-	switch {
-	case len(skipped) > 0:
-		return ring, lacking(name, oneLine(skipped), "mend or remove the file; only root may be able to change it")
-	case n == 0:
-		return ring, lacking(name, "none in "+dir+": no policy can be loaded", put)
+	if len(skipped) > 0 {
+		_, wrong = bad(lacking(name, oneLine(skipped), "mend or remove the file; only root may be able to change it"))
 	}
-	return ring, done(name, "%d in %s", n, dir)
+	return ring, wrong
 }
 
 func (r road) certificateFiles(dir string) (files []string) {
@@ -115,7 +151,7 @@ const (
 )
 
 // policies looks at what the next start would begin with.
-func (r road) policies(anchors *sign.Keyring) step {
+func (r road) policies(anchors *sign.Keyring, whom unitTrust) step {
 	const name = "stored policies"
 	dir := r.at(stateDir)
 	const deploy = "ipe policy load FILE.p7b, then ipe policy activate NAME"
@@ -133,27 +169,31 @@ func (r road) policies(anchors *sign.Keyring) step {
 		return unseen(name, err, "look at what "+dir+" is")
 	}
 	var wrong []error
-	good := 0
+	good, open := 0, 0
 	for _, e := range entries {
 		if !strings.HasSuffix(e.Name(), messageEnd) {
 			continue
 		}
-		if err := checkStored(filepath.Join(dir, statePolicy, e.Name()), anchors); err != nil {
-			wrong = append(wrong, err)
-		} else {
+		switch err := checkStored(filepath.Join(dir, statePolicy, e.Name()), anchors); {
+		case err == nil:
 			good++
+		case mayYetCount(err) && (whom.kernel || whom.unsure):
+			open++
+		default:
+			wrong = append(wrong, err)
 		}
 	}
 	_, err = os.Stat(filepath.Join(dir, stateIndex))
 	switch {
-	case len(wrong) > 0 && len(anchors.Certificates()) == 0 && errors.Is(errors.Join(wrong...), sign.ErrUntrusted):
-		return unseen(name, errors.New("no certificate that counts vouches for them; with --trust kernel the kernel says whether they are taken"), "ipe status tells, if iped runs")
 	case len(wrong) > 0:
 		return lacking(name, oneLine(wrong), "ipe status says whether it is the active one; put the signer's certificate into "+trustDir+", or deploy the policy anew")
-	case good == 0:
+	case good+open == 0:
 		return lacking(name, "none in "+dir, deploy)
 	case err != nil:
 		return lacking(name, "nothing says which is active: "+err.Error(), "ipe policy activate NAME")
+	}
+	if open > 0 {
+		return unseen(name, fmt.Errorf("no certificate vouches for %d of %d: %s", open, good+open, whom.whoElse()), "ipe status tells, if iped runs")
 	}
 	return done(name, "%d in %s, all signed by whom the service trusts", good, dir)
 }
@@ -169,6 +209,9 @@ func checkStored(path string, anchors *sign.Keyring) error {
 		return fmt.Errorf("%s is damaged: it has another hash than its name", path)
 	}
 	e, err := sign.Verify(message, anchors)
+	if mayYetCount(err) {
+		err = cmp.Or(checkText(message), err)
+	}
 	if err == nil {
 		_, err = policy.Parse(e.Content)
 	}
@@ -176,6 +219,24 @@ func checkStored(path string, anchors *sign.Keyring) error {
 		return fmt.Errorf("%s: %w", path, err)
 	}
 	return nil
+}
+
+// mayYetCount reports whether another key than those of certificates may vouch for a message:
+// one that bears the name of a certificate, too.
+func mayYetCount(err error) bool {
+	return errors.Is(err, sign.ErrUntrusted) || errors.Is(err, sign.ErrRejected)
+}
+
+// checkText says what is wrong with a policy whoever signed it.
+func checkText(message []byte) error {
+	e, err := sign.Inspect(message)
+	if err == nil {
+		err = e.Refused
+	}
+	if err == nil {
+		_, err = policy.Parse(e.Content)
+	}
+	return err
 }
 
 func oneLine(errs []error) string {
@@ -211,21 +272,4 @@ func (r road) any(dirs []string, name string) bool {
 		_, err := os.Lstat(r.at(filepath.Join(dir, name)))
 		return err == nil
 	})
-}
-
-var generatorDirs = []string{"/etc/systemd/system-generators", "/usr/local/lib/systemd/system-generators", "/usr/lib/systemd/system-generators", "/lib/systemd/system-generators"}
-
-// early looks whether iped starts before what it is to judge.
-func (r road) early() step {
-	const name, generator, order = "early start", "iped-order", "iped.service.d/10-order.conf"
-	switch {
-	case !r.any(generatorDirs, generator):
-		return lacking(name, "the generator "+generator+" is missing: udev and what it starts run unjudged before iped", "make install, or the package, puts it there")
-	case r.any([]string{"/run/systemd/generator"}, order):
-		return done(name, "before udev and what loads modules")
-	case !r.any([]string{stateDir}, stateIndex):
-		return lacking(name, "nothing was deployed yet, so iped need not be early", "deploy a policy; from the next boot on it is")
-	}
-	return lacking(name, "this boot had iped after udev: its state is on a file system of its own, or was not there at boot",
-		"reboot if a policy was deployed since; else keep /var and /etc on the root file system, see At boot in iped(8)")
 }

@@ -15,6 +15,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"reflect"
 	"strings"
 	"testing"
 	"time"
@@ -169,13 +170,99 @@ func deniesOwner(what string) func(string) error {
 	}
 }
 
+const editedUnit = "/etc/systemd/system/iped.service.d/trust.conf"
+
+// TestTrustOfTheUnit: doctor believes those whom the unit's command line names.
+func TestTrustOfTheUnit(t *testing.T) {
+	const at = "/usr/sbin/iped --trust "
+	for name, tt := range map[string]struct {
+		files map[string]string
+		want  unitTrust
+	}{
+		"no unit":          {nil, unitTrust{paths: []string{trustDir}}},
+		"the one of ipe":   {map[string]string{"/usr/lib/systemd/system/iped.service": "[Service]\nExecStart=" + at + trustDir + "\n"}, unitTrust{paths: []string{trustDir}}},
+		"another in /etc":  {map[string]string{"/usr/lib/systemd/system/iped.service": "[Service]\nExecStart=" + at + "/a\n", "/etc/systemd/system/iped.service": "[Service]\nExecStart=" + at + "/b\n"}, unitTrust{paths: []string{"/b"}}},
+		"a drop-in":        {map[string]string{editedUnit: "[Service]\nExecStart=\nExecStart=" + at + "kernel\n"}, unitTrust{kernel: true}},
+		"both":             {map[string]string{editedUnit: "[Service]\nExecStart=" + at + "/a -trust=kernel \"--trust=/b\" \\\n  --trust '/c d'\n"}, unitTrust{paths: []string{"/a", "/b", "/c d"}, kernel: true}},
+		"another section":  {map[string]string{editedUnit: "[Unit]\nExecStart=" + at + "kernel\n[Service]\n# ExecStart=" + at + "kernel\n"}, unitTrust{paths: []string{trustDir}}},
+		"a later drop-in":  {map[string]string{editedUnit: "[Service]\nExecStart=" + at + "/a\n", "/usr/lib/systemd/system/iped.service.d/z.conf": "[Service]\nExecStart=" + at + "/b\n"}, unitTrust{paths: []string{"/b"}}},
+		"a hidden drop-in": {map[string]string{editedUnit: "[Service]\n", "/usr/lib/systemd/system/iped.service.d/trust.conf": "[Service]\nExecStart=" + at + "kernel\n"}, unitTrust{paths: []string{trustDir}}},
+		"variables":        {map[string]string{editedUnit: "[Service]\nExecStart=" + at + "/a $MORE\n"}, unitTrust{paths: []string{"/a"}, unsure: true}},
+		"nobody":           {map[string]string{editedUnit: "[Service]\nExecStart=/usr/sbin/iped\n"}, unitTrust{}},
+	} {
+		t.Run(name, func(t *testing.T) {
+			m := newInstallation(t)
+			for path, text := range tt.files {
+				m.write(path, text)
+			}
+			if got := m.road.trusts(); !reflect.DeepEqual(got, tt.want) {
+				t.Errorf("%+v, want %+v", got, tt.want)
+			}
+		})
+	}
+}
+
+// TestPolicyOfTheKernel: a policy that only the kernel can vouch for is not called untrusted,
+// where the service asks the kernel; what is wrong with it whoever signed it, is.
+func TestPolicyOfTheKernel(t *testing.T) {
+	for name, tt := range map[string]struct {
+		unit, text    string
+		certificates  bool
+		state         abi.State
+		detail, trust string
+	}{
+		"kernel and certificates": {"--trust kernel --trust " + trustDir, "policy_name=other policy_version=1.0.0\nDEFAULT action=DENY\n", true, abi.Unknown, "the kernel, which is not asked here", "1 in "},
+		"kernel alone":            {"--trust kernel", "policy_name=other policy_version=1.0.0\nDEFAULT action=DENY\n", true, abi.Unknown, "for 2 of 2", "the kernel's keyrings count"},
+		"variables":               {"--trust " + trustDir + " $MORE", "policy_name=other policy_version=1.0.0\nDEFAULT action=DENY\n", true, abi.Unknown, "has variables", "1 in "},
+		"certificates":            {"--trust " + trustDir, "policy_name=other policy_version=1.0.0\nDEFAULT action=DENY\n", true, abi.No, "verify envelope", "1 in "},
+		"no certificate":          {"--trust " + trustDir, "policy_name=other policy_version=1.0.0\nDEFAULT action=DENY\n", false, abi.No, "verify envelope", "none in "},
+		"no policy":               {"--trust kernel --trust " + trustDir, "no policy\n", true, abi.No, "the first line must be", "1 in "},
+	} {
+		t.Run(name, func(t *testing.T) {
+			m, other := newInstallation(t), newInstallation(t)
+			m.cert, m.key = other.cert, other.key
+			m.store(tt.text)
+			m.write(editedUnit, "[Service]\nExecStart=/usr/sbin/iped "+tt.unit+"\n")
+			if !tt.certificates {
+				m.remove(trustDir + "/owner.der")
+			}
+			for _, s := range m.road.ahead() {
+				switch {
+				case s.Name == "stored policies" && (s.State != tt.state || !strings.Contains(s.Detail, tt.detail) || s.Fix == ""):
+					t.Errorf("%+v, want %s with %q", s, tt.state, tt.detail)
+				case s.Name == "trusted certificates" && !strings.Contains(s.Detail, tt.trust):
+					t.Errorf("%+v, want %q", s, tt.trust)
+				}
+			}
+		})
+	}
+}
+
+// TestBeforeEarlyStart: an early start is not the first, and doctor says so; it knows no hook
+// that would change that, and believes none that it finds.
+func TestBeforeEarlyStart(t *testing.T) {
+	m := newInstallation(t)
+	const before = "before udev and what loads modules; the initramfs, generators and the journal run unjudged before it"
+	if s := m.road.early(); s.State != abi.Yes || s.Detail != before {
+		t.Errorf("%+v", s)
+	}
+	for _, hook := range []string{"/etc/initramfs-tools/hooks/iped", "/usr/share/initramfs-tools/hooks/ipe", "/usr/lib/dracut/modules.d/90ipe/module-setup.sh"} {
+		m := newInstallation(t)
+		m.write(hook, "")
+		m.write("/etc/initramfs-tools/hooks/pipe", "")
+		if s := m.road.early(); !strings.HasPrefix(s.Detail, before+", unless "+strings.TrimSuffix(m.road.at(hook), "/module-setup.sh")+", which is not of ipe") {
+			t.Errorf("%s: %+v", hook, s)
+		}
+	}
+}
+
 // TestUntrustedPolicy: what the next start would not take is told.
 func TestUntrustedPolicy(t *testing.T) {
 	m, other := newInstallation(t), newInstallation(t)
 	m.cert, m.key = other.cert, other.key
 	m.store("policy_name=other policy_version=1.0.0\nDEFAULT action=DENY\n")
-	anchors, _ := m.road.certificates()
-	if s := m.road.policies(anchors); s.State != abi.No || !strings.Contains(s.Detail, "verify envelope") {
+	anchors, _ := m.road.certificates(m.road.trusts())
+	if s := m.road.policies(anchors, m.road.trusts()); s.State != abi.No || !strings.Contains(s.Detail, "verify envelope") {
 		t.Errorf("%+v", s)
 	}
 }

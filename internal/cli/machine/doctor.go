@@ -46,7 +46,7 @@ const trustDir = "/etc/ipe/trust.d"
 // installed is what the installed service wishes for. Whoever may not read its
 // certificates takes it that there are none.
 func installed() api.Wish {
-	ring, _, err := trust.ReadOwn(trustDir)
+	ring, _, err := trust.ReadOwn(thisRoad().trusts().paths...)
 	if err != nil {
 		return api.Wish{}
 	}
