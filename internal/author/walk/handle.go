@@ -10,45 +10,36 @@ import (
 	"github.com/ipe-linux/ipe/internal/eintr"
 )
 
-// Handle is a file that is open for reading, by its number. For an os.File there
-// are five more system calls, to find out how to wait for it; where there are
-// thousands of small files, that is much of the time.
+// Handle is a regular file that is open for reading, by its number. For an os.File there
+// are five more system calls, to find out how to wait for it; where there are thousands of
+// small files, that is much of the time.
 type Handle struct {
+	Size  int64
+	Mode  fs.FileMode
+	ID    FileID
+	Links uint64 // how many names it has
+
 	fd   int
+	name string
 	file *os.File // whose number it is, or nil
 }
 
 // FileID is the same for all names of a file.
 type FileID struct{ dev, ino uint64 }
 
-// Handle opens a file as open does.
-func (p Place) Handle(path string) (Handle, error) {
-	if p.below != nil {
-		f, err := p.open(path)
-		if err != nil {
-			return Handle{}, err
-		}
-		return Handle{int(f.Fd()), f}, nil
+// FD is the number of the file.
+func (h *Handle) FD() int { return h.fd }
+
+// File is the same file: to close one is to close the other.
+func (h *Handle) File() *os.File {
+	if h.file == nil {
+		h.file = os.NewFile(uintptr(h.fd), h.name)
 	}
-	fd := -1
-	err := eintr.Again(func() (err error) {
-		fd, err = unix.Open(path, OpenFlags|unix.O_CLOEXEC|unix.O_LARGEFILE, 0)
-		return err
-	})
-	if err != nil {
-		return Handle{}, &fs.PathError{Op: "open", Path: path, Err: err}
-	}
-	return Handle{fd, nil}, nil
+	return h.file
 }
 
-// HandleOf is the handle of an open file: to close one is to close the other.
-func HandleOf(f *os.File) Handle { return Handle{int(f.Fd()), f} }
-
-// FD is the number of the file.
-func (h Handle) FD() int { return h.fd }
-
 // Close has no result: nothing was written.
-func (h Handle) Close() {
+func (h *Handle) Close() {
 	if h.file != nil {
 		h.file.Close()
 		return
@@ -56,24 +47,26 @@ func (h Handle) Close() {
 	_ = unix.Close(h.fd)
 }
 
-// Stat tells size, permissions and which file it is.
-func (h Handle) Stat() (size int64, mode fs.FileMode, id FileID, err error) {
+// stat finds out what the file is.
+func (h *Handle) stat() error {
 	var st unix.Stat_t
 	if err := eintr.Again(func() error { return unix.Fstat(h.fd, &st) }); err != nil {
-		return 0, 0, id, err
+		return err
 	}
-	return st.Size, fileMode(st.Mode), IDOf(&st), nil
+	h.Size, h.Mode, h.ID = st.Size, fileMode(st.Mode), idOf(&st)
+	h.Links = uint64(st.Nlink) //nolint:unconvert // it has 32 bits on arm64
+	return nil
 }
 
 // Identify says which file has a name, whatever symbolic links lead to it.
 func Identify(name string) (FileID, error) {
 	var st unix.Stat_t
 	err := eintr.Again(func() error { return unix.Stat(name, &st) })
-	return IDOf(&st), err
+	return idOf(&st), err
 }
 
-// IDOf tells which file has this status.
-func IDOf(st *unix.Stat_t) FileID {
+// idOf tells which file has this status.
+func idOf(st *unix.Stat_t) FileID {
 	return FileID{uint64(st.Dev), st.Ino} //nolint:unconvert // it has 32 bits on MIPS
 }
 
@@ -96,7 +89,7 @@ func fileMode(mode uint32) fs.FileMode {
 }
 
 // ReadAt is that of io.ReaderAt.
-func (h Handle) ReadAt(p []byte, offset int64) (n int, err error) {
+func (h *Handle) ReadAt(p []byte, offset int64) (n int, err error) {
 	for n < len(p) {
 		k := 0
 		err := eintr.Again(func() (err error) { k, err = unix.Pread(h.fd, p[n:], offset+int64(n)); return err })

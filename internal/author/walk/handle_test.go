@@ -35,16 +35,15 @@ func TestHandle(t *testing.T) {
 
 func checkHandle(t *testing.T, in Place, path string, want fs.FileMode) {
 	t.Helper()
-	h, err := in.Handle(path)
+	h, err := in.Named(path).Open()
 	if err != nil {
 		t.Fatal(err)
 	}
 	defer h.Close()
-	size, mode, id, err := h.Stat()
-	if err != nil || size != 7 || mode != want {
-		t.Errorf("%d bytes, mode %v, %v; want 7, %v", size, mode, err, want)
+	if h.Size != 7 || h.Mode != want || h.Links != 1 {
+		t.Errorf("%d bytes, mode %v, %d names; want 7, %v, 1", h.Size, h.Mode, h.Links, want)
 	}
-	if st, err := in.stat(path); err != nil || st.Mode() != mode {
+	if st, err := in.stat(path); err != nil || st.Mode() != h.Mode {
 		t.Errorf("os.Stat has %v, %v", st, err)
 	}
 	var buf [5]byte
@@ -55,8 +54,8 @@ func checkHandle(t *testing.T, in Place, path string, want fs.FileMode) {
 		t.Errorf("over the end: %d bytes, %v", n, err)
 	}
 	if in.below == nil {
-		if same, err := Identify(path); err != nil || same != id {
-			t.Errorf("identified as %v, %v; opened as %v", same, err, id)
+		if same, err := Identify(path); err != nil || same != h.ID {
+			t.Errorf("identified as %v, %v; opened as %v", same, err, h.ID)
 		}
 	}
 }
@@ -69,16 +68,31 @@ func TestHandleOfOthers(t *testing.T) {
 		t.Fatal(err)
 	}
 	for _, name := range []string{dir, pipe, "/dev/null"} {
-		h, err := Place{}.Handle(name)
-		if err != nil {
-			t.Fatal(err)
+		if _, err := (Place{}).Named(name).Open(); !errors.Is(err, ErrNotRegular) {
+			t.Errorf("%s: %v", name, err)
 		}
-		if _, mode, _, err := h.Stat(); err != nil || mode.IsRegular() {
-			t.Errorf("%s: %v, %v", name, mode, err)
-		}
-		h.Close()
 	}
-	if _, err := (Place{}).Handle(filepath.Join(dir, "absent")); !errors.Is(err, fs.ErrNotExist) {
+	if _, err := (Place{}).Named(filepath.Join(dir, "absent")).Open(); !errors.Is(err, fs.ErrNotExist) {
 		t.Errorf("absent: %v", err)
+	}
+}
+
+// TestHandleAsFile: to close the file closes the handle, and once.
+func TestHandleAsFile(t *testing.T) {
+	name := filepath.Join(t.TempDir(), "file")
+	if err := os.WriteFile(name, []byte("content"), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	h, err := Place{}.Named(name).Open()
+	if err != nil {
+		t.Fatal(err)
+	}
+	f := h.File()
+	if f.Name() != name || int(f.Fd()) != h.FD() {
+		t.Errorf("%s, number %d; want %s, %d", f.Name(), f.Fd(), name, h.FD())
+	}
+	h.Close()
+	if _, err := f.Stat(); !errors.Is(err, os.ErrClosed) {
+		t.Errorf("it is open: %v", err)
 	}
 }

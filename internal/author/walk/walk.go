@@ -1,11 +1,14 @@
-// Package walk finds files for those who measure and seal them: where a path leads, what is
-// in a directory, which operation of a policy judges a file.
+// Package walk finds files for those who measure and seal them: what is in a directory,
+// where a path leads, which operation of a policy judges a file.
+//
+// A [Tree] is the one way to walk. What it lists in a directory is what [File.Open] opens,
+// or it is an error: no symbolic link is followed below the directory, even if it took the
+// place of something since.
 package walk
 
 import (
 	"io"
 	"io/fs"
-	"iter"
 	"os"
 	"path/filepath"
 	"strings"
@@ -15,7 +18,7 @@ import (
 	"github.com/ipe-linux/ipe/policy"
 )
 
-// Place is where the paths of files lead: the file system as it is, or only what
+// Place is where the paths of arguments lead: the file system as it is, or only what
 // lies below a directory, whatever symbolic links say.
 type Place struct{ below *os.Root }
 
@@ -48,16 +51,12 @@ func (p Place) Key(path string) string {
 	return filepath.Clean(path)
 }
 
-// OpenFlags are for reading, without waiting for the writer of a pipe.
-const OpenFlags = unix.O_RDONLY | unix.O_NONBLOCK
+// Named is a file by its name, whatever it is. Symbolic links are followed.
+func (p Place) Named(path string) File { return File{Path: path, Rel: filepath.Base(path), in: p} }
 
-// open opens a file for reading.
-func (p Place) open(path string) (*os.File, error) {
-	if p.below == nil {
-		return os.OpenFile(path, OpenFlags, 0)
-	}
-	return p.below.OpenFile(p.inside(path), OpenFlags, 0)
-}
+// OpenFlags are for reading, without waiting for the writer of a pipe, and without making
+// a terminal that of the process.
+const OpenFlags = unix.O_RDONLY | unix.O_NONBLOCK | unix.O_NOCTTY
 
 func (p Place) stat(path string) (fs.FileInfo, error) {
 	if p.below == nil {
@@ -66,82 +65,28 @@ func (p Place) stat(path string) (fs.FileInfo, error) {
 	return p.below.Stat(p.inside(path))
 }
 
-func (p Place) walk(path string, do fs.WalkDirFunc) error {
+// open opens a file for reading.
+func (p Place) open(path string) (Handle, error) {
 	if p.below == nil {
-		// With the slash, a symbolic link is followed here, and only here.
-		return filepath.WalkDir(path+"/", do)
-	}
-	return fs.WalkDir(p.below.FS(), p.inside(path), do)
-}
-
-// Files yields the given files and, for directories, all regular files in them that
-// keep wants, by name. Symbolic links are followed among the arguments, not in
-// directories.
-func (p Place) Files(paths []string, keep Keeper) iter.Seq[File] {
-	return func(yield func(File) bool) {
-		for _, path := range paths {
-			if !p.filesOf(path, keep, yield) {
-				return
-			}
+		fd, err := openat(unix.AT_FDCWD, path, OpenFlags)
+		if err != nil {
+			return Handle{}, &fs.PathError{Op: "open", Path: path, Err: err}
 		}
+		return Handle{fd: fd, name: path}, nil
 	}
-}
-
-// filesOf yields the files of one path. It returns false if nobody wants more.
-func (p Place) filesOf(path string, keep Keeper, yield func(File) bool) bool {
-	st, err := p.stat(path)
-	if err != nil || !st.IsDir() {
-		return yield(File{Path: path, Err: err})
-	}
-	more := true
-	_ = p.walk(path, func(path string, d fs.DirEntry, err error) error {
-		wanted := err == nil && d.Type().IsRegular()
-		if wanted && keep != nil {
-			wanted, err = keep(p, path, d)
-		}
-		if wanted || err != nil {
-			more = yield(File{Path: path, Err: err})
-		}
-		if !more {
-			return fs.SkipAll
-		}
-		return nil
-	})
-	return more
-}
-
-// File is a file that was found, or with Err what could not be looked at.
-type File struct {
-	Path string
-	Err  error
-}
-
-// Keeper says whether a file in a directory is wanted; a nil one wants all.
-type Keeper func(in Place, path string, d fs.DirEntry) (bool, error)
-
-// Keeping keeps to what policies judge, if it is asked to.
-func Keeping(executable bool) Keeper {
-	if executable {
-		return judgedFiles
-	}
-	return nil
-}
-
-// judgedFiles keeps what Judged does.
-func judgedFiles(in Place, path string, d fs.DirEntry) (bool, error) {
-	info, err := d.Info()
+	f, err := p.below.OpenFile(p.inside(path), OpenFlags, 0)
 	if err != nil {
-		return false, err
+		return Handle{}, err
 	}
-	if Judged(in.Locate(path), info.Mode(), noContent{}) {
-		return true, nil
+	return Handle{fd: int(f.Fd()), name: path, file: f}, nil
+}
+
+// openRoot opens a directory.
+func (p Place) openRoot(path string) (*os.Root, error) {
+	if p.below == nil {
+		return os.OpenRoot(path)
 	}
-	f, err := in.open(path)
-	if err != nil {
-		return false, err
-	}
-	defer f.Close()
-	return isELF(f), nil
+	return p.below.OpenRoot(p.inside(path))
 }
 
 // Judged reports whether policies judge a file: it has an executable bit, or begins as

@@ -64,7 +64,7 @@ func (a *app) runFSDigest(cmd *cobra.Command, files []string, f digestFlags) err
 	if err := a.writeMetadata(cmd, files[0], p, f.metadataFlags); err != nil {
 		return err
 	}
-	return a.report(cmd.Context(), measurer{params: p}, files, nil, func(m measured) error { return a.printDigest(m, f) })
+	return a.report(cmd.Context(), measurer{params: p}, walk.Tree{Args: files}, func(m measured) error { return a.printDigest(m, f) })
 }
 
 func (a *app) printDigest(m measured, f digestFlags) error {

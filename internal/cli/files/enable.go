@@ -7,6 +7,7 @@ import (
 
 	"github.com/spf13/cobra"
 
+	"github.com/ipe-linux/ipe/internal/author/walk"
 	"github.com/ipe-linux/ipe/internal/cli/ui"
 	"github.com/ipe-linux/ipe/internal/cli/ui/keys"
 	"github.com/ipe-linux/ipe/internal/hint"
@@ -37,7 +38,7 @@ type enabledFile struct {
 // enableFlags are those of fsverity enable.
 type enableFlags struct {
 	fsParams
-	tree
+	selection
 	signature, signatures string
 	dryRun                bool
 }
@@ -56,12 +57,12 @@ func (a *app) fsEnable() *cobra.Command {
 			"  ipe fsverity enable --signature server.p7s server\n" +
 			"  ipe fsverity enable --signatures /opt/app --executable /opt/app",
 		RunE: func(cmd *cobra.Command, args []string) error {
-			f.args = args
+			f.Args = args
 			return a.runFSEnable(cmd, f)
 		},
 	}
 	f.fsParams.flags(cmd)
-	f.tree.flags(cmd)
+	f.selection.flags(cmd)
 	fl := cmd.Flags()
 	fl.StringVar(&f.signature, "signature", "", "built-in signature of the one FILE, from this `file`")
 	fl.StringVar(&f.signatures, "signatures", "", "`directory` with a signature of each file")
@@ -74,12 +75,12 @@ func (a *app) runFSEnable(cmd *cobra.Command, f enableFlags) error {
 	if err != nil {
 		return err
 	}
-	e := &enabler{a: a, params: params, dryRun: f.dryRun, tree: f.tree, signatures: f.signatures, bar: a.Progress(0)}
-	if err := e.check(cmd); err != nil {
+	e := &enabler{a: a, params: params, dryRun: f.dryRun, Tree: f.Tree, signatures: f.signatures, bar: a.Progress(0)}
+	if err := f.check(cmd); err != nil {
 		return err
 	}
 	switch {
-	case f.signature != "" && (f.signatures != "" || len(f.args) > 1 || isDir(f.args[0])):
+	case f.signature != "" && (f.signatures != "" || len(f.Args) > 1 || isDir(f.Args[0])):
 		return ui.Usage(cmd, "--signature is for one FILE; for more there is --signatures")
 	case f.signature != "":
 		if e.signature, err = keys.ReadSignature(a.UI, f.signature); err != nil {
@@ -89,7 +90,7 @@ func (a *app) runFSEnable(cmd *cobra.Command, f enableFlags) error {
 		if !isDir(f.signatures) {
 			return ui.Usage(cmd, "--signatures %s: not a directory", plain.Name(f.signatures))
 		}
-		e.without = signatureSuffix
+		e.Without = signatureSuffix
 	}
 	return e.run(cmd.Context())
 }
@@ -97,15 +98,14 @@ func (a *app) runFSEnable(cmd *cobra.Command, f enableFlags) error {
 // run prints what became of each file and, if there was more than one, how many.
 func (e *enabler) run(ctx context.Context) (err error) {
 	defer e.a.Buffer()(&err)
-	defer e.close()
 	defer e.bar.End()
 	e.count = map[string]int{}
 	failures := e.a.Complaints(e.bar)
-	worker := func() func(treeFile) *enabledFile {
+	worker := func() func(walk.File) *enabledFile {
 		m := &measurer{params: e.params, bar: e.bar}
-		return func(t treeFile) *enabledFile { return e.file(ctx, m, t) }
+		return func(f walk.File) *enabledFile { return e.file(ctx, m, f) }
 	}
-	err = inorder.Do(ctx, e.walk, worker, func(r *enabledFile) error {
+	err = inorder.Do(ctx, e.Files, worker, func(r *enabledFile) error {
 		if r == nil {
 			return nil
 		}
@@ -141,7 +141,7 @@ func (e *enabler) summary(failed int) error {
 	var err error
 	switch {
 	case all == 0:
-		return e.nothing()
+		return e.ErrNothing()
 	case e.a.JSON, all == 1:
 	case e.dryRun:
 		_, err = fmt.Fprintf(e.a.Stdout(), "%d files can be enabled, %d are already\n", possible, before)

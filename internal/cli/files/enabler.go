@@ -9,8 +9,6 @@ import (
 	"path/filepath"
 	"sync"
 
-	"golang.org/x/sys/unix"
-
 	"github.com/ipe-linux/ipe/digest"
 	"github.com/ipe-linux/ipe/internal/author/walk"
 	"github.com/ipe-linux/ipe/internal/cli/ui"
@@ -22,7 +20,7 @@ import (
 
 // enabler enables fs-verity on files, several at a time.
 type enabler struct {
-	tree
+	walk.Tree
 	a          *app
 	params     fsverity.Params
 	signature  []byte
@@ -39,29 +37,30 @@ type enabler struct {
 // target is a file that is being worked on.
 type target struct {
 	*os.File
-	treeFile
-	size int64
+	handle *walk.Handle // the same
+	rel    string
 	// signature is the one that the file should have, nil if any will do.
 	signature []byte
 	compute   *measurer
 }
 
 // file does one file. It returns nil for one that is not asked for.
-func (e *enabler) file(ctx context.Context, m *measurer, file treeFile) *enabledFile {
-	r := &enabledFile{File: file.path}
-	f, st, err := e.open(file)
-	if err == nil && f == nil {
+func (e *enabler) file(ctx context.Context, m *measurer, file walk.File) *enabledFile {
+	defer file.Done()
+	r := &enabledFile{File: file.Path}
+	f, err := file.Open()
+	if errors.Is(err, walk.ErrNotAsked) {
 		return nil
 	}
 	if err == nil {
 		defer f.Close()
-		r.Size = st.Size()
+		r.Size = f.Size
 		defer e.lock(f)()
 		var d digest.Digest
-		if r.Status, d, err = e.do(ctx, target{File: f, treeFile: file, size: r.Size, compute: m}); err == nil {
+		if r.Status, d, err = e.do(ctx, target{File: f.File(), handle: f, rel: file.Rel, compute: m}); err == nil {
 			r.Digest = digestText(d)
 		} else {
-			err = fmt.Errorf("%s: %w", plain.Name(file.path), err)
+			err = fmt.Errorf("%s: %w", plain.Name(file.Path), err)
 		}
 	}
 	if err != nil {
@@ -79,12 +78,11 @@ func digestText(d digest.Digest) string {
 }
 
 // lock keeps two names of one file apart until the returned function is called.
-func (e *enabler) lock(f *os.File) (unlock func()) {
-	var st unix.Stat_t
-	if unix.Fstat(int(f.Fd()), &st) != nil || st.Nlink < 2 {
+func (e *enabler) lock(f *walk.Handle) (unlock func()) {
+	if f.Links < 2 {
 		return func() {}
 	}
-	l, _ := e.linked.LoadOrStore(walk.IDOf(&st), &sync.Mutex{})
+	l, _ := e.linked.LoadOrStore(f.ID, &sync.Mutex{})
 	mu := l.(*sync.Mutex)
 	mu.Lock()
 	return mu.Unlock
@@ -92,7 +90,7 @@ func (e *enabler) lock(f *os.File) (unlock func()) {
 
 // do makes of a file what is wanted, and returns what that is with the digest.
 func (e *enabler) do(ctx context.Context, t target) (status string, d digest.Digest, err error) {
-	if t.signature, err = e.signatureOf(t.treeFile); err != nil {
+	if t.signature, err = e.signatureOf(t.rel); err != nil {
 		return "", d, err
 	}
 	d, enabled := fsioctl.Ask(t.Fd())
@@ -104,7 +102,7 @@ func (e *enabler) do(ctx context.Context, t target) (status string, d digest.Dig
 	}
 	switch err = fsioctl.Enable(t.File, e.params, t.signature); {
 	case err == nil:
-		e.bar.Add(t.size)
+		e.bar.Add(t.handle.Size)
 		d, err = fsioctl.Measure(t.File)
 		return statusEnabled, d, err
 	case !errors.Is(err, fsioctl.ErrEnabled):
@@ -118,11 +116,11 @@ func (e *enabler) do(ctx context.Context, t target) (status string, d digest.Dig
 }
 
 // signatureOf returns the signature that a file should have, nil if any will do.
-func (e *enabler) signatureOf(file treeFile) ([]byte, error) {
+func (e *enabler) signatureOf(rel string) ([]byte, error) {
 	if e.signatures == "" {
 		return e.signature, nil
 	}
-	b, err := keys.ReadSignature(e.a.UI, filepath.Join(e.signatures, file.rel+signatureSuffix))
+	b, err := keys.ReadSignature(e.a.UI, filepath.Join(e.signatures, rel+signatureSuffix))
 	if err != nil {
 		return nil, ui.Hinted(err, "make each with ipe fsverity sign, or leave files out with --executable or --glob")
 	}
@@ -139,7 +137,7 @@ func (e *enabler) asWanted(ctx context.Context, t target, d digest.Digest) error
 	have, err := fsioctl.ReadDescriptor(t.File)
 	switch {
 	case errors.Is(err, fsioctl.ErrUnsupported): // btrfs, of 6.12 and before; the digest says it, too
-		want, err := t.compute.open(ctx, walk.HandleOf(t.File), t.size)
+		want, err := t.compute.open(ctx, t.handle)
 		if err != nil {
 			return err
 		}

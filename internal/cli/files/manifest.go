@@ -82,7 +82,7 @@ func (a *app) runFSManifest(cmd *cobra.Command, files []string, f manifestFlags)
 	if whole {
 		m.mind(f.out, f.out+signatureSuffix)
 	}
-	err = a.report(cmd.Context(), measurer{in: in, params: params, kernel: askSame}, files, walk.Keeping(f.executable), func(file measured) error {
+	err = a.report(cmd.Context(), measurer{params: params, kernel: askSame}, walk.Tree{In: in, Args: files, Executable: f.executable}, func(file measured) error {
 		e, err := m.entry(file)
 		if err != nil || e == nil {
 			return err

@@ -78,7 +78,7 @@ func (a *app) runManifestVerify(cmd *cobra.Command, dirs []string, f verifyManif
 	defer bar.End()
 	defer a.Buffer()(&err)
 	t := tally{files: len(want)}
-	err = a.measureAll(cmd.Context(), measurer{in: in, params: params, bar: bar}, wanted(want), func(m measured) error {
+	err = a.measureAll(cmd.Context(), measurer{params: params, bar: bar}, wanted(in, want), func(m measured) error {
 		bar.MakeWay()
 		return a.judge(m, f, &t)
 	})
@@ -99,10 +99,10 @@ func measurable(e manifest.Entry, p fsverity.Params) error {
 	return err
 }
 
-func wanted(want []manifest.Entry) func(func(measureJob) bool) {
+func wanted(in walk.Place, want []manifest.Entry) func(func(measureJob) bool) {
 	return func(yield func(measureJob) bool) {
 		for i := range want {
-			if !yield(measureJob{path: want[i].Path, want: &want[i]}) {
+			if !yield(measureJob{File: in.Named(want[i].Path), want: &want[i]}) {
 				return
 			}
 		}
@@ -161,12 +161,17 @@ func (a *app) findExtra(in walk.Place, dirs []string, want []manifest.Entry, f v
 	if len(dirs) == 0 {
 		dirs = []string{"/"} // of --root
 	}
-	for file := range in.Files(dirs, walk.Keeping(f.executable)) {
+	tree := walk.Tree{In: in, Args: dirs, Executable: f.executable}
+	for file := range tree.Files {
+		err := file.Look()
+		file.Done()
 		v := entryVerdict{File: file.Path}
 		switch {
-		case file.Err != nil:
+		case errors.Is(err, walk.ErrNotAsked):
+			continue
+		case err != nil && !errors.Is(err, walk.ErrNotRegular): // which is there, whatever it is
 			t.unreadable++
-			v.differs("unreadable", "%s", plain.Error(file.Err))
+			v.differs("unreadable", "%s", plain.Error(err))
 		case !named[in.Key(file.Path)]:
 			t.extra++
 			v.differs("extra", "not in the manifest")

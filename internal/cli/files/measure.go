@@ -33,11 +33,9 @@ type measured struct {
 	op     policy.Op // if it was asked for
 }
 
-// measureJob is a file to be measured. With err there is nothing to measure, and
-// that is to be told in its turn.
+// measureJob is a file to be measured.
 type measureJob struct {
-	path string
-	err  error
+	walk.File
 	want *manifest.Entry // what it should be, which says the algorithm, too; or nil
 }
 
@@ -50,17 +48,19 @@ func (a *app) measureAll(ctx context.Context, like measurer, jobs iter.Seq[measu
 	return inorder.Do(ctx, jobs, func() func(measureJob) measured {
 		m := like
 		return func(job measureJob) measured {
-			if job.err != nil {
-				return measured{path: job.path, err: job.err, want: job.want}
-			}
+			defer job.Done()
 			return m.file(ctx, job)
 		}
-	}, each)
+	}, func(m measured) error {
+		if errors.Is(m.err, walk.ErrNotAsked) {
+			return nil
+		}
+		return each(m)
+	})
 }
 
 // measurer measures files, one after the other.
 type measurer struct {
-	in     walk.Place
 	params fsverity.Params
 	bar    *ui.Progress
 	// kernel says whether a digest that the kernel has is taken without reading the file.
@@ -98,21 +98,14 @@ const smallFile = 256 << 10
 
 // file measures one file.
 func (w *measurer) file(ctx context.Context, job measureJob) measured {
-	m := measured{path: job.path, want: job.want}
-	f, err := w.in.Handle(job.path)
+	m := measured{path: job.Path, want: job.want}
+	f, err := job.Open()
 	if err != nil {
 		m.err = err
 		return m
 	}
 	defer f.Close()
-	if m.size, m.mode, m.id, err = f.Stat(); err != nil {
-		m.err = fmt.Errorf("stat %s: %w", plain.Name(job.path), err)
-		return m
-	}
-	if !m.mode.IsRegular() {
-		m.err = fmt.Errorf("%s: %w", plain.Name(job.path), errNotRegular)
-		return m
-	}
+	m.size, m.mode, m.id = f.Size, f.Mode, f.ID
 	if m.want != nil {
 		if m.want.Size != m.size {
 			return m
@@ -120,23 +113,23 @@ func (w *measurer) file(ctx context.Context, job measureJob) measured {
 		w.use(m.want.Digest.Algorithm())
 	}
 	if w.operations {
-		m.op = walk.OperationOf(w.in.Locate(job.path), f)
+		m.op = walk.OperationOf(job.At(), f)
 	}
-	if m.digest, err = w.open(ctx, f, m.size); err != nil {
-		m.err = fmt.Errorf("%s: %w", plain.Name(job.path), err)
+	if m.digest, err = w.open(ctx, f); err != nil {
+		m.err = fmt.Errorf("%s: %w", plain.Name(job.Path), err)
 	}
 	return m
 }
 
 // open measures an open file.
-func (w *measurer) open(ctx context.Context, f walk.Handle, size int64) (digest.Digest, error) {
+func (w *measurer) open(ctx context.Context, f *walk.Handle) (digest.Digest, error) {
 	if d, ok := w.ask(f.FD()); ok {
 		return d, nil
 	}
-	if size <= smallFile {
-		return w.small(f, int(size))
+	if f.Size <= smallFile {
+		return w.small(f, int(f.Size))
 	}
-	return w.large(ctx, f, size)
+	return w.large(ctx, f)
 }
 
 // use changes the algorithm.
@@ -146,7 +139,7 @@ func (w *measurer) use(alg string) {
 	}
 }
 
-func (w *measurer) small(f walk.Handle, size int) (d digest.Digest, err error) {
+func (w *measurer) small(f *walk.Handle, size int) (d digest.Digest, err error) {
 	if w.writer == nil {
 		w.buf = make([]byte, smallFile)
 		if w.writer, err = fsverity.NewWriter(w.params); err != nil {
@@ -167,24 +160,21 @@ func (w *measurer) small(f walk.Handle, size int) (d digest.Digest, err error) {
 	return w.writer.FileDigest()
 }
 
-func (w *measurer) large(ctx context.Context, f walk.Handle, size int64) (digest.Digest, error) {
+func (w *measurer) large(ctx context.Context, f *walk.Handle) (digest.Digest, error) {
 	opts := merkle.Options{Workers: 1, Progress: w.bar.UpTo()}
-	if size >= largeFile {
+	if f.Size >= largeFile {
 		opts.Workers = 0
 	}
-	return fsverity.FileDigest(ctx, f, size, w.params, opts)
+	return fsverity.FileDigest(ctx, f, f.Size, w.params, opts)
 }
 
-var errNotRegular = errors.New("not a regular file")
-
-// report measures files and, in directories, all regular files that keep wants. It
-// calls each for those that were measured, and prints an error for the others. In
-// the end it returns ui.ErrSaid if there was one.
-func (a *app) report(ctx context.Context, like measurer, paths []string, keep walk.Keeper, each func(measured) error) error {
+// report measures the files of a tree. It calls each for those that were measured, and
+// prints an error for the others. In the end it returns ui.ErrSaid if there was one.
+func (a *app) report(ctx context.Context, like measurer, t walk.Tree, each func(measured) error) error {
 	like.bar = a.Progress(0)
 	defer like.bar.End()
 	return a.printEach(like.bar, each, func(each func(measured) error) error {
-		return a.measureAll(ctx, like, found(like.in.Files(paths, keep)), each)
+		return a.measureAll(ctx, like, found(t.Files), each)
 	})
 }
 
@@ -192,7 +182,7 @@ func (a *app) report(ctx context.Context, like measurer, paths []string, keep wa
 func found(files iter.Seq[walk.File]) iter.Seq[measureJob] {
 	return func(yield func(measureJob) bool) {
 		for f := range files {
-			if !yield(measureJob{path: f.Path, err: f.Err}) {
+			if !yield(measureJob{File: f}) {
 				return
 			}
 		}

@@ -92,7 +92,7 @@ func (a *app) runFSRules(cmd *cobra.Command, args []string, f rulesFlags) error 
 		if fl := cmd.Flags(); fl.Changed("hash-alg") || fl.Changed("block-size") || fl.Changed("salt") {
 			m.kernel = askSame
 		}
-		return a.report(cmd.Context(), m, args, walk.Keeping(f.executable), func(m measured) error { return put(m.path, m.op, m.digest) })
+		return a.report(cmd.Context(), m, walk.Tree{Args: args, Executable: f.executable}, func(m measured) error { return put(m.path, m.op, m.digest) })
 	}
 	_, err = a.readManifest(f.source, func(e manifest.Entry) error { return put(e.Path, walk.OperationAt(path.Clean("/"+e.Path)), e.Digest) })
 	return err

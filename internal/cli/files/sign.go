@@ -6,6 +6,7 @@ import (
 
 	"github.com/spf13/cobra"
 
+	"github.com/ipe-linux/ipe/internal/author/walk"
 	"github.com/ipe-linux/ipe/internal/cli/ui"
 	"github.com/ipe-linux/ipe/internal/cli/ui/keys"
 	"github.com/ipe-linux/ipe/internal/plain"
@@ -27,7 +28,7 @@ type fsSignFlags struct {
 	fsParams
 	metadataFlags
 	peerToken
-	tree
+	selection
 	out, signatures string
 	beside          bool
 	include         bool
@@ -53,7 +54,7 @@ func (a *app) fsSign() *cobra.Command {
 		Example: "  ipe fsverity sign --key signer.key --cert signer.pem server server.sig\n" +
 			"  ipe fsverity sign --key signer.key --cert signer.pem --executable --signatures sigs /opt/app",
 		RunE: func(cmd *cobra.Command, args []string) error {
-			f.args = args
+			f.Args = args
 			return a.runFSSign(cmd, f)
 		},
 	}
@@ -61,7 +62,7 @@ func (a *app) fsSign() *cobra.Command {
 	f.fsParams.flags(cmd)
 	f.metadataFlags.flags(cmd)
 	f.peerToken.flags(cmd)
-	f.tree.flags(cmd)
+	f.selection.flags(cmd)
 	fl := cmd.Flags()
 	fl.StringVarP(&f.out, "output", "o", "", "where to write, - for standard output; the same as SIGNATURE")
 	fl.StringVar(&f.signatures, "signatures", "", "write the signature of each file below this `directory`, which is made if need be")
@@ -89,15 +90,15 @@ func (a *app) runFSSign(cmd *cobra.Command, f fsSignFlags) error {
 
 // many reports whether each argument is to be signed: two are FILE and SIGNATURE.
 func (f *fsSignFlags) many() bool {
-	return f.beside || f.signatures != "" || len(f.args) > 2 || isDir(f.args[0])
+	return f.beside || f.signatures != "" || len(f.Args) > 2 || isDir(f.Args[0])
 }
 
 func (a *app) signOne(cmd *cobra.Command, params fsverity.Params, f fsSignFlags) error {
-	file := f.args[0]
+	file := f.Args[0]
 	if err := f.destination(cmd); err != nil {
 		return err
 	}
-	if len(f.args) > 1 {
+	if len(f.Args) > 1 {
 		if err := a.asSignature(cmd, f.out); err != nil {
 			return err
 		}
@@ -108,7 +109,7 @@ func (a *app) signOne(cmd *cobra.Command, params fsverity.Params, f fsSignFlags)
 	if err := a.writeMetadata(cmd, file, params, f.metadataFlags); err != nil {
 		return err
 	}
-	m := (&measurer{params: params, kernel: askSame, bar: a.Progress(0)}).file(cmd.Context(), measureJob{path: file})
+	m := (&measurer{params: params, kernel: askSame, bar: a.Progress(0)}).file(cmd.Context(), measureJob{File: walk.Place{}.Named(file)})
 	if m.err != nil {
 		return m.err
 	}
@@ -123,14 +124,14 @@ func (a *app) signOne(cmd *cobra.Command, params fsverity.Params, f fsSignFlags)
 
 // destination finds out where the signature of the one file goes.
 func (f *fsSignFlags) destination(cmd *cobra.Command) error {
-	file := f.args[0]
+	file := f.Args[0]
 	switch {
-	case len(f.globs) > 0 || f.executable:
+	case len(f.Globs) > 0 || f.Executable:
 		return ui.Usage(cmd, "--glob and --executable are for directories")
-	case len(f.args) > 1 && f.out != "":
+	case len(f.Args) > 1 && f.out != "":
 		return ui.Usage(cmd, "SIGNATURE and -o are two ways to say one thing")
-	case len(f.args) > 1:
-		f.out = f.args[1]
+	case len(f.Args) > 1:
+		f.out = f.Args[1]
 	case f.out == "":
 		f.out = file + signatureSuffix
 	}
@@ -186,8 +187,8 @@ func (a *app) signMany(cmd *cobra.Command, params fsverity.Params, f fsSignFlags
 		return err
 	}
 	defer s.Close()
-	f.args, f.without = a.withoutSignatures(f.args), signatureSuffix
-	t := &treeSigner{a: a, tree: f.tree, signer: s, params: params, bar: a.Progress(0), signatures: f.signatures,
+	f.Args, f.Without = a.withoutSignatures(f.Args), signatureSuffix
+	t := &treeSigner{a: a, Tree: f.Tree, signer: s, params: params, bar: a.Progress(0), signatures: f.signatures,
 		opts: sign.Options{Hash: f.Digest(), Detached: true, NoCertificate: !f.include}}
 	return t.run(cmd.Context())
 }

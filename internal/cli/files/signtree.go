@@ -27,7 +27,7 @@ import (
 // treeSigner signs many files: several are measured and signed at a time, and one
 // signature is written after the other, in the order of the files.
 type treeSigner struct {
-	tree
+	walk.Tree
 	a          *app
 	signer     *keys.Signer
 	params     fsverity.Params
@@ -44,7 +44,7 @@ type treeSigner struct {
 
 // madeSignature is a signature that is not written yet.
 type madeSignature struct {
-	file    treeFile
+	file    walk.File
 	digest  digest.Digest
 	message []byte
 	err     error
@@ -59,7 +59,6 @@ type unsignedFile struct {
 
 func (s *treeSigner) run(ctx context.Context) (err error) {
 	defer s.a.Buffer()(&err)
-	defer s.close()
 	defer s.bar.End()
 	if s.signatures != "" {
 		if s.below, err = os.OpenRoot(s.signatures); err != nil {
@@ -69,22 +68,23 @@ func (s *treeSigner) run(ctx context.Context) (err error) {
 	}
 	s.from = map[string]string{}
 	failures, done := s.a.Complaints(s.bar), 0
-	worker := func() func(treeFile) *madeSignature {
+	worker := func() func(walk.File) *madeSignature {
 		m := &measurer{params: s.params, kernel: askSame, bar: s.bar}
-		return func(t treeFile) *madeSignature { return s.make(ctx, m, t) }
+		return func(f walk.File) *madeSignature { return s.make(ctx, m, f) }
 	}
-	err = inorder.Do(ctx, s.walk, worker, func(m *madeSignature) error {
+	err = inorder.Do(ctx, s.Files, worker, func(m *madeSignature) error {
 		if m == nil {
 			return nil
 		}
+		defer m.file.Done()
 		out, err := s.write(m)
 		if err != nil {
-			return s.complain(failures, m.file.path, err)
+			return s.complain(failures, m.file.Path, err)
 		}
 		done++
 		s.bar.MakeWay()
 		by := s.signer.Cert.Subject.String()
-		return s.a.Result(signedFile{m.file.path, m.digest.String(), out, by}, "%s: signed %v by %s\n", plain.Name(out), m.digest, plain.Text(by))
+		return s.a.Result(signedFile{m.file.Path, m.digest.String(), out, by}, "%s: signed %v by %s\n", plain.Name(out), m.digest, plain.Text(by))
 	})
 	if err != nil {
 		return err
@@ -104,10 +104,10 @@ func (s *treeSigner) complain(failures *ui.Complaints, file string, err error) e
 
 func (s *treeSigner) summary(done, failed int) error {
 	switch {
-	case done+failed == 0 && len(s.args) == 0:
+	case done+failed == 0 && len(s.Args) == 0:
 		return errors.New("no file is asked for, only signatures")
 	case done+failed == 0:
-		return s.nothing()
+		return s.ErrNothing()
 	case failed > 0:
 		return fmt.Errorf("%d of %d files are not signed", failed, done+failed)
 	case s.a.JSON:
@@ -120,19 +120,20 @@ func (s *treeSigner) summary(done, failed int) error {
 }
 
 // make signs one file. It returns nil for one that is not asked for.
-func (s *treeSigner) make(ctx context.Context, m *measurer, file treeFile) *madeSignature {
+func (s *treeSigner) make(ctx context.Context, m *measurer, file walk.File) *madeSignature {
 	made := &madeSignature{file: file}
-	f, st, err := s.open(file)
-	if err == nil && f == nil {
+	f, err := file.Open()
+	if errors.Is(err, walk.ErrNotAsked) {
+		file.Done()
 		return nil
 	}
 	if err == nil {
 		defer f.Close()
-		if made.digest, err = m.open(ctx, walk.HandleOf(f), st.Size()); err == nil {
+		if made.digest, err = m.open(ctx, f); err == nil {
 			made.message, err = s.sign(made.digest)
 		}
 		if err != nil {
-			err = fmt.Errorf("%s: %w", plain.Name(file.path), err)
+			err = fmt.Errorf("%s: %w", plain.Name(file.Path), err)
 		}
 	}
 	made.err = err
@@ -156,20 +157,20 @@ func (s *treeSigner) write(m *madeSignature) (out string, err error) {
 	if m.err != nil {
 		return "", m.err
 	}
-	out = m.file.path + signatureSuffix
+	out = m.file.Path + signatureSuffix
 	if s.below != nil {
-		out = filepath.Join(s.signatures, m.file.rel+signatureSuffix)
+		out = filepath.Join(s.signatures, m.file.Rel+signatureSuffix)
 	}
-	if other, taken := s.from[out]; taken && other != m.file.path {
-		return "", ui.Hinted(fmt.Errorf("%s: its signature would be in %s, where that of %s is", plain.Name(m.file.path), plain.Name(out), plain.Name(other)),
+	if other, taken := s.from[out]; taken && other != m.file.Path {
+		return "", ui.Hinted(fmt.Errorf("%s: its signature would be in %s, where that of %s is", plain.Name(m.file.Path), plain.Name(out), plain.Name(other)),
 			"sign one directory after the other, each with a directory of signatures of its own")
 	}
-	s.from[out] = m.file.path
+	s.from[out] = m.file.Path
 	switch {
 	case s.below != nil:
-		err = writeBelow(s.below, m.file.rel+signatureSuffix, m.message)
-	case m.file.root != nil:
-		err = writeBelow(m.file.root, m.file.rel+signatureSuffix, m.message)
+		err = writeBelow(s.below, m.file.Rel+signatureSuffix, m.message)
+	case m.file.Root() != nil:
+		err = writeBelow(m.file.Root(), m.file.Rel+signatureSuffix, m.message)
 	default:
 		err = ui.Create(out, m.message)
 	}

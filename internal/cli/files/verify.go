@@ -6,6 +6,7 @@ import (
 	"github.com/spf13/cobra"
 
 	"github.com/ipe-linux/ipe/digest"
+	"github.com/ipe-linux/ipe/internal/author/walk"
 	"github.com/ipe-linux/ipe/internal/cli/ui"
 	"github.com/ipe-linux/ipe/internal/plain"
 )
@@ -86,7 +87,7 @@ func (a *app) runDigestVerify(cmd *cobra.Command, args []string, f verifyManifes
 	if err != nil {
 		return err
 	}
-	m := (&measurer{params: params, bar: a.Progress(0)}).file(cmd.Context(), measureJob{path: args[0]})
+	m := (&measurer{params: params, bar: a.Progress(0)}).file(cmd.Context(), measureJob{File: walk.Place{}.Named(args[0])})
 	if m.err != nil {
 		return m.err
 	}
