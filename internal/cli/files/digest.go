@@ -2,15 +2,14 @@ package files
 
 import (
 	"encoding/hex"
-	"os"
 
 	"github.com/spf13/cobra"
 
+	"github.com/ipe-linux/ipe/internal/author/measure"
 	"github.com/ipe-linux/ipe/internal/author/walk"
 	"github.com/ipe-linux/ipe/internal/cli/ui"
 	"github.com/ipe-linux/ipe/internal/plain"
 	"github.com/ipe-linux/ipe/verity/fsverity"
-	"github.com/ipe-linux/ipe/verity/merkle"
 )
 
 // fileDigest is the result of fsverity digest, for one file.
@@ -64,26 +63,26 @@ func (a *app) runFSDigest(cmd *cobra.Command, files []string, f digestFlags) err
 	if err := a.writeMetadata(cmd, files[0], p, f.metadataFlags); err != nil {
 		return err
 	}
-	return a.report(cmd.Context(), measurer{params: p}, walk.Tree{Args: files}, func(m measured) error { return a.printDigest(m, f) })
+	return a.report(cmd.Context(), measure.Measurer{Params: p}, walk.Tree{Args: files}, func(m measure.Result) error { return a.printDigest(m, f) })
 }
 
-func (a *app) printDigest(m measured, f digestFlags) error {
-	text := m.digest.String()
+func (a *app) printDigest(m measure.Result, f digestFlags) error {
+	text := m.Digest.String()
 	if a.JSON {
-		return a.PrintJSON(fileDigest{File: m.path, Digest: text, Size: m.size})
+		return a.PrintJSON(fileDigest{File: m.Path, Digest: text, Size: m.Size})
 	}
 	switch {
 	case f.builtin:
-		b, err := fsverity.FormattedDigest(m.digest)
+		b, err := fsverity.FormattedDigest(m.Digest)
 		if err != nil {
 			return err
 		}
 		text = hex.EncodeToString(b)
 	case f.compact:
-		text = hex.EncodeToString(m.digest.Bytes())
+		text = hex.EncodeToString(m.Digest.Bytes())
 	}
 	if !f.compact {
-		text += " " + plain.Name(m.path)
+		text += " " + plain.Name(m.Path)
 	}
 	return a.Result(nil, "%s\n", text)
 }
@@ -93,34 +92,12 @@ func (a *app) writeMetadata(cmd *cobra.Command, file string, p fsverity.Params, 
 	if f.outTree == "" && f.outDescr == "" {
 		return nil
 	}
-	in, err := os.OpenFile(file, walk.OpenFlags, 0)
-	if err != nil {
-		return err
-	}
-	defer in.Close()
-	st, err := in.Stat()
-	if err != nil {
-		return err
-	}
 	for _, out := range []string{f.outTree, f.outDescr} {
 		if out != "" && ui.SameFile(out, file) {
 			return ui.Usage(cmd, "%s: would be overwritten", plain.Name(file))
 		}
 	}
-	var d fsverity.Descriptor
-	build := func(out *os.File) error {
-		if out == nil {
-			d, err = fsverity.Build(cmd.Context(), in, st.Size(), nil, p, merkle.Options{})
-		} else {
-			d, err = fsverity.Build(cmd.Context(), in, st.Size(), out, p, merkle.Options{})
-		}
-		return err
-	}
-	if f.outTree == "" {
-		err = build(nil)
-	} else {
-		err = whole(f.outTree, build)
-	}
+	d, err := measure.Tree(cmd.Context(), file, f.outTree, p)
 	if err != nil || f.outDescr == "" {
 		return err
 	}

@@ -4,23 +4,15 @@ import (
 	"context"
 	"fmt"
 	"os"
+	"path/filepath"
 
 	"github.com/spf13/cobra"
 
-	"github.com/ipe-linux/ipe/internal/author/walk"
+	"github.com/ipe-linux/ipe/internal/author/seal"
 	"github.com/ipe-linux/ipe/internal/cli/ui"
 	"github.com/ipe-linux/ipe/internal/cli/ui/keys"
 	"github.com/ipe-linux/ipe/internal/hint"
-	"github.com/ipe-linux/ipe/internal/inorder"
 	"github.com/ipe-linux/ipe/internal/plain"
-)
-
-// What became of a file, as JSON has it.
-const (
-	statusEnabled  = "enabled"
-	statusAlready  = "already" // with the same parameters, and signature if there is one
-	statusPossible = "possible"
-	statusFailed   = "failed"
 )
 
 // enabledFile is the result of fsverity enable, for one file.
@@ -31,8 +23,6 @@ type enabledFile struct {
 	Size   int64  `json:"size"`
 	Error  string `json:"error,omitempty"`
 	Hint   string `json:"hint,omitempty"`
-
-	err error
 }
 
 // enableFlags are those of fsverity enable.
@@ -75,78 +65,94 @@ func (a *app) runFSEnable(cmd *cobra.Command, f enableFlags) error {
 	if err != nil {
 		return err
 	}
-	e := &enabler{a: a, params: params, dryRun: f.dryRun, Tree: f.Tree, signatures: f.signatures, bar: a.Progress(0)}
 	if err := f.check(cmd); err != nil {
 		return err
 	}
+	signature, err := a.signatures(cmd, &f)
+	if err != nil {
+		return err
+	}
+	return a.enable(cmd.Context(), &seal.Enabler{Params: params, DryRun: f.dryRun, Signature: signature}, &f)
+}
+
+// signatures says where those of the files are.
+func (a *app) signatures(cmd *cobra.Command, f *enableFlags) (of func(rel string) ([]byte, error), err error) {
+	var one []byte
 	switch {
 	case f.signature != "" && (f.signatures != "" || len(f.Args) > 1 || isDir(f.Args[0])):
-		return ui.Usage(cmd, "--signature is for one FILE; for more there is --signatures")
+		return nil, ui.Usage(cmd, "--signature is for one FILE; for more there is --signatures")
 	case f.signature != "":
-		if e.signature, err = keys.ReadSignature(a.UI, f.signature); err != nil {
-			return err
+		if one, err = keys.ReadSignature(a.UI, f.signature); err != nil {
+			return nil, err
 		}
 	case f.signatures != "":
 		if !isDir(f.signatures) {
-			return ui.Usage(cmd, "--signatures %s: not a directory", plain.Name(f.signatures))
+			return nil, ui.Usage(cmd, "--signatures %s: not a directory", plain.Name(f.signatures))
 		}
-		e.Without = signatureSuffix
+		f.Without = seal.SignatureSuffix
+		return func(rel string) ([]byte, error) { return a.signatureIn(f.signatures, rel) }, nil
 	}
-	return e.run(cmd.Context())
+	return func(string) ([]byte, error) { return one, nil }, nil
 }
 
-// run prints what became of each file and, if there was more than one, how many.
-func (e *enabler) run(ctx context.Context) (err error) {
-	defer e.a.Buffer()(&err)
-	defer e.bar.End()
-	e.count = map[string]int{}
-	failures := e.a.Complaints(e.bar)
-	worker := func() func(walk.File) *enabledFile {
-		m := &measurer{params: e.params, bar: e.bar}
-		return func(f walk.File) *enabledFile { return e.file(ctx, m, f) }
+// signatureIn reads the signature of a file from a directory of them.
+func (a *app) signatureIn(dir, rel string) ([]byte, error) {
+	b, err := keys.ReadSignature(a.UI, filepath.Join(dir, rel+seal.SignatureSuffix))
+	if err != nil {
+		return nil, ui.Hinted(err, "make each with ipe fsverity sign, or leave files out with --executable or --glob")
 	}
-	err = inorder.Do(ctx, e.Files, worker, func(r *enabledFile) error {
-		if r == nil {
-			return nil
-		}
-		e.count[r.Status]++
-		return e.print(r, failures)
+	return b, nil
+}
+
+// enable prints what became of each file and, if there was more than one, how many.
+func (a *app) enable(ctx context.Context, e *seal.Enabler, f *enableFlags) (err error) {
+	defer a.Buffer()(&err)
+	bar := a.Progress(0)
+	defer bar.End()
+	e.Progress = bar
+	count := map[seal.Status]int{}
+	failures := a.Complaints(bar)
+	err = e.Run(ctx, &f.Tree, func(o *seal.Outcome) error {
+		count[o.Status]++
+		return a.printEnabled(o, bar, failures)
 	})
 	if err != nil {
 		return err
 	}
-	e.bar.End()
-	return e.summary(failures.N)
+	bar.End()
+	return a.sumUpEnabled(f, count)
 }
 
-func (e *enabler) print(r *enabledFile, failures *ui.Complaints) error {
-	if r.err != nil {
-		r.Error, r.Hint = plain.Error(r.err), hint.Of(r.err)
-		failures.Add(r.err)
-		if !e.a.JSON {
+func (a *app) printEnabled(o *seal.Outcome, bar *ui.Progress, failures *ui.Complaints) error {
+	r := enabledFile{File: o.Path, Status: string(o.Status), Size: o.Size}
+	if o.Err != nil {
+		r.Error, r.Hint = plain.Error(o.Err), hint.Of(o.Err)
+		failures.Add(o.Err)
+		if !a.JSON {
 			return nil
 		}
 	}
-	e.bar.MakeWay()
-	word := map[string]string{statusEnabled: "enabled", statusAlready: "enabled already", statusPossible: "can be enabled"}[r.Status]
-	if r.Digest != "" {
+	bar.MakeWay()
+	word := map[seal.Status]string{seal.Enabled: "enabled", seal.Already: "enabled already", seal.Possible: "can be enabled"}[o.Status]
+	if o.Digest.Size() != 0 { // it is known
+		r.Digest = o.Digest.String()
 		word += ", " + r.Digest
 	}
-	return e.a.Result(r, "%s: %s\n", plain.Name(r.File), word)
+	return a.Result(r, "%s: %s\n", plain.Name(o.Path), word)
 }
 
-func (e *enabler) summary(failed int) error {
-	done, before, possible := e.count[statusEnabled], e.count[statusAlready], e.count[statusPossible]
+func (a *app) sumUpEnabled(f *enableFlags, count map[seal.Status]int) error {
+	done, before, possible, failed := count[seal.Enabled], count[seal.Already], count[seal.Possible], count[seal.Failed]
 	all := done + before + possible + failed
 	var err error
 	switch {
 	case all == 0:
-		return e.ErrNothing()
-	case e.a.JSON, all == 1:
-	case e.dryRun:
-		_, err = fmt.Fprintf(e.a.Stdout(), "%d files can be enabled, %d are already\n", possible, before)
+		return f.ErrNothing()
+	case a.JSON, all == 1:
+	case f.dryRun:
+		_, err = fmt.Fprintf(a.Stdout(), "%d files can be enabled, %d are already\n", possible, before)
 	default:
-		_, err = fmt.Fprintf(e.a.Stdout(), "%d files enabled, %d already\n", done, before)
+		_, err = fmt.Fprintf(a.Stdout(), "%d files enabled, %d already\n", done, before)
 	}
 	switch {
 	case err != nil:

@@ -1,16 +1,10 @@
 package files
 
 import (
-	"context"
-	"errors"
-	"fmt"
-
 	"github.com/spf13/cobra"
 
-	"github.com/ipe-linux/ipe/internal/author/walk"
+	"github.com/ipe-linux/ipe/internal/author/measure"
 	"github.com/ipe-linux/ipe/internal/cli/ui"
-	"github.com/ipe-linux/ipe/internal/inorder"
-	"github.com/ipe-linux/ipe/internal/linux/fsioctl"
 	"github.com/ipe-linux/ipe/internal/plain"
 )
 
@@ -26,44 +20,11 @@ func (a *app) fsMeasure() *cobra.Command {
 			if err := t.check(cmd); err != nil {
 				return err
 			}
-			return a.printEach(nil, func(m measured) error {
-				return a.Result(fileDigest{File: m.path, Digest: m.digest.String(), Size: m.size}, "%v %s\n", m.digest, plain.Name(m.path))
-			}, func(each func(measured) error) error { return measureInKernel(cmd.Context(), &t.Tree, each) })
+			return a.printEach(nil, func(m measure.Result) error {
+				return a.Result(fileDigest{File: m.Path, Digest: m.Digest.String(), Size: m.Size}, "%v %s\n", m.Digest, plain.Name(m.Path))
+			}, func(each func(measure.Result) error) error { return measure.InKernel(cmd.Context(), &t.Tree, each) })
 		},
 	}
 	t.flags(cmd)
 	return cmd
-}
-
-// measureInKernel gives each file with the kernel's digest.
-func measureInKernel(ctx context.Context, t *walk.Tree, each func(measured) error) error {
-	n := 0
-	err := inorder.Do(ctx, t.Files, func() func(walk.File) measured { return askKernel }, func(m measured) error {
-		if errors.Is(m.err, walk.ErrNotAsked) {
-			return nil
-		}
-		n++
-		return each(m)
-	})
-	if err == nil && n == 0 {
-		return t.ErrNothing()
-	}
-	return err
-}
-
-// askKernel measures one file.
-func askKernel(file walk.File) measured {
-	defer file.Done()
-	m := measured{path: file.Path}
-	f, err := file.Open()
-	if err != nil {
-		m.err = err
-		return m
-	}
-	defer f.Close()
-	m.size = f.Size
-	if m.digest, err = fsioctl.Measure(f.File()); err != nil {
-		m.err = fmt.Errorf("%s: %w", plain.Name(file.Path), err)
-	}
-	return m
 }

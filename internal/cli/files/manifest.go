@@ -5,10 +5,11 @@ import (
 	"context"
 	"fmt"
 	"path/filepath"
-	"slices"
 
 	"github.com/spf13/cobra"
 
+	"github.com/ipe-linux/ipe/internal/author/measure"
+	"github.com/ipe-linux/ipe/internal/author/seal"
 	"github.com/ipe-linux/ipe/internal/author/walk"
 	"github.com/ipe-linux/ipe/internal/cli/ui"
 	"github.com/ipe-linux/ipe/internal/cli/ui/keys"
@@ -68,7 +69,7 @@ func (a *app) runFSManifest(cmd *cobra.Command, files []string, f manifestFlags)
 		if f.out == "" || f.out == "-" {
 			return ui.Usage(cmd, "a signed manifest needs -o")
 		}
-		if err := f.Check(cmd, f.out, f.out+signatureSuffix); err != nil {
+		if err := f.Check(cmd, f.out, f.out+seal.SignatureSuffix); err != nil {
 			return err
 		}
 	}
@@ -80,9 +81,9 @@ func (a *app) runFSManifest(cmd *cobra.Command, files []string, f manifestFlags)
 	whole := f.out != "" && f.out != "-"
 	m := manifestWriter{}
 	if whole {
-		m.mind(f.out, f.out+signatureSuffix)
+		m.Mind("would be overwritten by -o, and cannot be listed", f.out, f.out+seal.SignatureSuffix)
 	}
-	err = a.report(cmd.Context(), measurer{params: params, kernel: askSame}, walk.Tree{In: in, Args: files, Executable: f.executable}, func(file measured) error {
+	err = a.report(cmd.Context(), measure.Measurer{Params: params, Kernel: measure.AskSame}, walk.Tree{In: in, Args: files, Executable: f.executable}, func(file measure.Result) error {
 		e, err := m.entry(file)
 		if err != nil || e == nil {
 			return err
@@ -95,7 +96,7 @@ func (a *app) runFSManifest(cmd *cobra.Command, files []string, f manifestFlags)
 	switch {
 	case err != nil || !whole:
 		return err
-	case m.list.Len() == 0:
+	case m.Len() == 0:
 		return ui.Hinted(fmt.Errorf("%s: %w", plain.Name(f.out), manifest.ErrEmpty), "nothing was written")
 	}
 	return a.writeManifest(cmd.Context(), &m, signing, f)
@@ -103,7 +104,7 @@ func (a *app) runFSManifest(cmd *cobra.Command, files []string, f manifestFlags)
 
 // writeManifest writes the signature, too, if there is to be one.
 func (a *app) writeManifest(ctx context.Context, m *manifestWriter, signing bool, f manifestFlags) error {
-	r := writtenManifest{Output: f.out, Files: m.list.Len()}
+	r := writtenManifest{Output: f.out, Files: m.Len()}
 	by := ""
 	var message []byte
 	if signing {
@@ -111,7 +112,7 @@ func (a *app) writeManifest(ctx context.Context, m *manifestWriter, signing bool
 		if message, r.Signer, err = f.Detached(ctx, a.UI, m.text.Bytes(), sign.Options{}); err != nil {
 			return err
 		}
-		r.Signature = f.out + signatureSuffix
+		r.Signature = f.out + seal.SignatureSuffix
 		by = fmt.Sprintf(", signed by %s in %s", plain.Text(r.Signer), plain.Name(r.Signature))
 	}
 	if err := ui.Create(f.out, m.text.Bytes()); err != nil {
@@ -125,38 +126,19 @@ func (a *app) writeManifest(ctx context.Context, m *manifestWriter, signing bool
 	return a.Result(r, "%s: %d files%s\n", plain.Name(r.Output), r.Files, by)
 }
 
-// manifestWriter turns files into entries, each path once.
+// manifestWriter makes the text of a manifest.
 type manifestWriter struct {
-	list    manifest.List
-	outputs []walk.FileID // what will be replaced, and so cannot be listed
-	text    bytes.Buffer
-}
-
-// mind notes which files will be written.
-func (m *manifestWriter) mind(outputs ...string) {
-	for _, name := range outputs {
-		if id, err := walk.Identify(name); err == nil {
-			m.outputs = append(m.outputs, id)
-		}
-	}
+	measure.List
+	text bytes.Buffer
 }
 
 // entry returns nil for a path that has been there.
-func (m *manifestWriter) entry(f measured) (*manifest.Entry, error) {
-	path := filepath.Clean(f.path)
-	if err := manifest.CheckPath(path); err != nil {
-		if !filepath.IsLocal(path) && !filepath.IsAbs(path) {
-			err = ui.Hinted(err, "--root names a directory above, where paths begin")
-		}
-		return nil, err
+func (m *manifestWriter) entry(f measure.Result) (*manifest.Entry, error) {
+	e, err := m.Entry(f)
+	if path := filepath.Clean(f.Path); manifest.CheckPath(path) != nil && !filepath.IsLocal(path) && !filepath.IsAbs(path) {
+		err = ui.Hinted(err, "--root names a directory above, where paths begin")
 	}
-	if slices.Contains(m.outputs, f.id) {
-		return nil, &manifest.PathError{Path: path, Reason: "would be overwritten by -o, and cannot be listed"}
-	}
-	if added, err := m.list.Add(path); err != nil || !added {
-		return nil, err
-	}
-	return &manifest.Entry{Path: path, Digest: f.digest, Size: f.size, Mode: manifest.Octal(f.mode)}, nil
+	return e, err
 }
 
 func (m *manifestWriter) keep(e *manifest.Entry) error {

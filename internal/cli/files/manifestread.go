@@ -9,15 +9,13 @@ import (
 
 	"github.com/spf13/cobra"
 
+	"github.com/ipe-linux/ipe/internal/author/seal"
 	"github.com/ipe-linux/ipe/internal/cli/ui"
 	"github.com/ipe-linux/ipe/internal/plain"
 	"github.com/ipe-linux/ipe/internal/trust"
 	"github.com/ipe-linux/ipe/manifest"
 	"github.com/ipe-linux/ipe/sign"
 )
-
-// signatureSuffix is what the name of a manifest has more for its signature.
-const signatureSuffix = ".p7s"
 
 // manifestSource says where a manifest is and whom to believe.
 type manifestSource struct {
@@ -28,7 +26,7 @@ type manifestSource struct {
 func (s *manifestSource) flags(cmd *cobra.Command) {
 	fl := cmd.Flags()
 	fl.StringVar(&s.file, "manifest", "", "a `file` that ipe fsverity manifest wrote, - for standard input")
-	fl.StringVar(&s.signature, "signature", "", "the manifest's signature (default its name and "+signatureSuffix+")")
+	fl.StringVar(&s.signature, "signature", "", "the manifest's signature (default its name and "+seal.SignatureSuffix+")")
 	fl.StringArrayVar(&s.trust, "trust", nil, "certificates that the manifest must be signed by: file or directory")
 }
 
@@ -83,7 +81,7 @@ func (a *app) verifiedManifest(s manifestSource) (text []byte, signer string, er
 	}
 	name := s.signature
 	if name == "" {
-		name = s.file + signatureSuffix
+		name = s.file + seal.SignatureSuffix
 	}
 	message, err := a.Read(name)
 	if errors.Is(err, fs.ErrNotExist) {

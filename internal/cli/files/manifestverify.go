@@ -1,17 +1,16 @@
 package files
 
 import (
-	"errors"
 	"fmt"
-	"io/fs"
+	"strings"
 
 	"github.com/spf13/cobra"
 
+	"github.com/ipe-linux/ipe/internal/author/measure"
 	"github.com/ipe-linux/ipe/internal/author/walk"
 	"github.com/ipe-linux/ipe/internal/cli/ui"
 	"github.com/ipe-linux/ipe/internal/plain"
 	"github.com/ipe-linux/ipe/manifest"
-	"github.com/ipe-linux/ipe/verity/fsverity"
 )
 
 // entryVerdict is the result of fsverity verify --manifest, for one file.
@@ -23,12 +22,27 @@ type entryVerdict struct {
 	Message string   `json:"message"`
 }
 
-func (v *entryVerdict) differs(what, format string, args ...any) {
-	if v.Message != "" {
-		v.Message += "; "
+// verdict says in what a file differs, and counts it.
+func (t *tally) verdict(file string, differences ...measure.Difference) entryVerdict {
+	v := entryVerdict{File: file, Valid: len(differences) == 0, Differs: []string{}}
+	var texts []string
+	for _, d := range differences {
+		v.Differs, texts = append(v.Differs, d.What), append(texts, d.Text)
 	}
-	v.Differs = append(v.Differs, what)
-	v.Message += fmt.Sprintf(format, args...)
+	v.Message = strings.Join(texts, "; ")
+	if !v.Valid {
+		switch differences[0].What {
+		case measure.Missing:
+			t.missing++
+		case measure.Unreadable:
+			t.unreadable++
+		case measure.Extra:
+			t.extra++
+		default:
+			t.differ++
+		}
+	}
+	return v
 }
 
 // tally counts what was found.
@@ -64,7 +78,7 @@ func (a *app) runManifestVerify(cmd *cobra.Command, dirs []string, f verifyManif
 	var want []manifest.Entry
 	total := int64(0)
 	signer, err := a.readManifest(f.source, func(e manifest.Entry) error {
-		if err := measurable(e, params); err != nil {
+		if err := measure.Comparable(e, params); err != nil {
 			return err
 		}
 		want = append(want, e)
@@ -78,9 +92,9 @@ func (a *app) runManifestVerify(cmd *cobra.Command, dirs []string, f verifyManif
 	defer bar.End()
 	defer a.Buffer()(&err)
 	t := tally{files: len(want)}
-	err = a.measureAll(cmd.Context(), measurer{params: params, bar: bar}, wanted(in, want), func(m measured) error {
+	err = measure.All(cmd.Context(), measure.Measurer{Params: params, Progress: bar}, measure.Entries(in, want), func(m measure.Result) error {
 		bar.MakeWay()
-		return a.judge(m, f, &t)
+		return a.entry(t.verdict(m.Path, m.Differences(f.ignoreMode)...))
 	})
 	if err == nil {
 		err = a.findExtra(in, dirs, want, f, &t)
@@ -92,57 +106,8 @@ func (a *app) runManifestVerify(cmd *cobra.Command, dirs []string, f verifyManif
 	return a.sumUp(f, t, signer)
 }
 
-// measurable refuses a digest that the parameters given do not go with.
-func measurable(e manifest.Entry, p fsverity.Params) error {
-	p.Algorithm = e.Digest.Algorithm()
-	_, err := fsverity.NewWriter(p)
-	return err
-}
-
-func wanted(in walk.Place, want []manifest.Entry) func(func(measureJob) bool) {
-	return func(yield func(measureJob) bool) {
-		for i := range want {
-			if !yield(measureJob{File: in.Named(want[i].Path), want: &want[i]}) {
-				return
-			}
-		}
-	}
-}
-
-// judge compares one file.
-func (a *app) judge(m measured, f verifyManifestFlags, t *tally) error {
-	v := entryVerdict{File: m.path, Differs: []string{}}
-	switch {
-	case errors.Is(m.err, fs.ErrNotExist):
-		t.missing++
-		v.differs("missing", "missing")
-	case m.err != nil:
-		t.unreadable++
-		v.differs("unreadable", "%s", plain.Error(m.err))
-	default:
-		if v.compare(m, f.ignoreMode); len(v.Differs) > 0 {
-			t.differ++
-		}
-	}
-	return a.entry(v)
-}
-
-// compare notes in what a file differs.
-func (v *entryVerdict) compare(m measured, ignoreMode bool) {
-	switch {
-	case m.size != m.want.Size:
-		v.differs("size", "size is %d, not %d", m.size, m.want.Size)
-	case !m.digest.Equal(m.want.Digest):
-		v.differs("digest", "digest is %v, not %v", m.digest, m.want.Digest)
-	}
-	if mode := manifest.Octal(m.mode); mode != m.want.Mode && !ignoreMode {
-		v.differs("mode", "mode is %s, not %s", mode, m.want.Mode)
-	}
-}
-
 // entry prints what is not as it should be; as JSON, everything.
 func (a *app) entry(v entryVerdict) error {
-	v.Valid = len(v.Differs) == 0
 	if v.Valid && !a.JSON {
 		return nil
 	}
@@ -154,35 +119,11 @@ func (a *app) findExtra(in walk.Place, dirs []string, want []manifest.Entry, f v
 	if !f.strict {
 		return nil
 	}
-	named := make(map[string]bool, len(want))
-	for _, e := range want {
-		named[in.Key(e.Path)] = true
-	}
 	if len(dirs) == 0 {
 		dirs = []string{"/"} // of --root
 	}
-	tree := walk.Tree{In: in, Args: dirs, Executable: f.executable}
-	for file := range tree.Files {
-		err := file.Look()
-		file.Done()
-		v := entryVerdict{File: file.Path}
-		switch {
-		case errors.Is(err, walk.ErrNotAsked):
-			continue
-		case err != nil && !errors.Is(err, walk.ErrNotRegular): // which is there, whatever it is
-			t.unreadable++
-			v.differs("unreadable", "%s", plain.Error(err))
-		case !named[in.Key(file.Path)]:
-			t.extra++
-			v.differs("extra", "not in the manifest")
-		default:
-			continue
-		}
-		if err := a.entry(v); err != nil {
-			return err
-		}
-	}
-	return nil
+	tree := &walk.Tree{In: in, Args: dirs, Executable: f.executable}
+	return measure.Unnamed(tree, want, func(path string, d measure.Difference) error { return a.entry(t.verdict(path, d)) })
 }
 
 // sumUp prints the last line.

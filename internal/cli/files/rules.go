@@ -8,6 +8,7 @@ import (
 	"github.com/spf13/cobra"
 
 	"github.com/ipe-linux/ipe/digest"
+	"github.com/ipe-linux/ipe/internal/author/measure"
 	"github.com/ipe-linux/ipe/internal/author/walk"
 	"github.com/ipe-linux/ipe/internal/cli/ui"
 	"github.com/ipe-linux/ipe/internal/plain"
@@ -88,11 +89,11 @@ func (a *app) runFSRules(cmd *cobra.Command, args []string, f rulesFlags) error 
 		return a.Result(fileRule{name, f.operation(op), rule}, "%s%s\n", comment, rule)
 	}
 	if f.source.file == "" {
-		m := measurer{params: p, kernel: askAny, operations: f.op == ""}
+		m := measure.Measurer{Params: p, Kernel: measure.AskAny, Operations: f.op == ""}
 		if fl := cmd.Flags(); fl.Changed("hash-alg") || fl.Changed("block-size") || fl.Changed("salt") {
-			m.kernel = askSame
+			m.Kernel = measure.AskSame
 		}
-		return a.report(cmd.Context(), m, walk.Tree{Args: args, Executable: f.executable}, func(m measured) error { return put(m.path, m.op, m.digest) })
+		return a.report(cmd.Context(), m, walk.Tree{Args: args, Executable: f.executable}, func(m measure.Result) error { return put(m.Path, m.Op, m.Digest) })
 	}
 	_, err = a.readManifest(f.source, func(e manifest.Entry) error { return put(e.Path, walk.OperationAt(path.Clean("/"+e.Path)), e.Digest) })
 	return err

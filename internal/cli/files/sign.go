@@ -6,6 +6,8 @@ import (
 
 	"github.com/spf13/cobra"
 
+	"github.com/ipe-linux/ipe/internal/author/measure"
+	"github.com/ipe-linux/ipe/internal/author/seal"
 	"github.com/ipe-linux/ipe/internal/author/walk"
 	"github.com/ipe-linux/ipe/internal/cli/ui"
 	"github.com/ipe-linux/ipe/internal/cli/ui/keys"
@@ -109,16 +111,16 @@ func (a *app) signOne(cmd *cobra.Command, params fsverity.Params, f fsSignFlags)
 	if err := a.writeMetadata(cmd, file, params, f.metadataFlags); err != nil {
 		return err
 	}
-	m := (&measurer{params: params, kernel: askSame, bar: a.Progress(0)}).file(cmd.Context(), measureJob{File: walk.Place{}.Named(file)})
-	if m.err != nil {
-		return m.err
+	m := (&measure.Measurer{Params: params, Kernel: measure.AskSame, Progress: a.Progress(0)}).File(cmd.Context(), measure.Job{File: walk.Place{}.Named(file)})
+	if m.Err != nil {
+		return m.Err
 	}
-	content, err := fsverity.FormattedDigest(m.digest)
+	content, err := fsverity.FormattedDigest(m.Digest)
 	if err != nil {
 		return err
 	}
 	return f.WriteDetached(cmd, a.UI, content, f.out, sign.Options{NoCertificate: !f.include}, func(signer string) error {
-		return a.Result(signedFile{file, m.digest.String(), f.out, signer}, "%s: signed %v by %s\n", plain.Name(f.out), m.digest, plain.Text(signer))
+		return a.Result(signedFile{file, m.Digest.String(), f.out, signer}, "%s: signed %v by %s\n", plain.Name(f.out), m.Digest, plain.Text(signer))
 	})
 }
 
@@ -133,7 +135,7 @@ func (f *fsSignFlags) destination(cmd *cobra.Command) error {
 	case len(f.Args) > 1:
 		f.out = f.Args[1]
 	case f.out == "":
-		f.out = file + signatureSuffix
+		f.out = file + seal.SignatureSuffix
 	}
 	if f.out != "-" && ui.SameFile(f.out, file) {
 		return ui.Usage(cmd, "%s: would overwrite what is read", plain.Name(f.out))
@@ -187,8 +189,6 @@ func (a *app) signMany(cmd *cobra.Command, params fsverity.Params, f fsSignFlags
 		return err
 	}
 	defer s.Close()
-	f.Args, f.Without = a.withoutSignatures(f.Args), signatureSuffix
-	t := &treeSigner{a: a, Tree: f.Tree, signer: s, params: params, bar: a.Progress(0), signatures: f.signatures,
-		opts: sign.Options{Hash: f.Digest(), Detached: true, NoCertificate: !f.include}}
-	return t.run(cmd.Context())
+	f.Args, f.Without = a.withoutSignatures(f.Args), seal.SignatureSuffix
+	return a.signTree(cmd.Context(), s, params, f)
 }

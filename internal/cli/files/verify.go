@@ -6,6 +6,7 @@ import (
 	"github.com/spf13/cobra"
 
 	"github.com/ipe-linux/ipe/digest"
+	"github.com/ipe-linux/ipe/internal/author/measure"
 	"github.com/ipe-linux/ipe/internal/author/walk"
 	"github.com/ipe-linux/ipe/internal/cli/ui"
 	"github.com/ipe-linux/ipe/internal/plain"
@@ -87,16 +88,16 @@ func (a *app) runDigestVerify(cmd *cobra.Command, args []string, f verifyManifes
 	if err != nil {
 		return err
 	}
-	m := (&measurer{params: params, bar: a.Progress(0)}).file(cmd.Context(), measureJob{File: walk.Place{}.Named(args[0])})
-	if m.err != nil {
-		return m.err
+	m := (&measure.Measurer{Params: params, Progress: a.Progress(0)}).File(cmd.Context(), measure.Job{File: walk.Place{}.Named(args[0])})
+	if m.Err != nil {
+		return m.Err
 	}
-	r := fileVerdict{File: args[0], Valid: m.digest.Equal(d), Digest: m.digest.String()}
+	r := fileVerdict{File: args[0], Valid: m.Digest.Equal(d), Digest: m.Digest.String()}
 	if !r.Valid {
 		if err := a.Result(r, ""); err != nil {
 			return err
 		}
-		return fmt.Errorf("%s: digest is %v", plain.Name(args[0]), m.digest)
+		return fmt.Errorf("%s: digest is %v", plain.Name(args[0]), m.Digest)
 	}
 	return a.Result(r, "%s: ok\n", plain.Name(args[0]))
 }

@@ -1,4 +1,4 @@
-package files
+package measure
 
 import (
 	"errors"
@@ -25,7 +25,7 @@ func TestCutMeanwhile(t *testing.T) {
 			t.Fatal(err)
 		}
 		defer h.Close()
-		_, err = (&measurer{params: fsverity.Params{Algorithm: "sha256", BlockSize: 4096}}).small(h, 10)
+		_, err = (&Measurer{Params: fsverity.Params{Algorithm: "sha256", BlockSize: 4096}}).small(h, 10)
 		if !errors.Is(err, io.ErrUnexpectedEOF) || !strings.HasPrefix(err.Error(), "read 3 bytes of 10: the file ends before, ") {
 			t.Error(err)
 		}
