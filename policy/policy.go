@@ -21,6 +21,10 @@ package policy
 
 import "github.com/ipe-linux/ipe/digest"
 
+// MaxName is the length in bytes of the longest name under which a kernel loads a policy:
+// it makes a directory of it. Parse takes longer ones, as the kernel's parser does.
+const MaxName = 255
+
 // Policy is a parsed policy. Its name is the key under which it is deployed.
 type Policy struct {
 	Name    string

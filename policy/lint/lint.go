@@ -62,17 +62,14 @@ func (l *linter) add(code Code, line int, format string, args ...any) {
 	l.found = append(l.found, Finding{Code: code, Severity: code.Severity(), Line: line, Msg: fmt.Sprintf(format, args...)})
 }
 
-// maxName is the longest file name; a loaded policy is a directory.
-const maxName = 255
-
 func (l *linter) whole(p *policy.Policy) {
 	switch {
 	case strings.ContainsAny(p.Name, `"'`):
 		l.add(QuotedName, 0, "the quotes in the name %s are part of it", lex.Quote(p.Name))
 	case strings.Contains(p.Name, "/") || p.Name == "." || p.Name == "..":
 		l.add(NameOfNoDirectory, 0, "the name %s cannot be that of a directory: a kernel refuses to load it", lex.Quote(p.Name))
-	case len(p.Name) > maxName:
-		l.add(LongName, 0, "the name has %d bytes: a kernel loads %d at most", len(p.Name), maxName)
+	case len(p.Name) > policy.MaxName:
+		l.add(LongName, 0, "the name has %d bytes: a kernel loads %d at most", len(p.Name), policy.MaxName)
 	}
 	if p.Default == policy.NoAction {
 		l.add(NoGlobalDefault, 0, "no global default: a kernel with more operations refuses the policy")

@@ -3,6 +3,8 @@ package api
 import (
 	"fmt"
 	"strings"
+
+	"github.com/ipe-linux/ipe/policy"
 )
 
 // Info describes a deployed policy.
@@ -28,15 +30,12 @@ type Info struct {
 // copies its own, which is compiled in, into one allocation.
 const MaxBoot = 4 << 20
 
-// maxName is the longest name that the kernel can make a directory of, in bytes.
-const maxName = 255
-
 // CheckName refuses what the kernel cannot make a directory of.
 func CheckName(name string) error {
 	if name == "." || name == ".." || strings.Contains(name, "/") {
 		return fmt.Errorf("policy %q: %w", name, ErrBadName)
 	}
-	if len(name) > maxName {
+	if len(name) > policy.MaxName {
 		return fmt.Errorf("policy %.40q...: %w", name, ErrNameTooLong)
 	}
 	return nil

@@ -1,10 +1,13 @@
 package api
 
 import (
+	"fmt"
+
 	"golang.org/x/sys/unix"
 
 	"github.com/ipe-linux/ipe/internal/errno"
 	"github.com/ipe-linux/ipe/internal/hint"
+	"github.com/ipe-linux/ipe/policy"
 )
 
 // Refusals of the life cycle itself. Those of signature and text are the
@@ -17,8 +20,8 @@ var (
 	ErrNotFound = errno.New(unix.ENOENT, "no such policy")
 	// ErrBadName: the name holds a slash, or is "." or "..". EACCES.
 	ErrBadName = errno.New(unix.EACCES, "name cannot be that of a directory")
-	// ErrNameTooLong: the name is longer than 255 bytes. ENAMETOOLONG.
-	ErrNameTooLong = errno.New(unix.ENAMETOOLONG, "name is longer than 255 bytes")
+	// ErrNameTooLong: the name is longer than policy.MaxName. ENAMETOOLONG.
+	ErrNameTooLong = errno.New(unix.ENAMETOOLONG, fmt.Sprintf("name is longer than %d bytes", policy.MaxName))
 	// ErrOtherName: an update bears another name. EINVAL.
 	ErrOtherName = errno.New(unix.EINVAL, "update has another policy_name")
 	// ErrNotNewer: an update's version is not higher than that of the policy it is

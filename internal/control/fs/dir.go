@@ -2,6 +2,7 @@ package fs
 
 import (
 	"context"
+	"errors"
 	"slices"
 	"syscall"
 	"time"
@@ -11,10 +12,8 @@ import (
 	"golang.org/x/sys/unix"
 
 	"github.com/ipe-linux/ipe/internal/control"
+	"github.com/ipe-linux/ipe/internal/control/api"
 )
-
-// maxName is the longest name that securityfs looks up, in bytes.
-const maxName = 255
 
 // node is what dir and handle's inode have in common.
 type node interface {
@@ -162,7 +161,8 @@ func setTime(out *fuse.Attr, t time.Time) { out.SetTimes(&t, &t, &t) }
 
 // Lookup implements fs.NodeLookuper.
 func (d *dir) Lookup(ctx context.Context, name string, out *fuse.EntryOut) (*fs.Inode, syscall.Errno) {
-	if len(name) > maxName {
+	// A policy can have the longest name that securityfs looks up.
+	if errors.Is(api.CheckName(name), api.ErrNameTooLong) {
 		return nil, unix.ENAMETOOLONG
 	}
 	c, ok := d.find(name)

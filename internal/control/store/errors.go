@@ -18,7 +18,7 @@ var (
 	ErrExists = errno.New(unix.EEXIST, "policy exists")
 	// ErrActive: the policy is active and thus cannot be deleted.
 	ErrActive = errno.New(unix.EPERM, "policy is active")
-	// ErrName: a policy name is empty or longer than MaxName.
+	// ErrName: a policy name is empty or longer than policy.MaxName.
 	ErrName = errno.New(unix.ENAMETOOLONG, "unusable policy name")
 	// ErrLimit: the store or the envelope would exceed a limit.
 	ErrLimit = errno.New(unix.ENOSPC, "limit reached")

@@ -252,8 +252,8 @@ func parseName(text string) (string, error) {
 }
 
 func checkName(name string) error {
-	if name == "" || len(name) > MaxName {
-		return fmt.Errorf("%d bytes, not 1 to %d: %w", len(name), MaxName, ErrName)
+	if name == "" || len(name) > policy.MaxName {
+		return fmt.Errorf("%d bytes, not 1 to %d: %w", len(name), policy.MaxName, ErrName)
 	}
 	return nil
 }

@@ -142,7 +142,7 @@ func TestMaxFloors(t *testing.T) {
 // TestMaxIndex: a store at all its limits can be read again.
 func TestMaxIndex(t *testing.T) {
 	x := newIndex()
-	name := func(i int) string { return fmt.Sprintf("%0*d", MaxName, i) }
+	name := func(i int) string { return fmt.Sprintf("%0*d", policy.MaxName, i) }
 	for i := range MaxFloors {
 		x.floors[name(i)] = policy.Version{Major: 65535, Minor: 65535, Rev: 65535}
 	}

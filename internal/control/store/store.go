@@ -47,9 +47,6 @@ import (
 const (
 	// MaxEnvelope is the greatest length of an envelope in bytes.
 	MaxEnvelope = sign.MaxLen
-	// MaxName is the greatest length of a policy name in bytes: that of a file
-	// name, which a policy's name becomes in the control interface.
-	MaxName = 255
 	// MaxPolicies is the greatest number of policies held at one time.
 	MaxPolicies = 256
 	// MaxFloors is the greatest number of names that can ever have been active. No

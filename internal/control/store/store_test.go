@@ -89,7 +89,7 @@ func TestNewStore(t *testing.T) {
 func TestEverythingSurvivesReopening(t *testing.T) {
 	dir := t.TempDir()
 	s := open(t, dir)
-	names := []string{"a", "a/b", "..", "x\x01\xff\v", strings.Repeat("n", store.MaxName)}
+	names := []string{"a", "a/b", "..", "x\x01\xff\v", strings.Repeat("n", policy.MaxName)}
 	want := dump{Active: "a/b", Mode: store.Mode{SuccessAudit: true}, Floors: map[string]policy.Version{"a/b": v(2, 0, 65535)}}
 	for _, n := range []string{"..", "a", "a/b", names[4], names[3]} {
 		want.Entries = append(want.Entries, entry(n, v(2, 0, 65535)))
@@ -157,7 +157,7 @@ func TestErrors(t *testing.T) {
 		{"get", getErr, store.ErrNotFound},
 		{"put twice", s.Put(entry("p", v(2, 0, 0))), store.ErrExists},
 		{"put without name", s.Put(entry("", v(1, 0, 0))), store.ErrName},
-		{"put long name", s.Put(entry(strings.Repeat("n", store.MaxName+1), v(1, 0, 0))), store.ErrName},
+		{"put long name", s.Put(entry(strings.Repeat("n", policy.MaxName+1), v(1, 0, 0))), store.ErrName},
 		{"put nothing", s.Put(store.Entry{Name: "q"}), store.ErrLimit},
 		{"put long envelope", s.Put(store.Entry{Name: "q", Envelope: make([]byte, store.MaxEnvelope+1)}), store.ErrLimit},
 		{"replace unknown", s.Replace(entry("q", v(1, 0, 0))), store.ErrNotFound},
