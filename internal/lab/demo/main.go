@@ -20,16 +20,12 @@ package main
 
 import (
 	"context"
-	"errors"
 	"flag"
-	"fmt"
 	"io"
-	"os"
-	"os/signal"
 	"slices"
 	"strings"
-	"syscall"
 
+	"github.com/ipe-linux/ipe/internal/lab/program"
 	"github.com/ipe-linux/ipe/internal/lab/vm/debian"
 )
 
@@ -45,40 +41,27 @@ type options struct {
 	verbose bool
 }
 
-func main() {
-	ctx, stop := signal.NotifyContext(context.Background(), syscall.SIGINT, syscall.SIGTERM)
-	defer stop()
-	os.Exit(run(ctx, os.Args[1:], os.Stdout, os.Stderr))
+func main() { program.Main(demo().Run) }
+
+// demo is the program: it is proven if every row is as demanded.
+func demo() program.Proof[options] {
+	return program.Proof[options]{
+		Name:  "demo",
+		Flags: flags,
+		Prove: func(ctx context.Context, o options, stdout, stderr io.Writer) (bool, error) {
+			rows, err := demonstrate(ctx, o, stdout, stderr)
+			for _, r := range rows {
+				if !r.OK {
+					return false, err
+				}
+			}
+			return true, err
+		},
+	}
 }
 
-// run is main with its surroundings as parameters. Exit codes are 0 if every row is
-// as demanded, 1 if not and 2 for a wrong command line.
-func run(ctx context.Context, args []string, stdout, stderr io.Writer) int {
-	o, err := parseOptions(args, stderr)
-	switch {
-	case errors.Is(err, flag.ErrHelp):
-		return 0
-	case err != nil:
-		fmt.Fprintf(stderr, "demo: error: %v\n", err)
-		return 2
-	}
-	rows, err := demonstrate(ctx, o, stdout, stderr)
-	if err != nil {
-		fmt.Fprintf(stderr, "demo: error: %v\n", err)
-		return 1
-	}
-	for _, r := range rows {
-		if !r.OK {
-			return 1
-		}
-	}
-	return 0
-}
-
-func parseOptions(args []string, stderr io.Writer) (options, error) {
-	o := options{kernels: debian.KernelNames()}
-	fs := flag.NewFlagSet("demo", flag.ContinueOnError)
-	fs.SetOutput(stderr)
+func flags(fs *flag.FlagSet) *options {
+	o := &options{kernels: debian.KernelNames()}
 	fs.Func("kernel", "run on this `series` only: "+strings.Join(debian.KernelNames(), " or "), func(name string) error {
 		if !slices.Contains(debian.KernelNames(), name) {
 			return debian.ErrUnknownKernel
@@ -89,11 +72,5 @@ func parseOptions(args []string, stderr io.Writer) (options, error) {
 	fs.BoolVar(&o.json, "json", false, "print the rows as JSON, one a line, and all else to standard error")
 	fs.StringVar(&o.keep, "keep", "", "keep disks, policies and logs in this `directory`")
 	fs.BoolVar(&o.verbose, "v", false, "show the guest's kernel log and that of iped")
-	if err := fs.Parse(args); err != nil {
-		return o, err
-	}
-	if fs.NArg() > 0 {
-		return o, fmt.Errorf("no arguments are taken, got %q", fs.Arg(0))
-	}
-	return o, nil
+	return o
 }

@@ -12,6 +12,7 @@ import (
 	"github.com/google/go-cmp/cmp"
 
 	"github.com/ipe-linux/ipe/internal/lab/demo/row"
+	"github.com/ipe-linux/ipe/internal/lab/program"
 )
 
 func TestScreenRow(t *testing.T) {
@@ -98,7 +99,7 @@ func TestCommandLine(t *testing.T) {
 		{[]string{"--keep", "."}, 1, "not empty"},
 	} {
 		var out, err bytes.Buffer
-		if code := run(t.Context(), tt.args, &out, &err); code != tt.code || !strings.Contains(err.String(), tt.says) || out.Len() > 0 {
+		if code := demo().Run(t.Context(), program.Surroundings{Args: tt.args, Stdout: &out, Stderr: &err}); code != tt.code || !strings.Contains(err.String(), tt.says) || out.Len() > 0 {
 			t.Errorf("%v: code %d, %q, %q", tt.args, code, out.String(), err.String())
 		}
 	}

@@ -10,6 +10,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/ipe-linux/ipe/internal/lab/program"
 	"github.com/ipe-linux/ipe/internal/lab/vmtest"
 )
 
@@ -74,7 +75,7 @@ func TestOptions(t *testing.T) {
 		{"--help", 0}, {"--jobs 0", 2}, {"--frob", 2}, {"x", 2}, {"--policies -1", 2},
 	} {
 		var stdout, stderr bytes.Buffer
-		if got := start(t.Context(), strings.Fields(tt.args), &stdout, &stderr); got != tt.want || stderr.Len() == 0 {
+		if got := differential().Run(t.Context(), program.Surroundings{Args: strings.Fields(tt.args), Stdout: &stdout, Stderr: &stderr}); got != tt.want || stderr.Len() == 0 {
 			t.Errorf("%s: status %d, want %d; stderr %q", tt.args, got, tt.want, &stderr)
 		}
 	}

@@ -15,14 +15,12 @@ import (
 	"context"
 	"errors"
 	"flag"
-	"fmt"
 	"io"
 	"os"
-	"os/signal"
-	"syscall"
 	"time"
 
 	"github.com/ipe-linux/ipe/internal/decimal"
+	"github.com/ipe-linux/ipe/internal/lab/program"
 )
 
 // options is the command line.
@@ -35,37 +33,28 @@ type options struct {
 	timeout         time.Duration
 }
 
-func main() {
-	ctx, stop := signal.NotifyContext(context.Background(), syscall.SIGINT, syscall.SIGTERM)
-	defer stop()
-	os.Exit(start(ctx, os.Args[1:], os.Stdout, os.Stderr))
+func main() { program.Main(differential().Run) }
+
+// differential is the program: it is proven if there is no difference.
+func differential() program.Proof[options] {
+	return program.Proof[options]{
+		Name:  "differential",
+		Flags: flags,
+		Check: func(o *options) error {
+			if o.jobs < 1 || o.policies < 0 || o.first < 0 {
+				return errors.New("a number is too small")
+			}
+			return nil
+		},
+		Prove: func(ctx context.Context, o options, stdout, stderr io.Writer) (bool, error) {
+			rep, err := prove(ctx, o, stdout, stderr)
+			return err == nil && rep.OK, err
+		},
+	}
 }
 
-// start is main with its surroundings as parameters. Exit codes are 0 if there is no
-// difference, 1 if there is one and 2 for a wrong command line.
-func start(ctx context.Context, args []string, stdout, stderr io.Writer) int {
-	o, err := parseOptions(args, stderr)
-	switch {
-	case errors.Is(err, flag.ErrHelp):
-		return 0
-	case err != nil:
-		fmt.Fprintf(stderr, "differential: error: %v\n", err)
-		return 2
-	}
-	rep, err := prove(ctx, o, stdout, stderr)
-	if err != nil {
-		fmt.Fprintf(stderr, "differential: error: %v\n", err)
-		return 1
-	}
-	if !rep.OK {
-		return 1
-	}
-	return 0
-}
-
-func parseOptions(args []string, stderr io.Writer) (o options, err error) {
-	fs := flag.NewFlagSet("differential", flag.ContinueOnError)
-	fs.SetOutput(stderr)
+func flags(fs *flag.FlagSet) *options {
+	o := &options{}
 	fs.Var(decimal.Flag(&o.seed, uint64(time.Now().UnixNano())), "seed", "`number` that the random policies come from; the same gives the same")
 	fs.Var(decimal.Flag(&o.policies, 3000), "policies", "how many random policies")
 	fs.Var(decimal.Flag(&o.first, 0), "first", "`number` of the first random policy")
@@ -74,16 +63,7 @@ func parseOptions(args []string, stderr io.Writer) (o options, err error) {
 	fs.StringVar(&o.json, "json", "", "write the outcome as JSON to this `file`, too")
 	fs.StringVar(&o.keep, "keep", "", "keep transcripts, images and logs in this `directory`")
 	fs.DurationVar(&o.timeout, "timeout", 3*time.Hour, "for each guest")
-	if err := fs.Parse(args); err != nil {
-		return o, err
-	}
-	if fs.NArg() > 0 {
-		return o, fmt.Errorf("no arguments are taken, got %q", fs.Arg(0))
-	}
-	if o.jobs < 1 || o.policies < 0 || o.first < 0 {
-		return o, errors.New("a number is too small")
-	}
-	return o, nil
+	return o
 }
 
 // prove runs everything and reports.
