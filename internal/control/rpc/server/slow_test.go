@@ -91,7 +91,7 @@ func TestSlowEnd(t *testing.T) {
 	go func() {
 		done <- limits.serve(ctx, l, nil, endless{asked: asked, release: release}, slog.New(slog.DiscardHandler))
 	}()
-	go client.New(l.path).Mode(t.Context()) //nolint:errcheck // it is cut off
+	go client.New(l.path).Mode(t.Context()) // it is cut off
 	<-asked
 	cancel()
 	if err := <-done; err == nil || !strings.Contains(err.Error(), "requests have not ended within 10ms") {
