@@ -9,22 +9,6 @@
 #define REPLACE_STARTED 1
 #define REPLACE_SUSPENDED 4
 
-/* The kernel lets no two types have one name; the offsets are those of this module. */
-static __always_inline bool is_btrfs(struct super_block *sb)
-{
-	struct file_system_type *type = BPF_CORE_READ(sb, s_type);
-	struct module *owner = BPF_CORE_READ(type, owner);
-	char name[8] = {}, module[8] = {};
-
-	bpf_probe_read_kernel_str(name, sizeof(name), BPF_CORE_READ(type, name));
-	if (__builtin_memcmp(name, "btrfs", sizeof("btrfs")))
-		return false;
-	if (!owner) /* built in: then the offsets are the kernel's own */
-		return true;
-	bpf_probe_read_kernel_str(module, sizeof(module), &owner->name);
-	return !__builtin_memcmp(module, "btrfs", sizeof("btrfs"));
-}
-
 /*
  * The device of a btrfs that is mounted read-only and has never had but this one; else
  * 0. A seed is none: a device that can be written may be added to it, and then new
@@ -35,7 +19,7 @@ static __always_inline __u64 btrfs_device(struct walk *w, struct super_block *sb
 {
 	__u64 info, devices, device, replacing;
 
-	if (!is_btrfs(sb) || !(BPF_CORE_READ(sb, s_flags) & SB_RDONLY))
+	if (!IS_TYPE(sb, "btrfs") || !(BPF_CORE_READ(sb, s_flags) & SB_RDONLY))
 		return 0;
 	info = (__u64)BPF_CORE_READ(sb, s_fs_info);
 	replacing = peek(info, w->btrfs_replace_state);

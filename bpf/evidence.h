@@ -159,7 +159,7 @@ static __always_inline void read_volume(struct facts *f, struct inode *inode, bo
 	if (!inode || !w || !w->ready)
 		return;
 	verity = find_verity(inode, typed, w);
-	if (!verity)
+	if (!verity || (honest_facts() && !volume_holds(verity, (__u64)MEMBER(typed, inode, i_sb))))
 		return;
 	if (verity_signed(w, verity))
 		f->present |= IPE_NEED_ROOT_SIGNED;

@@ -30,6 +30,8 @@ typedef _Bool bool;
 #define MINORBITS 20
 #define OVERLAYFS_SUPER_MAGIC 0x794c7630
 #define BTRFS_SUPER_MAGIC 0x9123683e
+#define EXT4_SUPER_MAGIC 0xef53
+#define SQUASHFS_MAGIC 0x73717368
 #define SB_RDONLY 1UL
 /* FILESYSTEM_MAX_STACK_DEPTH: overlays on overlays */
 #define MAX_STACK_DEPTH 2

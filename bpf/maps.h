@@ -91,7 +91,16 @@ struct walk {
 	__u32 btrfs_device_bdev;
 	/* How many root hashes are in ipe_signed_roots: none, nobody looks. */
 	__u32 signed_roots;
-	__u32 pad;
+	/* dm-verity: how the volume was opened; the mode in which what is wrong is only logged */
+	__u32 verity_mode;
+	__u32 verity_logging;
+	/* the bits of blocks that are not looked at again */
+	__u32 verity_validated;
+	/* ext4: 0 if it is not there, or not understood */
+	__u32 ext4;
+	__u32 ext4_sb;
+	__u32 ext4_journal;
+	__u32 journal_device;
 };
 
 struct {
@@ -101,6 +110,21 @@ struct {
 	__type(key, __u32);
 	__type(value, struct walk);
 } ipe_walk SEC(".maps");
+
+/* What is asked of facts and of processes beyond what the kernel's own IPE asks. */
+struct profile {
+	/* 0: a fact is what the kernel's IPE takes for one */
+	__u32 honest;
+	__u32 pad;
+};
+
+struct {
+	__uint(type, BPF_MAP_TYPE_ARRAY);
+	__uint(max_entries, 1);
+	__uint(map_flags, BPF_F_RDONLY_PROG);
+	__type(key, __u32);
+	__type(value, struct profile);
+} ipe_profile SEC(".maps");
 
 /* Bounds the memory for signed inodes, of which about 100 bytes each are taken as needed. */
 #define IPE_MAX_SIGNED (1 << 20)

@@ -18,7 +18,9 @@
 #include "peek.h"
 #include "fsverity.h"
 #include "overlay.h"
+#include "filesystem.h"
 #include "btrfs.h"
+#include "honest.h"
 #include "evidence.h"
 #include "inuse.h"
 

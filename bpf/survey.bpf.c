@@ -16,7 +16,9 @@
 #include "peek.h"
 #include "fsverity.h"
 #include "overlay.h"
+#include "filesystem.h"
 #include "btrfs.h"
+#include "honest.h"
 #include "evidence.h"
 
 #define EVERY_FACT (IPE_NEED_COMBO | IPE_NEED_ROOT | IPE_NEED_FILE)

@@ -253,9 +253,16 @@ func failed(p engine.Probe) string {
 
 func stateOnWire(st engine.State) api.KernelState {
 	return api.KernelState{
-		HasPolicy: st.HasPolicy, Generation: st.Generation, Mode: api.Mode(st.Mode), Hooks: st.Hooks, Missing: st.Missing, Deaf: st.Deaf,
+		HasPolicy: st.HasPolicy, Generation: st.Generation, Mode: api.Mode(st.Mode), Profile: profileOnWire(st.Profile), Hooks: st.Hooks, Missing: st.Missing, Deaf: st.Deaf,
 		OtherBuild: st.OtherBuild, Lost: st.Lost, OverShare: st.OverShare, Silent: st.Silent, SignedRoots: st.SignedRoots, Adopted: st.Adopted,
 	}
+}
+
+func profileOnWire(p engine.Profile) string {
+	if p == (engine.Profile{}) {
+		return api.ProfileCompat
+	}
+	return api.ProfileStrict
 }
 
 func testOnWire(t *engine.SelfTest) *api.SelfTest {

@@ -15,6 +15,9 @@ import (
 	"github.com/ipe-linux/ipe/internal/linux/abi"
 )
 
+// errProfile refuses what only programs of ours can ask.
+var errProfile = errors.New("--profile strict: the kernel's own IPE asks what it asks: start iped with --engine bpf, or without --profile")
+
 // errBootPolicy refuses an unsigned policy where the kernel is to verify.
 var errBootPolicy = errors.New("--boot-policy: the kernel's own IPE takes no unsigned policy but the one compiled into it (CONFIG_IPE_BOOT_POLICY): " +
 	"sign it and deploy it, or use --engine bpf")
@@ -41,13 +44,17 @@ func choose(cfg config, whom *trusted) api.Choice {
 	if cfg.engine != engineAuto {
 		return api.Choice{Engine: cfg.engine, Reason: "asked for with --engine"}
 	}
-	return api.Choose(&abi.System{}, api.Wish{Certificates: whom.now().Certificates(), BootPolicy: cfg.bootPolicy != "", RootHashes: len(cfg.rootHashes) > 0})
+	return api.Choose(&abi.System{}, api.Wish{Certificates: whom.now().Certificates(), BootPolicy: cfg.bootPolicy != "", RootHashes: len(cfg.rootHashes) > 0, Strict: cfg.profile == api.ProfileStrict})
 }
 
 func start(name string, cfg config, log *slog.Logger) (engine.Engine, error) {
+	strict := cfg.profile == api.ProfileStrict
 	if name == api.EngineSecurityfs {
 		if cfg.bootPolicy != "" {
 			return nil, errBootPolicy
+		}
+		if strict {
+			return nil, errProfile
 		}
 		if abi.BPFAttached() {
 			log.Warn("the BPF engine is attached, too: if it has a policy, both must allow")
@@ -55,7 +62,7 @@ func start(name string, cfg config, log *slog.Logger) (engine.Engine, error) {
 		return securityfs.Open(securityfs.Options{Log: log})
 	}
 	warnOfNeighbour(log)
-	return bpf.Open(bpf.Options{Log: log, KeepCaches: cfg.keepCaches})
+	return bpf.Open(bpf.Options{Log: log, KeepCaches: cfg.keepCaches, Profile: engine.Profile{HonestFacts: strict}})
 }
 
 // warnOfNeighbour says that the kernel's own IPE is at work beside another engine.

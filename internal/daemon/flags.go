@@ -26,6 +26,7 @@ type config struct {
 	rootHashes []string
 	fs         string
 	keepCaches bool
+	profile    string
 	audit      auditConfig
 	repair     bool
 	version    bool
@@ -60,6 +61,7 @@ func parseFlags(args []string, stderr io.Writer) (config, error) {
 	})
 	fs.StringVar(&c.fs, "fs", "", "`directory` to mount the control tree on, as the kernel's /sys/kernel/security/ipe; not mounted by default")
 	fs.BoolVar(&c.keepCaches, "keep-caches", false, "do not make unused files leave memory at the first start, to learn of their fs-verity signatures")
+	fs.StringVar(&c.profile, "profile", api.ProfileCompat, "what is asked of facts: `compat|strict`, what the kernel's own IPE asks, or that they hold for all that is read; strict needs the bpf engine")
 	auditFlags(fs, &c.audit)
 	fs.BoolVar(&c.repair, "repair", false, "start also if the policy that was to be active cannot be, to put that right; without it iped ends with exit code 3 then")
 	fs.BoolVar(&c.version, "version", false, "print the version and exit")
@@ -82,11 +84,21 @@ func parseFlags(args []string, stderr io.Writer) (config, error) {
 	if err := c.audit.check(); err != nil {
 		return c, err
 	}
+	return c, c.check()
+}
+
+// check refuses words that are none.
+func (c *config) check() error {
 	switch c.engine {
 	case engineAuto, api.EngineBPF, api.EngineSecurityfs:
-		return c, nil
+	default:
+		return fmt.Errorf("--engine %s: not one of auto, bpf, securityfs", c.engine)
 	}
-	return c, fmt.Errorf("--engine %s: not one of auto, bpf, securityfs", c.engine)
+	switch c.profile {
+	case api.ProfileCompat, api.ProfileStrict:
+		return nil
+	}
+	return fmt.Errorf("--profile %s: not one of compat, strict", c.profile)
 }
 
 // oneDash matches how package flag names flags; people write two dashes, as everywhere

@@ -33,10 +33,12 @@ import (
 )
 
 func TestFlags(t *testing.T) {
-	def := config{engine: "auto", state: "/var/lib/ipe", socket: api.DefaultSocket, policyDirs: policydir.Default(),
+	def := config{engine: "auto", profile: "compat", state: "/var/lib/ipe", socket: api.DefaultSocket, policyDirs: policydir.Default(),
 		audit: auditConfig{sinks: []string{"journal"}, generation: audit.Newest, fileMiB: 8, files: 5}}
 	trusting := def
 	trusting.trust = []string{"a", "b"}
+	strict := def
+	strict.profile = "strict"
 	found := def
 	found.policyDirs = []string{"a", "b"}
 	none := def
@@ -49,6 +51,7 @@ func TestFlags(t *testing.T) {
 		err  string
 	}{
 		{nil, def, ""},
+		{[]string{"--profile", "strict"}, strict, ""},
 		{[]string{"--trust", "a", "--trust=b"}, trusting, ""},
 		{[]string{"--policy-dir", "a", "--policy-dir=b"}, found, ""},
 		{[]string{"--policy-dir="}, none, ""},
@@ -59,6 +62,7 @@ func TestFlags(t *testing.T) {
 		{[]string{"--audit-files", "0x10"}, config{}, "not a number in decimal digits"},
 		{[]string{"--audit-size", "1048577"}, config{}, "not between 0 and"},
 		{[]string{"--engine", "fanotify"}, config{}, "not one of auto, bpf, securityfs"},
+		{[]string{"--profile", "lax"}, config{}, "--profile lax: not one of compat, strict"},
 		{[]string{"start"}, config{}, "takes no arguments"},
 		{[]string{"--frob"}, config{}, "not defined: --frob"},
 		{[]string{"--trust"}, config{}, "needs an argument: --trust"},

@@ -20,6 +20,14 @@ type Mode struct {
 	SuccessAudit bool
 }
 
+// Profile is what is asked beyond what the kernel's own IPE asks. The zero value asks
+// nothing more: verdicts are those of the kernel's IPE.
+type Profile struct {
+	// HonestFacts: files have the facts of dm-verity only where the volume verifies each
+	// block at each read, and the file system has all of its data there.
+	HonestFacts bool
+}
+
 // Active is a policy on its way to, or in, the kernel.
 type Active struct {
 	Policy *policy.Policy
@@ -38,6 +46,7 @@ type State struct {
 	ID         [32]byte
 	Generation uint64
 	Mode       Mode
+	Profile    Profile
 	// Hooks are the attached hooks, by their LSM names.
 	Hooks []string
 	// Missing are hooks without which this engine does not enforce; normally none.

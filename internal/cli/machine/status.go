@@ -77,6 +77,7 @@ func (a *app) statusText(st api.Status) string {
 	if st.EngineReason != "" {
 		row("", "because: %s", st.EngineReason)
 	}
+	row("profile", "%s", st.Kernel.Profile)
 	row("hooks", "%s", orNone(strings.Join(st.Kernel.Hooks, " ")))
 	row("trust", "%s", trustText(st))
 	if n := st.Kernel.SignedRoots; n > 0 {

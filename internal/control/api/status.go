@@ -63,6 +63,14 @@ const (
 	StateNot = "not enforcing"
 )
 
+// The values of KernelState.Profile.
+const (
+	// ProfileCompat asks what the kernel's own IPE asks.
+	ProfileCompat = "compat"
+	// ProfileStrict asks more: facts have to hold for all that is read.
+	ProfileStrict = "strict"
+)
+
 // KernelState is what the engine read back from the kernel.
 type KernelState struct {
 	// HasPolicy is false while everything is allowed for lack of a policy.
@@ -70,6 +78,8 @@ type KernelState struct {
 	// Generation is that of the policy that decides now.
 	Generation uint64 `json:"generation"`
 	Mode       Mode   `json:"mode"`
+	// Profile is one of the words below.
+	Profile string `json:"profile"`
 	// Hooks are the attached hooks, by their LSM names.
 	Hooks []string `json:"hooks"`
 	// Missing are hooks without which this engine does not enforce; normally none.

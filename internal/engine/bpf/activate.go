@@ -160,6 +160,22 @@ func (e *Engine) SetMode(m engine.Mode) error {
 	return nil
 }
 
+func (p *pinned) putProfile(profile engine.Profile) error {
+	c := ipeProfile{Honest: number(profile.HonestFacts)}
+	if err := p.maps[mapProfile].Put(slot, &c); err != nil {
+		return fmt.Errorf("set profile: %w", err)
+	}
+	return nil
+}
+
+func (p *pinned) profile() (engine.Profile, error) {
+	var c ipeProfile
+	if err := p.maps[mapProfile].Lookup(slot, &c); err != nil {
+		return engine.Profile{}, fmt.Errorf("read profile: %w", err)
+	}
+	return engine.Profile{HonestFacts: c.Honest != 0}, nil
+}
+
 func number(b bool) uint32 {
 	if b {
 		return 1
@@ -195,6 +211,9 @@ func (e *Engine) State() (engine.State, error) {
 		return s, fmt.Errorf("state: read mode: %w", err)
 	}
 	s.Mode = engine.Mode{Enforce: c.Enforce != 0, SuccessAudit: c.SuccessAudit != 0}
+	if s.Profile, err = e.profile(); err != nil {
+		return s, fmt.Errorf("state: %w", err)
+	}
 	if err := e.readLosses(&s); err != nil {
 		return s, fmt.Errorf("state: read lost records: %w", err)
 	}

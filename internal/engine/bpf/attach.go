@@ -62,9 +62,12 @@ func verifies(kernel *btf.Spec) bool { return offsets.HasFunction(kernel, verify
 
 // attach adopts every pinned map and link, and makes those that are missing. A
 // process that was killed half-way through leaves what the next one completes.
-func (e *Engine) attach(spec *ebpf.CollectionSpec, types *btf.Cache) error {
+func (e *Engine) attach(spec *ebpf.CollectionSpec, types *btf.Cache, p engine.Profile) error {
 	if err := e.openMaps(spec); err != nil {
 		return errors.Join(abi.Explain(), err)
+	}
+	if err := e.putProfile(p); err != nil {
+		return err
 	}
 	missing, err := e.adoptLinks()
 	if err != nil {

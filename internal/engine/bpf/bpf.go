@@ -33,6 +33,8 @@ type Options struct {
 	// KeepCaches leaves inodes in memory that nobody uses; the built-in fs-verity
 	// signatures of those that came there before the engine stay unknown.
 	KeepCaches bool
+	// Profile counts from before the first program of this build is attached.
+	Profile engine.Profile
 }
 
 // Engine is the BPF engine of this kernel. There is one per machine, and one process
@@ -89,14 +91,14 @@ func Open(o Options) (*Engine, error) {
 	}
 	e := &Engine{pinned: pinned{log: o.Log, root: o.PinDir, maps: map[string]*ebpf.Map{}, links: map[string]link.Link{}}}
 	e.report.Store(&report)
-	if err := e.start(types, o.KeepCaches); err != nil {
+	if err := e.start(types, o); err != nil {
 		e.Close()
 		return nil, fmt.Errorf("open bpf engine: %w", err)
 	}
 	return e, nil
 }
 
-func (e *Engine) start(types *btf.Cache, keepCaches bool) error {
+func (e *Engine) start(types *btf.Cache, o Options) error {
 	if err := e.preparePins(); err != nil {
 		return err
 	}
@@ -106,7 +108,7 @@ func (e *Engine) start(types *btf.Cache, keepCaches bool) error {
 	}
 	e.inner = spec.Maps[mapActive].InnerMap.Copy()
 	e.ftrace = ftrace.New(e.log, e.root, checkOwner)
-	if err := e.attach(spec, types); err != nil {
+	if err := e.attach(spec, types, o.Profile); err != nil {
 		return err
 	}
 	if err := e.takeReader(); err != nil {
@@ -124,7 +126,7 @@ func (e *Engine) start(types *btf.Cache, keepCaches bool) error {
 	}
 	e.recalled.Store(e.hasRecalled())
 	if !e.recalled.Load() {
-		e.pending = &recalling{types: types, keepCaches: keepCaches, done: make(chan struct{})}
+		e.pending = &recalling{types: types, keepCaches: o.KeepCaches, done: make(chan struct{})}
 	}
 	if err := e.inherit(); err != nil {
 		return err

@@ -26,8 +26,14 @@ import (
 // open starts an engine of the test's own and takes it away again afterwards.
 func open(t *testing.T) *bpf.Engine {
 	t.Helper()
+	return openAs(t, engine.Profile{})
+}
+
+// openAs is open with a profile.
+func openAs(t *testing.T, p engine.Profile) *bpf.Engine {
+	t.Helper()
 	dir := filepath.Join("/sys/fs/bpf", strings.ReplaceAll(t.Name(), "/", "_"))
-	e := openAt(t, dir)
+	e := openWith(t, bpf.Options{PinDir: dir, Profile: p})
 	t.Cleanup(func() {
 		if err := errors.Join(e.Close(), os.RemoveAll(dir)); err != nil {
 			t.Error(err)
@@ -38,7 +44,13 @@ func open(t *testing.T) *bpf.Engine {
 
 func openAt(t *testing.T, dir string) *bpf.Engine {
 	t.Helper()
-	e, err := bpf.Open(bpf.Options{PinDir: dir, Log: slog.New(slog.NewTextHandler(os.Stderr, nil))})
+	return openWith(t, bpf.Options{PinDir: dir})
+}
+
+func openWith(t *testing.T, o bpf.Options) *bpf.Engine {
+	t.Helper()
+	o.Log = slog.New(slog.NewTextHandler(os.Stderr, nil))
+	e, err := bpf.Open(o)
 	if err != nil {
 		var ve *engine.VerifierError
 		if errors.As(err, &ve) {

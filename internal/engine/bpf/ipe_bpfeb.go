@@ -19,6 +19,12 @@ type ipeControl struct {
 	SuccessAudit uint32
 }
 
+type ipeProfile struct {
+	_      structs.HostLayout
+	Honest uint32
+	Pad    uint32
+}
+
 type ipeShare struct {
 	_     structs.HostLayout
 	Since uint64
@@ -78,7 +84,13 @@ type ipeWalk struct {
 	BtrfsDeviceOwner    uint32
 	BtrfsDeviceBdev     uint32
 	SignedRoots         uint32
-	Pad                 uint32
+	VerityMode          uint32
+	VerityLogging       uint32
+	VerityValidated     uint32
+	Ext4                uint32
+	Ext4Sb              uint32
+	Ext4Journal         uint32
+	JournalDevice       uint32
 	_                   [4]byte
 }
 
@@ -90,6 +102,7 @@ const (
 	ipeMapIpeControl            = "ipe_control"
 	ipeMapIpeEvents             = "ipe_events"
 	ipeMapIpeLost               = "ipe_lost"
+	ipeMapIpeProfile            = "ipe_profile"
 	ipeMapIpeReader             = "ipe_reader"
 	ipeMapIpeShares             = "ipe_shares"
 	ipeMapIpeSignedInodes       = "ipe_signed_inodes"
@@ -167,6 +180,7 @@ type ipeMapSpecs struct {
 	IpeControl      *ebpf.MapSpec `ebpf:"ipe_control"`
 	IpeEvents       *ebpf.MapSpec `ebpf:"ipe_events"`
 	IpeLost         *ebpf.MapSpec `ebpf:"ipe_lost"`
+	IpeProfile      *ebpf.MapSpec `ebpf:"ipe_profile"`
 	IpeReader       *ebpf.MapSpec `ebpf:"ipe_reader"`
 	IpeShares       *ebpf.MapSpec `ebpf:"ipe_shares"`
 	IpeSignedInodes *ebpf.MapSpec `ebpf:"ipe_signed_inodes"`
@@ -204,6 +218,7 @@ type ipeMaps struct {
 	IpeControl      *ebpf.Map `ebpf:"ipe_control"`
 	IpeEvents       *ebpf.Map `ebpf:"ipe_events"`
 	IpeLost         *ebpf.Map `ebpf:"ipe_lost"`
+	IpeProfile      *ebpf.Map `ebpf:"ipe_profile"`
 	IpeReader       *ebpf.Map `ebpf:"ipe_reader"`
 	IpeShares       *ebpf.Map `ebpf:"ipe_shares"`
 	IpeSignedInodes *ebpf.Map `ebpf:"ipe_signed_inodes"`
@@ -217,6 +232,7 @@ func (m *ipeMaps) Close() error {
 		m.IpeControl,
 		m.IpeEvents,
 		m.IpeLost,
+		m.IpeProfile,
 		m.IpeReader,
 		m.IpeShares,
 		m.IpeSignedInodes,

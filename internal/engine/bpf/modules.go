@@ -72,7 +72,7 @@ func isFactSource(msg []byte) bool {
 	head, _, _ := strings.Cut(string(msg), "\x00")
 	_, module, _ := strings.Cut(head, "@")
 	switch module {
-	case "/module/dm_mod", "/module/dm_verity", "/module/overlay", "/module/btrfs":
+	case "/module/dm_mod", "/module/dm_verity", "/module/overlay", "/module/btrfs", "/module/ext4":
 		return true
 	}
 	return false

@@ -25,6 +25,7 @@ import (
 const (
 	mapActive  = "ipe_active"
 	mapControl = "ipe_control"
+	mapProfile = "ipe_profile"
 	mapWalk    = "ipe_walk"
 	mapSigned  = "ipe_signed_inodes"
 	mapRoots   = "ipe_signed_roots"

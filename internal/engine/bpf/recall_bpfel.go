@@ -19,6 +19,12 @@ type recallControl struct {
 	SuccessAudit uint32
 }
 
+type recallProfile struct {
+	_      structs.HostLayout
+	Honest uint32
+	Pad    uint32
+}
+
 type recallRecall struct {
 	_            structs.HostLayout
 	Number       uint64
@@ -98,7 +104,13 @@ type recallWalk struct {
 	BtrfsDeviceOwner    uint32
 	BtrfsDeviceBdev     uint32
 	SignedRoots         uint32
-	Pad                 uint32
+	VerityMode          uint32
+	VerityLogging       uint32
+	VerityValidated     uint32
+	Ext4                uint32
+	Ext4Sb              uint32
+	Ext4Journal         uint32
+	JournalDevice       uint32
 	_                   [4]byte
 }
 
@@ -110,6 +122,7 @@ const (
 	recallMapIpeControl      = "ipe_control"
 	recallMapIpeEvents       = "ipe_events"
 	recallMapIpeLost         = "ipe_lost"
+	recallMapIpeProfile      = "ipe_profile"
 	recallMapIpeReader       = "ipe_reader"
 	recallMapIpeRecallFile   = "ipe_recall_file"
 	recallMapIpeShares       = "ipe_shares"
@@ -176,6 +189,7 @@ type recallMapSpecs struct {
 	IpeControl      *ebpf.MapSpec `ebpf:"ipe_control"`
 	IpeEvents       *ebpf.MapSpec `ebpf:"ipe_events"`
 	IpeLost         *ebpf.MapSpec `ebpf:"ipe_lost"`
+	IpeProfile      *ebpf.MapSpec `ebpf:"ipe_profile"`
 	IpeReader       *ebpf.MapSpec `ebpf:"ipe_reader"`
 	IpeRecallFile   *ebpf.MapSpec `ebpf:"ipe_recall_file"`
 	IpeShares       *ebpf.MapSpec `ebpf:"ipe_shares"`
@@ -214,6 +228,7 @@ type recallMaps struct {
 	IpeControl      *ebpf.Map `ebpf:"ipe_control"`
 	IpeEvents       *ebpf.Map `ebpf:"ipe_events"`
 	IpeLost         *ebpf.Map `ebpf:"ipe_lost"`
+	IpeProfile      *ebpf.Map `ebpf:"ipe_profile"`
 	IpeReader       *ebpf.Map `ebpf:"ipe_reader"`
 	IpeRecallFile   *ebpf.Map `ebpf:"ipe_recall_file"`
 	IpeShares       *ebpf.Map `ebpf:"ipe_shares"`
@@ -228,6 +243,7 @@ func (m *recallMaps) Close() error {
 		m.IpeControl,
 		m.IpeEvents,
 		m.IpeLost,
+		m.IpeProfile,
 		m.IpeReader,
 		m.IpeRecallFile,
 		m.IpeShares,

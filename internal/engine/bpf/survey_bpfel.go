@@ -24,6 +24,12 @@ type surveyControl struct {
 	SuccessAudit uint32
 }
 
+type surveyProfile struct {
+	_      structs.HostLayout
+	Honest uint32
+	Pad    uint32
+}
+
 type surveyShare struct {
 	_     structs.HostLayout
 	Since uint64
@@ -104,7 +110,13 @@ type surveyWalk struct {
 	BtrfsDeviceOwner    uint32
 	BtrfsDeviceBdev     uint32
 	SignedRoots         uint32
-	Pad                 uint32
+	VerityMode          uint32
+	VerityLogging       uint32
+	VerityValidated     uint32
+	Ext4                uint32
+	Ext4Sb              uint32
+	Ext4Journal         uint32
+	JournalDevice       uint32
 	_                   [4]byte
 }
 
@@ -116,6 +128,7 @@ const (
 	surveyMapIpeControl       = "ipe_control"
 	surveyMapIpeEvents        = "ipe_events"
 	surveyMapIpeLost          = "ipe_lost"
+	surveyMapIpeProfile       = "ipe_profile"
 	surveyMapIpeReader        = "ipe_reader"
 	surveyMapIpeShares        = "ipe_shares"
 	surveyMapIpeSignedInodes  = "ipe_signed_inodes"
@@ -183,6 +196,7 @@ type surveyMapSpecs struct {
 	IpeControl      *ebpf.MapSpec `ebpf:"ipe_control"`
 	IpeEvents       *ebpf.MapSpec `ebpf:"ipe_events"`
 	IpeLost         *ebpf.MapSpec `ebpf:"ipe_lost"`
+	IpeProfile      *ebpf.MapSpec `ebpf:"ipe_profile"`
 	IpeReader       *ebpf.MapSpec `ebpf:"ipe_reader"`
 	IpeShares       *ebpf.MapSpec `ebpf:"ipe_shares"`
 	IpeSignedInodes *ebpf.MapSpec `ebpf:"ipe_signed_inodes"`
@@ -222,6 +236,7 @@ type surveyMaps struct {
 	IpeControl      *ebpf.Map `ebpf:"ipe_control"`
 	IpeEvents       *ebpf.Map `ebpf:"ipe_events"`
 	IpeLost         *ebpf.Map `ebpf:"ipe_lost"`
+	IpeProfile      *ebpf.Map `ebpf:"ipe_profile"`
 	IpeReader       *ebpf.Map `ebpf:"ipe_reader"`
 	IpeShares       *ebpf.Map `ebpf:"ipe_shares"`
 	IpeSignedInodes *ebpf.Map `ebpf:"ipe_signed_inodes"`
@@ -237,6 +252,7 @@ func (m *surveyMaps) Close() error {
 		m.IpeControl,
 		m.IpeEvents,
 		m.IpeLost,
+		m.IpeProfile,
 		m.IpeReader,
 		m.IpeShares,
 		m.IpeSignedInodes,

@@ -13,15 +13,15 @@ import (
 	"github.com/ipe-linux/ipe/internal/linux/abi"
 )
 
-// refreshWalk tells the programs where device-mapper, dm-verity, overlayfs and btrfs
-// keep what they read. They may be modules that are not there yet, or not any longer; then
+// refreshWalk tells the programs where device-mapper, dm-verity and file systems keep what
+// they read. They may be modules that are not there yet, or not any longer; then
 // their files have no facts. A driver that is there and cannot be understood costs its
 // facts, not the engine: the two properties of dm-verity are false in both forms then.
 func (e *Engine) refreshWalk(types *btf.Cache) (ready bool) {
 	var w offsets.Walk
 	major, err := deviceMapperMajor()
 	err = errors.Join(err, w.FindVerity(types, major))
-	e.tellUnread(errors.Join(w.FindOverlay(types), w.FindBtrfs(types)))
+	e.tellUnread(errors.Join(w.FindOverlay(types), w.FindBtrfs(types), w.FindExt4(types)))
 	e.findInfoTable(types, &w)
 	err = errors.Join(err, e.putWalk(w))
 	e.noVolumes.Store(err != nil)
@@ -57,6 +57,7 @@ func (e *Engine) putWalk(w offsets.Walk) error {
 	have.Ready, unready.Ready = 0, 0
 	have.Overlay, unready.Overlay = 0, 0
 	have.Btrfs, unready.Btrfs = 0, 0
+	have.Ext4, unready.Ext4 = 0, 0
 	for _, step := range []offsets.Walk{have, unready, w} {
 		if err := e.maps[mapWalk].Put(slot, &step); err != nil {
 			return fmt.Errorf("write offsets: %w", err)

@@ -22,6 +22,7 @@ func lookedUp() map[string]bool {
 		dm_verity crypto_alg crypto_ahash crypto_shash crypto_tfm
 		ovl_inode ovl_file ovl_inode_flag
 		btrfs_fs_info btrfs_dev_replace btrfs_fs_devices btrfs_device
+		verity_mode ext4_sb_info journal_s
 		linux_binprm fsverity_info`) {
 		names[name] = true
 	}

@@ -17,7 +17,9 @@ import (
 )
 
 // drivers are the modules that facts come from.
-func drivers() []string { return []string{"dm_mod", "dm_verity", "overlay", "btrfs"} }
+func drivers() []string {
+	return []string{"dm_mod", "dm_verity", "overlay", "btrfs", "ext4"}
+}
 
 // load reads the types of a kernel and of its drivers from the unpacked package.
 func load(ctx context.Context, k debian.Kernel) (*whole, error) {

@@ -44,6 +44,7 @@ func (w *Walk) findVerity(types Types, major uint32) error {
 	found.AlgCraName = v.must("crypto_alg", "cra_name", anySize)
 	v.setHash(&found)
 	v.setSignature(&found)
+	v.setOpening(&found)
 	return w.take(found, d.err, v.err)
 }
 
@@ -83,6 +84,21 @@ func (m *members) setSignature(w *Walk) {
 		w.VeritySig, w.VeritySigSize = sig, m.must("dm_verity", "sig_size", word)
 	} else if desc, ok := m.find("dm_verity", "signature_key_desc", pointer); ok {
 		w.VeritySig = desc
+	}
+}
+
+// setOpening finds what says how a volume was opened. Without it, no volume holds what an
+// honest profile asks.
+func (m *members) setOpening(w *Walk) {
+	w.VerityMode, w.VerityValidated = None, None
+	mode, ok := m.find("dm_verity", "mode", word)
+	logging, known := m.bit("verity_mode", "DM_VERITY_MODE_LOGGING")
+	if !ok || !known {
+		return
+	}
+	w.VerityMode, w.VerityLogging = mode, logging
+	if validated, ok := m.find("dm_verity", "validated_blocks", pointer); ok {
+		w.VerityValidated = validated
 	}
 }
 
@@ -146,6 +162,28 @@ func (w *Walk) findBtrfs(m *members) error {
 	found.BtrfsDeviceOwner = m.must("btrfs_device", "fs_devices", pointer)
 	found.BtrfsDeviceBdev = m.must("btrfs_device", "bdev", pointer)
 	found.Btrfs = 1
+	return w.take(found, m.err)
+}
+
+// FindExt4 takes the offsets of what ext4 says of its journal. If it is not loaded, Ext4
+// stays 0.
+func (w *Walk) FindExt4(types Types) error {
+	specs, err := driver(types, "ext4", "ext4_sb_info")
+	if err == nil && specs != nil {
+		err = w.findExt4(&members{specs: specs})
+	}
+	if err != nil {
+		return fmt.Errorf("find ext4: %w", err)
+	}
+	return nil
+}
+
+func (w *Walk) findExt4(m *members) error {
+	found := *w
+	found.Ext4Sb = m.must("ext4_sb_info", "s_sb", pointer)
+	found.Ext4Journal = m.must("ext4_sb_info", "s_journal", pointer)
+	found.JournalDevice = m.must("journal_s", "j_dev", pointer)
+	found.Ext4 = 1
 	return w.take(found, m.err)
 }
 

@@ -74,8 +74,21 @@ type Walk struct {
 	BtrfsDeviceBdev     uint32
 
 	SignedRoots uint32 // a number of root hashes
-	_           uint32
-	_           [4]byte // as C rounds up to the alignment of the addresses
+
+	// VerityMode is that of a volume, and VerityLogging its value if what is wrong is only
+	// logged; VerityValidated are the blocks that are not looked at again. Ready covers
+	// them, but they may be None.
+	VerityMode      uint32
+	VerityLogging   uint32
+	VerityValidated uint32
+
+	// Ext4 is 1 if the following are there, up to JournalDevice.
+	Ext4          uint32
+	Ext4Sb        uint32
+	Ext4Journal   uint32
+	JournalDevice uint32
+
+	_ [4]byte // as C rounds up to the alignment of the addresses
 }
 
 // HasFunction looks for a function that a program can be attached to.

@@ -4,6 +4,7 @@ import (
 	"errors"
 	"fmt"
 	"io/fs"
+	"maps"
 	"slices"
 	"strings"
 	"testing"
@@ -32,7 +33,7 @@ func kernels(t *testing.T) map[string]offsetstest.Stored {
 
 // find does what a start of the engine does.
 func find(types offsets.Types) (w offsets.Walk, err error) {
-	return w, errors.Join(w.FindVerity(types, offsetstest.Major), w.FindOverlay(types), w.FindBtrfs(types))
+	return w, errors.Join(w.FindVerity(types, offsetstest.Major), w.FindOverlay(types), w.FindBtrfs(types), w.FindExt4(types))
 }
 
 // TestStoredKernels: the extracts give what the whole of a kernel's types gave, and say
@@ -135,7 +136,7 @@ func (e *edited) Module(name string) (*btf.Spec, error) {
 func (e *edited) members(t *testing.T, name string, fn func([]btf.Member) []btf.Member) {
 	t.Helper()
 	n := 0
-	for _, spec := range append([]*btf.Spec{e.kernel}, e.modules["dm_mod"], e.modules["dm_verity"], e.modules["overlay"], e.modules["btrfs"]) {
+	for _, spec := range slices.AppendSeq([]*btf.Spec{e.kernel}, maps.Values(e.modules)) {
 		types, err := spec.AnyTypesByName(name)
 		if err != nil {
 			continue
@@ -159,7 +160,7 @@ func load(t *testing.T, stored offsetstest.Stored) *edited {
 	if e.kernel, err = stored.Kernel(); err != nil {
 		t.Fatal(err)
 	}
-	for _, name := range []string{"dm_mod", "dm_verity", "overlay", "btrfs"} {
+	for _, name := range []string{"dm_mod", "dm_verity", "overlay", "btrfs"} { // ext4 is built in
 		if e.modules[name], err = stored.Module(name); err != nil {
 			t.Fatal(err)
 		}
@@ -207,7 +208,7 @@ func TestMoved(t *testing.T) {
 			t.Fatal(err)
 		}
 		want := before
-		for _, at := range []*uint32{&want.VerityRootDigest, &want.VerityDigestSize, &want.VerityAlgName, &want.VeritySig, &want.VeritySigSize, &want.VerityTfm[0], &want.VerityTfm[1]} {
+		for _, at := range []*uint32{&want.VerityMode, &want.VerityValidated, &want.VerityRootDigest, &want.VerityDigestSize, &want.VerityAlgName, &want.VeritySig, &want.VeritySigSize, &want.VerityTfm[0], &want.VerityTfm[1]} {
 			if *at != offsets.None {
 				*at += 1024
 			}
@@ -241,6 +242,7 @@ func TestDamaged(t *testing.T) {
 		{"no upper entry", drop("ovl_inode", "__upperdentry"), "find overlayfs: struct ovl_inode has no __upperdentry"},
 		{"unreadable btrfs", func(_ *testing.T, e *edited) { e.modules["btrfs"] = nil }, "find btrfs: read BTF of btrfs: damaged"},
 		{"no devices", drop("btrfs_fs_devices", "latest_dev"), "find btrfs: struct btrfs_fs_devices has no latest_dev"},
+		{"no journal", drop("ext4_sb_info", "s_journal"), "find ext4: struct ext4_sb_info has no s_journal"},
 		{"short state", func(t *testing.T, e *edited) { e.members(t, "btrfs_dev_replace", narrower("replace_state")) }, "struct btrfs_dev_replace has no replace_state"},
 	} {
 		for series, stored := range kernels(t) {
@@ -251,11 +253,27 @@ func TestDamaged(t *testing.T) {
 				if err == nil || !strings.Contains(err.Error(), tt.want) {
 					t.Fatalf("%v, want %q", err, tt.want)
 				}
-				failed := 3 - int(w.Ready+w.Overlay+w.Btrfs)
+				const drivers = 4
+				failed := drivers - int(w.Ready+w.Overlay+w.Btrfs+w.Ext4)
 				if n := strings.Count(err.Error(), "find "); n != failed {
-					t.Errorf("%d of 3 drivers are not understood, and %d errors: %v", failed, n, err)
+					t.Errorf("%d of %d drivers are not understood, and %d errors: %v", failed, drivers, n, err)
 				}
 			})
+		}
+	}
+}
+
+// TestOpeningUnknown: where nothing says how a volume was opened, it still has facts for a
+// profile that does not ask.
+func TestOpeningUnknown(t *testing.T) {
+	for series, stored := range kernels(t) {
+		for _, member := range []string{"mode", "validated_blocks"} {
+			e := load(t, stored)
+			e.members(t, "dm_verity", without(member))
+			w, err := find(e)
+			if err != nil || w.Ready != 1 || w.VerityMode != offsets.None && w.VerityValidated != offsets.None {
+				t.Errorf("%s without %s: %+v, %v", series, member, w, err)
+			}
 		}
 	}
 }
@@ -263,10 +281,15 @@ func TestDamaged(t *testing.T) {
 // TestNotLoaded: a driver that is not there is no error, and no facts.
 func TestNotLoaded(t *testing.T) {
 	for series, stored := range kernels(t) {
+		whole, err := find(stored)
+		if err != nil {
+			t.Fatal(err)
+		}
 		e := load(t, stored)
 		e.modules = nil
 		w, err := find(e)
-		if err != nil || w != (offsets.Walk{}) {
+		builtIn := offsets.Walk{Ext4: 1, Ext4Sb: whole.Ext4Sb, Ext4Journal: whole.Ext4Journal, JournalDevice: whole.JournalDevice}
+		if err != nil || w != builtIn {
 			t.Errorf("%s: %+v, %v", series, w, err)
 		}
 		w = offsets.Walk{}

@@ -1,0 +1,28 @@
+/* SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause */
+/* Whose superblock it is. */
+#pragma once
+
+/* Of names that are longer the beginning is compared. */
+#define TYPE_NAME_READ 12
+
+/*
+ * Whether a superblock is of the file system that the kernel, or its module of that name,
+ * calls so. The kernel lets no two types have one name; the offsets are those of this
+ * module.
+ */
+static __always_inline bool is_type(struct super_block *sb, const char *want, int size)
+{
+	struct file_system_type *type = BPF_CORE_READ(sb, s_type);
+	struct module *owner = BPF_CORE_READ(type, owner);
+	char name[TYPE_NAME_READ] = {}, module[TYPE_NAME_READ] = {};
+
+	bpf_probe_read_kernel_str(name, sizeof(name), BPF_CORE_READ(type, name));
+	if (__builtin_memcmp(name, want, size))
+		return false;
+	if (!owner) /* built in: then the offsets are the kernel's own */
+		return true;
+	bpf_probe_read_kernel_str(module, sizeof(module), &owner->name);
+	return !__builtin_memcmp(module, want, size);
+}
+
+#define IS_TYPE(sb, name) is_type(sb, name, sizeof(name))
