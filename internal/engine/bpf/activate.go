@@ -153,27 +153,17 @@ func activeTable(active *ebpf.Map) (m *ebpf.Map, err error) {
 
 // SetMode changes enforce and success_audit for the next decision on.
 func (e *Engine) SetMode(m engine.Mode) error {
-	c := ipeControl{Enforce: number(m.Enforce), SuccessAudit: number(m.SuccessAudit)}
-	if err := e.maps[mapControl].Put(slot, &c); err != nil {
+	if err := e.maps[mapControl].Put(slot, &ipeControl{Enforce: number(m.Enforce), SuccessAudit: number(m.SuccessAudit)}); err != nil {
 		return fmt.Errorf("set mode: %w", err)
 	}
 	return nil
 }
 
 func (p *pinned) putProfile(profile engine.Profile) error {
-	c := ipeProfile{Honest: number(profile.HonestFacts)}
-	if err := p.maps[mapProfile].Put(slot, &c); err != nil {
+	if err := p.maps[mapProfile].Put(slot, &ipeProfile{Honest: number(profile.HonestFacts)}); err != nil {
 		return fmt.Errorf("set profile: %w", err)
 	}
 	return nil
-}
-
-func (p *pinned) profile() (engine.Profile, error) {
-	var c ipeProfile
-	if err := p.maps[mapProfile].Lookup(slot, &c); err != nil {
-		return engine.Profile{}, fmt.Errorf("read profile: %w", err)
-	}
-	return engine.Profile{HonestFacts: c.Honest != 0}, nil
 }
 
 func number(b bool) uint32 {
@@ -211,9 +201,11 @@ func (e *Engine) State() (engine.State, error) {
 		return s, fmt.Errorf("state: read mode: %w", err)
 	}
 	s.Mode = engine.Mode{Enforce: c.Enforce != 0, SuccessAudit: c.SuccessAudit != 0}
-	if s.Profile, err = e.profile(); err != nil {
-		return s, fmt.Errorf("state: %w", err)
+	var p ipeProfile
+	if err := e.maps[mapProfile].Lookup(slot, &p); err != nil {
+		return s, fmt.Errorf("state: read profile: %w", err)
 	}
+	s.Profile.HonestFacts = p.Honest != 0
 	if err := e.readLosses(&s); err != nil {
 		return s, fmt.Errorf("state: read lost records: %w", err)
 	}
