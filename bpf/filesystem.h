@@ -2,7 +2,7 @@
 /* Whose superblock it is. */
 #pragma once
 
-/* Of names that are longer the beginning is compared. */
+/* More than each name that is asked for has, with its end. */
 #define TYPE_NAME_READ 12
 
 /*

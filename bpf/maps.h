@@ -115,7 +115,6 @@ struct {
 struct profile {
 	/* 0: a fact is what the kernel's IPE takes for one */
 	__u32 honest;
-	__u32 pad;
 };
 
 struct {

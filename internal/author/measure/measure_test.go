@@ -19,6 +19,7 @@ import (
 	"github.com/ipe-linux/ipe/manifest"
 	"github.com/ipe-linux/ipe/policy"
 	"github.com/ipe-linux/ipe/verity/fsverity"
+	"github.com/ipe-linux/ipe/verity/merkle"
 )
 
 // counter is progress that is counted.
@@ -43,14 +44,7 @@ func write(t *testing.T, path string, content []byte, mode fs.FileMode) {
 
 func hashed(t *testing.T, p fsverity.Params, data []byte) digest.Digest {
 	t.Helper()
-	w, err := fsverity.NewWriter(p)
-	if err != nil {
-		t.Fatal(err)
-	}
-	if _, err := w.Write(data); err != nil {
-		t.Fatal(err)
-	}
-	d, err := w.FileDigest()
+	d, err := fsverity.FileDigest(t.Context(), bytes.NewReader(data), int64(len(data)), p, merkle.Options{})
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -1,6 +1,7 @@
 package files_test
 
 import (
+	"bytes"
 	"fmt"
 	"math/rand/v2"
 	"os"
@@ -13,6 +14,7 @@ import (
 	"github.com/ipe-linux/ipe/internal/cli/clitest"
 	"github.com/ipe-linux/ipe/internal/cli/ui"
 	"github.com/ipe-linux/ipe/verity/fsverity"
+	"github.com/ipe-linux/ipe/verity/merkle"
 )
 
 // TestManyFiles: several measure them at a time, and they come out in order, with
@@ -61,14 +63,7 @@ func TestManyFiles(t *testing.T) {
 
 func fileDigest(t *testing.T, data []byte) string {
 	t.Helper()
-	w, err := fsverity.NewWriter(fsverity.Params{})
-	if err != nil {
-		t.Fatal(err)
-	}
-	if _, err := w.Write(data); err != nil {
-		t.Fatal(err)
-	}
-	d, err := w.FileDigest()
+	d, err := fsverity.FileDigest(t.Context(), bytes.NewReader(data), int64(len(data)), fsverity.Params{}, merkle.Options{})
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -78,7 +78,7 @@ type KernelState struct {
 	// Generation is that of the policy that decides now.
 	Generation uint64 `json:"generation"`
 	Mode       Mode   `json:"mode"`
-	// Profile is one of the words below.
+	// Profile is one of the words above.
 	Profile string `json:"profile"`
 	// Hooks are the attached hooks, by their LSM names.
 	Hooks []string `json:"hooks"`

@@ -26,14 +26,8 @@ import (
 // open starts an engine of the test's own and takes it away again afterwards.
 func open(t *testing.T) *bpf.Engine {
 	t.Helper()
-	return openAs(t, engine.Profile{})
-}
-
-// openAs is open with a profile.
-func openAs(t *testing.T, p engine.Profile) *bpf.Engine {
-	t.Helper()
 	dir := filepath.Join("/sys/fs/bpf", strings.ReplaceAll(t.Name(), "/", "_"))
-	e := openWith(t, bpf.Options{PinDir: dir, Profile: p})
+	e := openAt(t, dir)
 	t.Cleanup(func() {
 		if err := errors.Join(e.Close(), os.RemoveAll(dir)); err != nil {
 			t.Error(err)

@@ -22,7 +22,6 @@ type ipeControl struct {
 type ipeProfile struct {
 	_      structs.HostLayout
 	Honest uint32
-	Pad    uint32
 }
 
 type ipeShare struct {

@@ -22,7 +22,6 @@ type recallControl struct {
 type recallProfile struct {
 	_      structs.HostLayout
 	Honest uint32
-	Pad    uint32
 }
 
 type recallRecall struct {

@@ -27,7 +27,6 @@ type surveyControl struct {
 type surveyProfile struct {
 	_      structs.HostLayout
 	Honest uint32
-	Pad    uint32
 }
 
 type surveyShare struct {

@@ -106,14 +106,7 @@ func (m *members) setOpening(w *Walk) {
 // private data, since 6.13 inside a struct ovl_file. If overlayfs is not loaded, Overlay
 // stays 0.
 func (w *Walk) FindOverlay(types Types) error {
-	specs, err := driver(types, "overlay", "ovl_inode")
-	if err == nil && specs != nil {
-		err = w.findOverlay(&members{specs: specs})
-	}
-	if err != nil {
-		return fmt.Errorf("find overlayfs: %w", err)
-	}
-	return nil
+	return findDriver(types, "overlayfs", "overlay", "ovl_inode", func(specs []*btf.Spec) error { return w.findOverlay(&members{specs: specs}) })
 }
 
 func (w *Walk) findOverlay(m *members) error {
@@ -136,14 +129,7 @@ func (w *Walk) findOverlay(m *members) error {
 // FindBtrfs takes the offsets in btrfs, which has the devices of a mounted file system
 // in structures of its own. If it is not loaded, Btrfs stays 0.
 func (w *Walk) FindBtrfs(types Types) error {
-	specs, err := driver(types, "btrfs", "btrfs_fs_info")
-	if err == nil && specs != nil {
-		err = w.findBtrfs(&members{specs: specs[:1]})
-	}
-	if err != nil {
-		return fmt.Errorf("find btrfs: %w", err)
-	}
-	return nil
+	return findDriver(types, "btrfs", "btrfs", "btrfs_fs_info", func(specs []*btf.Spec) error { return w.findBtrfs(&members{specs: specs[:1]}) })
 }
 
 func (w *Walk) findBtrfs(m *members) error {
@@ -168,14 +154,7 @@ func (w *Walk) findBtrfs(m *members) error {
 // FindExt4 takes the offsets of what ext4 says of its journal. If it is not loaded, Ext4
 // stays 0.
 func (w *Walk) FindExt4(types Types) error {
-	specs, err := driver(types, "ext4", "ext4_sb_info")
-	if err == nil && specs != nil {
-		err = w.findExt4(&members{specs: specs})
-	}
-	if err != nil {
-		return fmt.Errorf("find ext4: %w", err)
-	}
-	return nil
+	return findDriver(types, "ext4", "ext4", "ext4_sb_info", func(specs []*btf.Spec) error { return w.findExt4(&members{specs: specs}) })
 }
 
 func (w *Walk) findExt4(m *members) error {
@@ -185,6 +164,18 @@ func (w *Walk) findExt4(m *members) error {
 	found.JournalDevice = m.must("journal_s", "j_dev", pointer)
 	found.Ext4 = 1
 	return w.take(found, m.err)
+}
+
+// findDriver has find take the offsets of a driver; one that is not loaded has none.
+func findDriver(types Types, what, module, structure string, find func([]*btf.Spec) error) error {
+	specs, err := driver(types, module, structure)
+	if err == nil && specs != nil {
+		err = find(specs)
+	}
+	if err != nil {
+		return fmt.Errorf("find %s: %w", what, err)
+	}
+	return nil
 }
 
 // driver returns where the types of a driver are: its own, and the kernel's behind them.
