@@ -9,6 +9,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"runtime"
 	"strings"
 	"sync/atomic"
 	"syscall"
@@ -190,13 +191,27 @@ func uringWrite(t *testing.T, fd int, text string, flags uint8) error {
 	*(*uint32)(unsafe.Pointer(&entries[24])) = uint32(len(data))
 	*(*uint32)(unsafe.Pointer(&sq[at(sqOff+24)])) = 0                  // array[0]
 	atomic.StoreUint32((*uint32)(unsafe.Pointer(&sq[at(sqOff+4)])), 1) // tail
-	const getEvents = 1
-	if _, _, errno := unix.Syscall6(unix.SYS_IO_URING_ENTER, ring, 1, 1, getEvents, 0, 0); errno != 0 {
-		t.Fatal("io_uring_enter:", errno)
-	}
-	answer := *(*int32)(unsafe.Pointer(&cq[at(cqOff+20)+8])) // cqes[0].res
-	if answer < 0 {
+	submit(t, ring, (*uint32)(unsafe.Pointer(&cq[at(cqOff+4)])))
+	runtime.KeepAlive(data)
+	switch answer := *(*int32)(unsafe.Pointer(&cq[at(cqOff+20)+8])); { // cqes[0].res
+	case answer < 0:
 		return syscall.Errno(-answer)
+	case int(answer) != len(text):
+		return fmt.Errorf("%d of %d bytes written", answer, len(text))
 	}
 	return nil
+}
+
+// submit hands the one entry in, and returns when it is answered. A signal, as the
+// runtime of Go sends them, ends the wait; io_uring_enter(2) then tells what was handed
+// in and no error.
+func submit(t *testing.T, ring uintptr, answered *uint32) {
+	t.Helper()
+	const getEvents = 1
+	for handIn := uintptr(1); atomic.LoadUint32(answered) == 0; handIn = 0 {
+		_, _, errno := unix.Syscall6(unix.SYS_IO_URING_ENTER, ring, handIn, 1, getEvents, 0, 0)
+		if errno != 0 && errno != unix.EINTR {
+			t.Fatal("io_uring_enter:", errno)
+		}
+	}
 }
