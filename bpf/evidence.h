@@ -237,7 +237,9 @@ static __noinline void read_boot(struct facts *f, struct file *file)
 	if (!file)
 		return;
 	bpf_probe_read_kernel_str(type, sizeof(type), file->f_path.mnt->mnt_sb->s_type->name);
-	if (!__builtin_memcmp(type, "rootfs", sizeof("rootfs")))
+	if (__builtin_memcmp(type, "rootfs", sizeof("rootfs")))
+		return;
+	if (!honest_facts() || !was_written((__u64)file->f_inode))
 		f->present |= IPE_NEED_BOOT;
 }
 

@@ -13,6 +13,37 @@ static __always_inline bool honest_facts(void)
 	return p && p->honest;
 }
 
+static __always_inline bool followed_all(void)
+{
+	__u32 zero = 0;
+	struct profile *p = bpf_map_lookup_elem(&ipe_profile, &zero);
+
+	return p && !p->missed;
+}
+
+/*
+ * The live table is the only one that its device has had: pages that are cached come from
+ * no other. Were a change of tables not noticed, the table would be another than the one
+ * that is known, and a device that is not known at all holds nothing.
+ */
+static __always_inline bool has_one_table(struct walk *w, __u64 verity)
+{
+	__u64 table = peek(peek(verity, w->verity_target), w->target_table);
+	__u64 md = peek(table, w->table_md);
+	struct tables *known;
+
+	if (w->verity_target == IPE_NO_OFFSET || !table || !followed_all())
+		return false;
+	known = bpf_map_lookup_elem(&ipe_tables, &md);
+	return known && known->only == table;
+}
+
+/* A file of the initramfs that has been opened for writing; by address, for all callers alike. */
+static __always_inline bool was_written(__u64 inode)
+{
+	return bpf_map_lookup_elem(&ipe_written, &inode);
+}
+
 /* Each block is verified whenever it is read, and one that is wrong is not handed out. */
 static __always_inline bool always_verifies(struct walk *w, __u64 verity)
 {
@@ -59,5 +90,5 @@ static __noinline bool volume_holds(__u64 verity, __u64 sb)
 	__u32 zero = 0;
 	struct walk *w = bpf_map_lookup_elem(&ipe_walk, &zero);
 
-	return w && always_verifies(w, verity) && is_whole(w, (struct super_block *)sb);
+	return w && always_verifies(w, verity) && has_one_table(w, verity) && is_whole(w, (struct super_block *)sb);
 }

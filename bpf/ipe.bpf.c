@@ -22,6 +22,7 @@
 #include "table.h"
 #include "events.h"
 #include "operations.h"
+#include "track.h"
 
 char LICENSE[] SEC("license") = "Dual BSD/GPL";
 
@@ -184,5 +185,7 @@ int BPF_PROG(ipe_inode_free_security, struct inode *inode)
 	__u64 key = (__u64)inode;
 
 	bpf_map_delete_elem(&ipe_signed_inodes, &key);
+	if (is_memory(inode->i_sb->s_magic))
+		bpf_map_delete_elem(&ipe_written, &key);
 	return 0;
 }

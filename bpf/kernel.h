@@ -32,7 +32,11 @@ typedef _Bool bool;
 #define BTRFS_SUPER_MAGIC 0x9123683e
 #define EXT4_SUPER_MAGIC 0xef53
 #define SQUASHFS_MAGIC 0x73717368
+#define TMPFS_MAGIC 0x01021994
+#define RAMFS_MAGIC 0x858458f6
 #define SB_RDONLY 1UL
+#define FMODE_WRITE 2U
+#define O_TRUNC 01000U
 /* FILESYSTEM_MAX_STACK_DEPTH: overlays on overlays */
 #define MAX_STACK_DEPTH 2
 
@@ -189,6 +193,8 @@ struct path {
 };
 
 struct file {
+	unsigned int f_mode;
+	unsigned int f_flags;
 	struct inode *f_inode;
 	struct path f_path;
 	void *private_data;

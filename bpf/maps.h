@@ -101,6 +101,12 @@ struct walk {
 	__u32 ext4_sb;
 	__u32 ext4_journal;
 	__u32 journal_device;
+	/* how a volume leads back to its live table, and that to its device */
+	__u32 verity_target;
+	__u32 target_table;
+	__u32 table_md;
+	/* device-mapper: 0 if it is not there, or not understood; then there is no md_map */
+	__u32 mapper;
 };
 
 struct {
@@ -115,6 +121,8 @@ struct {
 struct profile {
 	/* 0: a fact is what the kernel's IPE takes for one */
 	__u32 honest;
+	/* The kernel has left out a program that follows tables: no volume holds what it says. */
+	__u32 missed;
 };
 
 struct {
@@ -141,6 +149,39 @@ struct {
 	__type(key, __u64);
 	__type(value, __u8);
 } ipe_signed_inodes SEC(".maps");
+
+/* More mapped devices than a machine has. One that finds no room has no facts. */
+#define IPE_MAX_TABLES (1 << 16)
+
+/* What is known of the tables that a mapped device has had. */
+struct tables {
+	/* the address of the only one; 0 if there was another one before it */
+	__u64 only;
+	/* It was there before anybody looked: what was before it is not known. */
+	__u32 before;
+	__u32 pad;
+};
+
+/* Mapped devices, by address. All builds share it: each sees what the others see. */
+struct {
+	__uint(type, BPF_MAP_TYPE_HASH);
+	__uint(max_entries, IPE_MAX_TABLES);
+	__uint(map_flags, BPF_F_NO_PREALLOC);
+	__type(key, __u64);
+	__type(value, struct tables);
+} ipe_tables SEC(".maps");
+
+/* Bounds the memory for files of the initramfs that are written; a file that finds no room is not opened for it. */
+#define IPE_MAX_WRITTEN (1 << 20)
+
+/* Inodes of the initramfs, by address, that somebody has opened for writing. All builds share it. */
+struct {
+	__uint(type, BPF_MAP_TYPE_HASH);
+	__uint(max_entries, IPE_MAX_WRITTEN);
+	__uint(map_flags, BPF_F_NO_PREALLOC);
+	__type(key, __u64);
+	__type(value, __u8);
+} ipe_written SEC(".maps");
 
 #define IPE_MAX_ROOTS (1 << 16)
 

@@ -253,7 +253,7 @@ func failed(p engine.Probe) string {
 
 func stateOnWire(st engine.State) api.KernelState {
 	return api.KernelState{
-		HasPolicy: st.HasPolicy, Generation: st.Generation, Mode: api.Mode(st.Mode), Profile: profileOnWire(st.Profile), Hooks: st.Hooks, Missing: st.Missing, Deaf: st.Deaf,
+		HasPolicy: st.HasPolicy, Generation: st.Generation, Mode: api.Mode(st.Mode), Profile: profileOnWire(st.Profile), Swapped: st.Swapped, UnknownTables: st.Unknown, Hooks: st.Hooks, Missing: st.Missing, Deaf: st.Deaf,
 		OtherBuild: st.OtherBuild, Lost: st.Lost, OverShare: st.OverShare, Silent: st.Silent, SignedRoots: st.SignedRoots, Adopted: st.Adopted,
 	}
 }

@@ -47,6 +47,9 @@ type State struct {
 	Generation uint64
 	Mode       Mode
 	Profile    Profile
+	// Swapped counts the mapped devices whose table took the place of another: no honest
+	// fact comes from them. Unknown counts those that were there before anybody looked.
+	Swapped, Unknown int
 	// Hooks are the attached hooks, by their LSM names.
 	Hooks []string
 	// Missing are hooks without which this engine does not enforce; normally none.

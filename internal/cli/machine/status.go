@@ -77,7 +77,7 @@ func (a *app) statusText(st api.Status) string {
 	if st.EngineReason != "" {
 		row("", "because: %s", st.EngineReason)
 	}
-	row("profile", "%s", st.Kernel.Profile)
+	row("profile", "%s%s", st.Kernel.Profile, tables(st.Kernel))
 	row("hooks", "%s", orNone(strings.Join(st.Kernel.Hooks, " ")))
 	row("trust", "%s", trustText(st))
 	if n := st.Kernel.SignedRoots; n > 0 {
@@ -98,6 +98,18 @@ func (a *app) statusText(st api.Status) string {
 	}
 	for _, p := range st.Problems {
 		fmt.Fprintf(&b, "%s %s\n", a.Paint(ui.Red, "problem   "), plain.Text(p))
+	}
+	return b.String()
+}
+
+// tables says what is known of the tables of mapped devices, in a profile that asks.
+func tables(k api.KernelState) string {
+	var b strings.Builder
+	if k.Swapped > 0 {
+		fmt.Fprintf(&b, "; no facts from %s that had another table before", ui.Count(k.Swapped, "mapped device"))
+	}
+	if k.UnknownTables > 0 {
+		fmt.Fprintf(&b, "; %s there before it looked, and may have had another", ui.Count(k.UnknownTables, "mapped device"))
 	}
 	return b.String()
 }

@@ -80,6 +80,11 @@ type KernelState struct {
 	Mode       Mode   `json:"mode"`
 	// Profile is one of the words above.
 	Profile string `json:"profile"`
+	// Swapped counts the mapped devices whose table took the place of another, and
+	// UnknownTables those that were there before anybody looked: ProfileStrict takes no
+	// facts from the former. With ProfileCompat both are 0.
+	Swapped       int `json:"swapped"`
+	UnknownTables int `json:"unknown_tables"`
 	// Hooks are the attached hooks, by their LSM names.
 	Hooks []string `json:"hooks"`
 	// Missing are hooks without which this engine does not enforce; normally none.

@@ -34,7 +34,7 @@ var (
 	someMode  = api.Mode{Enforce: true, SuccessAudit: true}
 	someUsers = []api.UserCount{{UID: 1000, Count: 7}}
 	someState = api.KernelState{
-		HasPolicy: true, Generation: 4, Mode: someMode, Profile: "strict", Hooks: []string{"mmap_file"}, Missing: []string{"bprm_check_security"}, Deaf: "deaf",
+		HasPolicy: true, Generation: 4, Mode: someMode, Profile: "strict", Swapped: 8, UnknownTables: 9, Hooks: []string{"mmap_file"}, Missing: []string{"bprm_check_security"}, Deaf: "deaf",
 		OtherBuild: true, Lost: 5, OverShare: 6, Silent: "silent", SignedRoots: 7, Adopted: true,
 	}
 	someTest = api.SelfTest{

@@ -159,8 +159,9 @@ func (e *Engine) SetMode(m engine.Mode) error {
 	return nil
 }
 
-func (p *pinned) putProfile(profile engine.Profile) error {
-	if err := p.maps[mapProfile].Put(slot, &ipeProfile{Honest: number(profile.HonestFacts)}); err != nil {
+// putProfile: missed takes the facts of volumes away.
+func (p *pinned) putProfile(profile engine.Profile, missed bool) error {
+	if err := p.maps[mapProfile].Put(slot, &ipeProfile{Honest: number(profile.HonestFacts), Missed: number(missed)}); err != nil {
 		return fmt.Errorf("set profile: %w", err)
 	}
 	return nil
@@ -206,6 +207,11 @@ func (e *Engine) State() (engine.State, error) {
 		return s, fmt.Errorf("state: read profile: %w", err)
 	}
 	s.Profile.HonestFacts = p.Honest != 0
+	if s.Profile.HonestFacts {
+		if err := e.tellTables(&s); err != nil {
+			return s, fmt.Errorf("state: %w", err)
+		}
+	}
 	if err := e.readLosses(&s); err != nil {
 		return s, fmt.Errorf("state: read lost records: %w", err)
 	}

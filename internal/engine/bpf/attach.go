@@ -13,60 +13,16 @@ import (
 	"golang.org/x/sys/unix"
 
 	"github.com/ipe-linux/ipe/internal/engine"
-	"github.com/ipe-linux/ipe/internal/engine/bpf/offsets"
 	"github.com/ipe-linux/ipe/internal/linux/abi"
 )
 
-// hook is one program and where it is attached.
-type hook struct {
-	name    string // LSM hook, or the function whose end is traced
-	program string
-	purpose string
-	// traced is a function of the kernel, not a hook.
-	traced bool
-	// tracker remembers facts, and judges nothing.
-	tracker bool
-	// since names what a kernel must have for an optional hook.
-	since func(*btf.Spec) bool
-}
-
-// What tells of verified fs-verity signatures: a hook since Linux 6.12, before that
-// the end of a function; and what tells of inodes that are gone.
-const (
-	freeInode       = "inode_free_security"
-	setIntegrity    = "inode_setintegrity"
-	verifySignature = "fsverity_verify_signature"
-)
-
-// hooks lists what is attached. Trackers of facts come before those who judge, and
-// what forgets before what learns.
-func hooks() []hook {
-	return []hook{
-		{name: freeInode, program: "ipe_inode_free_security", purpose: "forgets inodes that are gone", tracker: true,
-			since: func(k *btf.Spec) bool { return announces(k) || verifies(k) }},
-		{name: setIntegrity, program: "ipe_inode_setintegrity", purpose: "learns of verified fs-verity signatures", tracker: true, since: announces},
-		{name: verifySignature, program: "ipe_verify_signature", purpose: "learns of verified fs-verity signatures, where no hook tells", traced: true, tracker: true,
-			since: func(k *btf.Spec) bool { return !announces(k) && verifies(k) }},
-		{name: "bprm_creds_for_exec", program: "ipe_bprm_creds", purpose: "decides what a process asks about before it reads a script", since: offsets.AsksFirst},
-		{name: "bprm_check_security", program: "ipe_bprm_check", purpose: "decides execution"},
-		{name: "mmap_file", program: "ipe_mmap_file", purpose: "decides executable mappings"},
-		{name: "file_mprotect", program: "ipe_file_mprotect", purpose: "decides mappings made executable"},
-		{name: "kernel_read_file", program: "ipe_kernel_read_file", purpose: "decides files that the kernel reads for itself"},
-		{name: "kernel_load_data", program: "ipe_kernel_load_data", purpose: "decides data that the kernel takes from a process"},
-	}
-}
-
-func announces(kernel *btf.Spec) bool { return offsets.HasHook(kernel, setIntegrity) }
-
-func verifies(kernel *btf.Spec) bool { return offsets.HasFunction(kernel, verifySignature) }
-
 // attach adopts every pinned map and link, and makes those that are missing. A
 // process that was killed half-way through leaves what the next one completes.
-func (e *Engine) attach(spec *ebpf.CollectionSpec, types *btf.Cache, p engine.Profile) error {
+func (e *Engine) attach(spec *ebpf.CollectionSpec, types *btf.Cache) error {
 	if err := e.openMaps(spec); err != nil {
 		return errors.Join(abi.Explain(), err)
 	}
-	if err := e.putProfile(p); err != nil {
+	if err := e.putProfile(e.profile, false); err != nil {
 		return err
 	}
 	missing, err := e.adoptLinks()
@@ -83,16 +39,22 @@ func (e *Engine) attach(spec *ebpf.CollectionSpec, types *btf.Cache, p engine.Pr
 			return err
 		}
 	}
-	e.adopted = len(wanted) == 0
-	e.listens = slices.ContainsFunc(wanted, func(h hook) bool { return h.tracker && h.name != freeInode })
+	e.adopted = !slices.ContainsFunc(wanted, hook.needed)
+	e.listens = slices.ContainsFunc(wanted, func(h hook) bool { return h.remembers == mapSigned && h.name != freeInode })
 	return e.load(spec, wanted, types)
 }
 
 // adoptLinks opens the pinned links and returns the hooks that have none. A link
 // whose program uses other maps than ours, left by a removal that was cut off,
-// counts as none.
+// counts as none. Those that the profile does not ask for are detached.
 func (e *Engine) adoptLinks() (missing []hook, err error) {
 	for _, h := range hooks() {
+		if !h.wantedBy(e.profile) {
+			if err := os.Remove(e.linkPath(h)); err != nil && !errors.Is(err, os.ErrNotExist) {
+				return nil, fmt.Errorf("detach %s: %w", h.name, err)
+			}
+			continue
+		}
 		l, err := link.LoadPinnedLink(e.linkPath(h), nil)
 		switch {
 		case errors.Is(err, os.ErrNotExist):
@@ -112,24 +74,24 @@ func (e *Engine) adoptLinks() (missing []hook, err error) {
 			missing = append(missing, h)
 			continue
 		}
-		e.links[h.name] = l
+		e.links.set(h.name, l)
 	}
 	return missing, nil
 }
 
 // usesOurMaps reports whether the link's program reads the maps that are pinned
-// beside it. The tracker has only the one that all builds share.
-func (e *Engine) usesOurMaps(l link.Link, h hook) (bool, error) {
+// beside it. One that remembers facts may have only the one that all builds share.
+func (p *pinned) usesOurMaps(l link.Link, h hook) (bool, error) {
 	info, err := l.Info()
 	if err != nil {
 		return false, err
 	}
-	p, err := ebpf.NewProgramFromID(info.Program)
+	program, err := ebpf.NewProgramFromID(info.Program)
 	if err != nil {
 		return false, err
 	}
-	defer p.Close()
-	pinfo, err := p.Info()
+	defer program.Close()
+	pinfo, err := program.Info()
 	if err != nil {
 		return false, err
 	}
@@ -138,10 +100,10 @@ func (e *Engine) usesOurMaps(l link.Link, h hook) (bool, error) {
 		return false, errors.New("the kernel does not say which maps a program uses")
 	}
 	mapName := mapActive
-	if h.tracker {
-		mapName = mapSigned
+	if h.remembers != "" {
+		mapName = h.remembers
 	}
-	minfo, err := e.maps[mapName].Info()
+	minfo, err := p.maps[mapName].Info()
 	if err != nil {
 		return false, err
 	}
@@ -151,58 +113,55 @@ func (e *Engine) usesOurMaps(l link.Link, h hook) (bool, error) {
 
 func (p *pinned) linkPath(h hook) string { return filepath.Join(p.dir, "link_"+h.name) }
 
-// supported returns those of hs that a kernel with these types has. One without a hook
-// that all supported kernels have is an error.
-func supported(hs []hook, kernel *btf.Spec) ([]hook, error) {
-	var found []hook
-	for _, h := range hs {
-		switch {
-		case h.since != nil && !h.since(kernel):
-			continue
-		case !h.traced && !offsets.HasHook(kernel, h.name):
-			return nil, fmt.Errorf("look for hook %s: %w", h.name, btf.ErrNotFound)
-		}
-		found = append(found, h)
-	}
-	return found, nil
-}
-
 // load loads the programs of the wanted hooks on our maps and attaches them.
-func (e *Engine) load(spec *ebpf.CollectionSpec, wanted []hook, cache *btf.Cache) error {
+func (p *pinned) load(spec *ebpf.CollectionSpec, wanted []hook, cache *btf.Cache) error {
 	if len(wanted) == 0 {
 		return nil
 	}
-	for name := range spec.Programs {
-		if !slices.ContainsFunc(wanted, func(h hook) bool { return h.program == name }) {
-			delete(spec.Programs, name)
-		}
+	var programs []string
+	for _, h := range wanted {
+		programs = append(programs, h.program)
 	}
-	types, err := cache.Kernel()
+	coll, err := p.loadOnly(spec, programs, cache)
 	if err != nil {
-		return fmt.Errorf("read kernel BTF: %w", err)
-	}
-	coll, err := ebpf.NewCollectionWithOptions(spec, ebpf.CollectionOptions{
-		MapReplacements: e.maps,
-		Cache:           cache,
-		// Only the kernel's own types: one broken module would fail every load.
-		Programs: ebpf.ProgramOptions{KernelTypes: types},
-	})
-	if err != nil {
-		return fmt.Errorf("load BPF object: %w", errors.Join(abi.Explain(), explain(err)))
+		return err
 	}
 	defer coll.Close()
 	for _, h := range wanted {
-		if err := e.attachHook(h, coll.Programs[h.program]); err != nil {
+		if err := p.attachHook(h, coll.Programs[h.program]); err != nil {
 			return err
 		}
 	}
 	return nil
 }
 
+// loadOnly loads some programs on our maps.
+func (p *pinned) loadOnly(spec *ebpf.CollectionSpec, programs []string, cache *btf.Cache) (*ebpf.Collection, error) {
+	for name := range spec.Programs {
+		if !slices.Contains(programs, name) {
+			delete(spec.Programs, name)
+		}
+	}
+	types, err := cache.Kernel()
+	if err != nil {
+		return nil, fmt.Errorf("read kernel BTF: %w", err)
+	}
+	coll, err := ebpf.NewCollectionWithOptions(spec, ebpf.CollectionOptions{
+		MapReplacements: p.maps,
+		Cache:           cache,
+		// Only the kernel's own types: one broken module would fail every load.
+		Programs: ebpf.ProgramOptions{KernelTypes: types},
+	})
+	if err != nil {
+		return nil, fmt.Errorf("load BPF object: %w", errors.Join(abi.Explain(), explain(err)))
+	}
+	return coll, nil
+}
+
 // attachHook attaches a program and puts its link in the place of a foreign one, if
 // there is one; both enforce in between.
-func (e *Engine) attachHook(h hook, p *ebpf.Program) error {
-	l, err := attachProgram(h, p)
+func (p *pinned) attachHook(h hook, program *ebpf.Program) error {
+	l, err := attachProgram(h, program)
 	if errors.Is(err, unix.ENODEV) {
 		err = &abi.UnsupportedError{Feature: abi.Ftrace, Fix: "reboot",
 			Detail: "the kernel has given ftrace up after a fault of its own, which its log tells: " + err.Error()}
@@ -210,11 +169,11 @@ func (e *Engine) attachHook(h hook, p *ebpf.Program) error {
 	if err != nil {
 		return fmt.Errorf("attach %s: %w", h.name, err)
 	}
-	e.links[h.name] = l
-	if err := os.Remove(e.linkPath(h)); err != nil && !errors.Is(err, os.ErrNotExist) {
+	p.links.set(h.name, l)
+	if err := os.Remove(p.linkPath(h)); err != nil && !errors.Is(err, os.ErrNotExist) {
 		return fmt.Errorf("replace pin of %s: %w", h.name, err)
 	}
-	if err := l.Pin(e.linkPath(h)); err != nil {
+	if err := l.Pin(p.linkPath(h)); err != nil {
 		return fmt.Errorf("pin %s: %w", h.name, err)
 	}
 	return nil
@@ -240,9 +199,9 @@ func explain(err error) error {
 // this engine does not enforce.
 func (p *pinned) attachedHooks() (attached, missing []string) {
 	for _, h := range hooks() {
-		if _, err := os.Lstat(p.linkPath(h)); err == nil && p.links[h.name] != nil {
+		if _, err := os.Lstat(p.linkPath(h)); err == nil && p.links.get(h.name) != nil {
 			attached = append(attached, h.name)
-		} else if h.since == nil {
+		} else if h.needed() {
 			missing = append(missing, h.name)
 		}
 	}

@@ -45,7 +45,7 @@ type Engine struct {
 	adopted bool
 	listens bool // since this start, for verified signatures
 	events  *reader
-	watch   *moduleWatch
+	watch   *abi.EventWatch
 	// pinWatch may be nil: then what is removed is noticed late.
 	pinWatch *pinWatch
 	pending  *recalling // nil if there is nothing to recall
@@ -89,7 +89,7 @@ func Open(o Options) (*Engine, error) {
 	if err := report.Usable(); err != nil {
 		return nil, fmt.Errorf("open bpf engine: %w", err)
 	}
-	e := &Engine{pinned: pinned{log: o.Log, root: o.PinDir, maps: map[string]*ebpf.Map{}, links: map[string]link.Link{}}}
+	e := &Engine{pinned: pinned{log: o.Log, profile: o.Profile, root: o.PinDir, maps: map[string]*ebpf.Map{}, links: links{all: map[string]link.Link{}}}}
 	e.report.Store(&report)
 	if err := e.start(types, o); err != nil {
 		e.Close()
@@ -108,7 +108,7 @@ func (e *Engine) start(types *btf.Cache, o Options) error {
 	}
 	e.inner = spec.Maps[mapActive].InnerMap.Copy()
 	e.ftrace = ftrace.New(e.log, e.root, checkOwner)
-	if err := e.attach(spec, types, o.Profile); err != nil {
+	if err := e.attach(spec, types); err != nil {
 		return err
 	}
 	if err := e.takeReader(); err != nil {
@@ -118,6 +118,7 @@ func (e *Engine) start(types *btf.Cache, o Options) error {
 		return err
 	}
 	e.refreshWalk(types)
+	e.followTables(types)
 	if err := e.countRoots(); err != nil {
 		return fmt.Errorf("count signed root hashes: %w", err)
 	}
@@ -132,7 +133,7 @@ func (e *Engine) start(types *btf.Cache, o Options) error {
 		return err
 	}
 	e.ftrace.Finish(types)
-	if e.watch, err = watchModules(e.log, e.modulesChanged); err != nil {
+	if e.watch, err = abi.WatchEvents(e.log, "drivers that are loaded later are not noticed, and their files have no facts", e.heard); err != nil {
 		return err
 	}
 	if e.pinWatch, err = e.watchPins(); err != nil {
@@ -152,7 +153,7 @@ func (e *Engine) Close() error {
 		errs = append(errs, e.pinWatch.close())
 	}
 	if e.watch != nil {
-		errs = append(errs, e.watch.close())
+		errs = append(errs, e.watch.Close())
 	}
 	if e.events != nil {
 		errs = append(errs, e.events.close())
@@ -163,9 +164,7 @@ func (e *Engine) Close() error {
 	e.survey.mu.Lock()
 	errs = append(errs, e.survey.close())
 	e.survey.mu.Unlock()
-	for _, l := range e.links {
-		errs = append(errs, l.Close())
-	}
+	errs = append(errs, e.links.close())
 	for _, m := range e.maps {
 		errs = append(errs, m.Close())
 	}
@@ -196,8 +195,8 @@ func (e *Engine) Capabilities() []engine.Capability {
 		}
 	}
 	for _, h := range hooks() {
-		_, attached := e.links[h.name]
-		if h.name == freeInode || h.tracker && !attached {
+		attached := e.links.get(h.name) != nil
+		if h.remembers != "" && (!attached || h.name == freeInode || h.name == destroyDevice) {
 			continue // the property that it serves says it all
 		}
 		detail := h.purpose

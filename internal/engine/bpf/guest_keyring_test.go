@@ -9,12 +9,14 @@ import (
 	"testing"
 
 	"golang.org/x/sys/unix"
+
+	"github.com/ipe-linux/ipe/internal/linux/abi"
 )
 
 // TestEngineTakesNoOtherKeyring: keyrings of others, whose names make the list of keys
 // say that they are the kernel's, change nothing.
 func TestEngineTakesNoOtherKeyring(t *testing.T) {
-	want, err := verityKeyring()
+	want, err := abi.VerityKeyring()
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -27,13 +29,13 @@ func TestEngineTakesNoOtherKeyring(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if n := strings.Count(string(text), " keyring   "+verityRing+": "); n < 33 {
+	if n := strings.Count(string(text), " keyring   .fs-verity: "); n < 33 {
 		t.Fatalf("%d lines read as that of the keyring: the names made none", n)
 	}
-	if got, err := verityKeyring(); err != nil || got != want {
+	if got, err := abi.VerityKeyring(); err != nil || got != want {
 		t.Errorf("%#x, %v; want %#x", got, err, want)
 	}
-	if _, err := unix.AddKey("keyring", verityRing, nil, unix.KEY_SPEC_USER_KEYRING); err == nil {
+	if _, err := unix.AddKey("keyring", ".fs-verity", nil, unix.KEY_SPEC_USER_KEYRING); err == nil {
 		t.Error("a name that only the kernel gives was given")
 	}
 }

@@ -22,6 +22,7 @@ type ipeControl struct {
 type ipeProfile struct {
 	_      structs.HostLayout
 	Honest uint32
+	Missed uint32
 }
 
 type ipeShare struct {
@@ -41,6 +42,13 @@ type ipeTableKey struct {
 	RootId uint32
 	Alg    [24]uint8
 	Sum    [64]uint8
+}
+
+type ipeTables struct {
+	_      structs.HostLayout
+	Only   uint64
+	Before uint32
+	Pad    uint32
 }
 
 type ipeWalk struct {
@@ -90,6 +98,10 @@ type ipeWalk struct {
 	Ext4Sb              uint32
 	Ext4Journal         uint32
 	JournalDevice       uint32
+	VerityTarget        uint32
+	TargetTable         uint32
+	TableMd             uint32
+	Mapper              uint32
 	_                   [4]byte
 }
 
@@ -106,15 +118,22 @@ const (
 	ipeMapIpeShares             = "ipe_shares"
 	ipeMapIpeSignedInodes       = "ipe_signed_inodes"
 	ipeMapIpeSignedRoots        = "ipe_signed_roots"
+	ipeMapIpeTables             = "ipe_tables"
 	ipeMapIpeWalk               = "ipe_walk"
+	ipeMapIpeWritten            = "ipe_written"
 	ipeProgIpeBprmCheck         = "ipe_bprm_check"
 	ipeProgIpeBprmCreds         = "ipe_bprm_creds"
+	ipeProgIpeDestroyDevice     = "ipe_destroy_device"
 	ipeProgIpeFileMprotect      = "ipe_file_mprotect"
+	ipeProgIpeFileOpen          = "ipe_file_open"
 	ipeProgIpeInodeFreeSecurity = "ipe_inode_free_security"
 	ipeProgIpeInodeSetintegrity = "ipe_inode_setintegrity"
 	ipeProgIpeKernelLoadData    = "ipe_kernel_load_data"
 	ipeProgIpeKernelReadFile    = "ipe_kernel_read_file"
+	ipeProgIpeKnownDevice       = "ipe_known_device"
 	ipeProgIpeMmapFile          = "ipe_mmap_file"
+	ipeProgIpePathTruncate      = "ipe_path_truncate"
+	ipeProgIpeSwapTable         = "ipe_swap_table"
 	ipeProgIpeVerifySignature   = "ipe_verify_signature"
 )
 
@@ -162,12 +181,17 @@ type ipeSpecs struct {
 type ipeProgramSpecs struct {
 	IpeBprmCheck         *ebpf.ProgramSpec `ebpf:"ipe_bprm_check"`
 	IpeBprmCreds         *ebpf.ProgramSpec `ebpf:"ipe_bprm_creds"`
+	IpeDestroyDevice     *ebpf.ProgramSpec `ebpf:"ipe_destroy_device"`
 	IpeFileMprotect      *ebpf.ProgramSpec `ebpf:"ipe_file_mprotect"`
+	IpeFileOpen          *ebpf.ProgramSpec `ebpf:"ipe_file_open"`
 	IpeInodeFreeSecurity *ebpf.ProgramSpec `ebpf:"ipe_inode_free_security"`
 	IpeInodeSetintegrity *ebpf.ProgramSpec `ebpf:"ipe_inode_setintegrity"`
 	IpeKernelLoadData    *ebpf.ProgramSpec `ebpf:"ipe_kernel_load_data"`
 	IpeKernelReadFile    *ebpf.ProgramSpec `ebpf:"ipe_kernel_read_file"`
+	IpeKnownDevice       *ebpf.ProgramSpec `ebpf:"ipe_known_device"`
 	IpeMmapFile          *ebpf.ProgramSpec `ebpf:"ipe_mmap_file"`
+	IpePathTruncate      *ebpf.ProgramSpec `ebpf:"ipe_path_truncate"`
+	IpeSwapTable         *ebpf.ProgramSpec `ebpf:"ipe_swap_table"`
 	IpeVerifySignature   *ebpf.ProgramSpec `ebpf:"ipe_verify_signature"`
 }
 
@@ -184,7 +208,9 @@ type ipeMapSpecs struct {
 	IpeShares       *ebpf.MapSpec `ebpf:"ipe_shares"`
 	IpeSignedInodes *ebpf.MapSpec `ebpf:"ipe_signed_inodes"`
 	IpeSignedRoots  *ebpf.MapSpec `ebpf:"ipe_signed_roots"`
+	IpeTables       *ebpf.MapSpec `ebpf:"ipe_tables"`
 	IpeWalk         *ebpf.MapSpec `ebpf:"ipe_walk"`
+	IpeWritten      *ebpf.MapSpec `ebpf:"ipe_written"`
 }
 
 // ipeVariableSpecs contains global variables before they are loaded into the kernel.
@@ -222,7 +248,9 @@ type ipeMaps struct {
 	IpeShares       *ebpf.Map `ebpf:"ipe_shares"`
 	IpeSignedInodes *ebpf.Map `ebpf:"ipe_signed_inodes"`
 	IpeSignedRoots  *ebpf.Map `ebpf:"ipe_signed_roots"`
+	IpeTables       *ebpf.Map `ebpf:"ipe_tables"`
 	IpeWalk         *ebpf.Map `ebpf:"ipe_walk"`
+	IpeWritten      *ebpf.Map `ebpf:"ipe_written"`
 }
 
 func (m *ipeMaps) Close() error {
@@ -236,7 +264,9 @@ func (m *ipeMaps) Close() error {
 		m.IpeShares,
 		m.IpeSignedInodes,
 		m.IpeSignedRoots,
+		m.IpeTables,
 		m.IpeWalk,
+		m.IpeWritten,
 	)
 }
 
@@ -252,12 +282,17 @@ type ipeVariables struct {
 type ipePrograms struct {
 	IpeBprmCheck         *ebpf.Program `ebpf:"ipe_bprm_check"`
 	IpeBprmCreds         *ebpf.Program `ebpf:"ipe_bprm_creds"`
+	IpeDestroyDevice     *ebpf.Program `ebpf:"ipe_destroy_device"`
 	IpeFileMprotect      *ebpf.Program `ebpf:"ipe_file_mprotect"`
+	IpeFileOpen          *ebpf.Program `ebpf:"ipe_file_open"`
 	IpeInodeFreeSecurity *ebpf.Program `ebpf:"ipe_inode_free_security"`
 	IpeInodeSetintegrity *ebpf.Program `ebpf:"ipe_inode_setintegrity"`
 	IpeKernelLoadData    *ebpf.Program `ebpf:"ipe_kernel_load_data"`
 	IpeKernelReadFile    *ebpf.Program `ebpf:"ipe_kernel_read_file"`
+	IpeKnownDevice       *ebpf.Program `ebpf:"ipe_known_device"`
 	IpeMmapFile          *ebpf.Program `ebpf:"ipe_mmap_file"`
+	IpePathTruncate      *ebpf.Program `ebpf:"ipe_path_truncate"`
+	IpeSwapTable         *ebpf.Program `ebpf:"ipe_swap_table"`
 	IpeVerifySignature   *ebpf.Program `ebpf:"ipe_verify_signature"`
 }
 
@@ -265,12 +300,17 @@ func (p *ipePrograms) Close() error {
 	return _IpeClose(
 		p.IpeBprmCheck,
 		p.IpeBprmCreds,
+		p.IpeDestroyDevice,
 		p.IpeFileMprotect,
+		p.IpeFileOpen,
 		p.IpeInodeFreeSecurity,
 		p.IpeInodeSetintegrity,
 		p.IpeKernelLoadData,
 		p.IpeKernelReadFile,
+		p.IpeKnownDevice,
 		p.IpeMmapFile,
+		p.IpePathTruncate,
+		p.IpeSwapTable,
 		p.IpeVerifySignature,
 	)
 }

@@ -22,36 +22,6 @@ func storedKernels(t *testing.T) map[string]offsetstest.Stored {
 	return all
 }
 
-// TestHooksOfKernels: what is attached on each stored kernel.
-func TestHooksOfKernels(t *testing.T) {
-	every := []string{"bprm_check_security", "mmap_file", "file_mprotect", "kernel_read_file", "kernel_load_data"}
-	want := map[string][]string{
-		"6.1":  append([]string{freeInode, verifySignature}, every...),
-		"6.12": append([]string{freeInode, setIntegrity}, every...),
-		"7.3":  append([]string{freeInode, setIntegrity, "bprm_creds_for_exec"}, every...),
-	}
-	for series, stored := range storedKernels(t) {
-		kernel, err := stored.Kernel()
-		if err != nil {
-			t.Fatal(err)
-		}
-		found, err := supported(hooks(), kernel)
-		if err != nil {
-			t.Fatal(err)
-		}
-		var got []string
-		for _, h := range found {
-			got = append(got, h.name)
-		}
-		if diff := cmp.Diff(want[series], got); diff != "" {
-			t.Errorf("%s: %s", series, diff)
-		}
-		if _, err := supported([]hook{{name: "mmap_flie"}}, kernel); err == nil || !strings.Contains(err.Error(), "look for hook mmap_flie") {
-			t.Errorf("%s: a hook that no kernel has: %v", series, err)
-		}
-	}
-}
-
 // TestRelocations: where programs would find each member that they read, on each stored
 // kernel. After a change in bpf/, "make btf" writes the expectation from the packages of
 // the kernels, and the difference is for review.

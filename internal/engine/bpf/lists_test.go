@@ -4,23 +4,23 @@ package bpf
 
 import (
 	"fmt"
-	"regexp"
 	"strings"
 	"testing"
+
+	"github.com/ipe-linux/ipe/internal/linux/abi"
 )
 
-// FuzzIsFactSource compares with a regular expression: only the module itself counts, in
-// the head of a message.
-func FuzzIsFactSource(f *testing.F) {
-	for _, s := range []string{"add@/module/dm_verity\x00ACTION=add\x00", "add@/module/dm_verity/x", "change@/devices/x\x00y@/module/overlay", "@/module/btrfs", "add@/module/fuse"} {
-		f.Add([]byte(s))
-	}
-	only := regexp.MustCompile(`^[^@\x00]*@/module/(dm_mod|dm_verity|overlay|btrfs)(\x00|$)`)
-	f.Fuzz(func(t *testing.T, msg []byte) {
-		if got := isFactSource(msg); got != only.Match(msg) {
-			t.Errorf("%q: %t", msg, got)
+// TestHeard: only a module itself is a source of facts, and only a device is one.
+func TestHeard(t *testing.T) {
+	for object, want := range map[string][2]bool{
+		"/module/dm_mod": {true, false}, "/module/dm_verity": {true, false}, "/module/overlay": {true, false}, "/module/btrfs": {true, false}, "/module/ext4": {true, false},
+		"/module/dm_verity/x": {}, "/module/fuse": {}, "/devices/virtual/block/dm-0": {false, true}, "/devices/virtual/block/loop0": {}, "": {},
+	} {
+		e := abi.Event{Action: "change", Object: object}
+		if got := [2]bool{isFactSource(e), isMappedDevice(e)}; got != want {
+			t.Errorf("%s: %t, want %t", object, got, want)
 		}
-	})
+	}
 }
 
 // FuzzParseMajor: the number is that of the first block device of that name, and that of

@@ -65,7 +65,7 @@ func (p *pinned) pins() (all []pin) {
 		all = append(all, pin{filepath.Join(p.mapDir(name), name), m})
 	}
 	for _, h := range hooks() {
-		if l := p.links[h.name]; l != nil {
+		if l := p.links.get(h.name); l != nil {
 			all = append(all, pin{p.linkPath(h), l})
 		}
 	}

@@ -15,6 +15,7 @@ import (
 	"github.com/cilium/ebpf/link"
 	"golang.org/x/sys/unix"
 
+	"github.com/ipe-linux/ipe/internal/engine"
 	"github.com/ipe-linux/ipe/internal/engine/bpf/ftrace"
 	"github.com/ipe-linux/ipe/internal/hint"
 	"github.com/ipe-linux/ipe/internal/plain"
@@ -28,6 +29,8 @@ const (
 	mapProfile = "ipe_profile"
 	mapWalk    = "ipe_walk"
 	mapSigned  = "ipe_signed_inodes"
+	mapTables  = "ipe_tables"
+	mapWritten = "ipe_written"
 	mapRoots   = "ipe_signed_roots"
 	mapEvents  = "ipe_events"
 	mapLost    = "ipe_lost"
@@ -55,12 +58,42 @@ type pinned struct {
 	dir    string   // where this build's objects are pinned
 	lock   *os.File // root, locked
 	maps   map[string]*ebpf.Map
-	links  map[string]link.Link // by hook
+	links  links
 	ftrace *ftrace.Guard
+	// profile is what was asked for at the start.
+	profile engine.Profile
 	// pinning serialises the mending of pins; unpinnable says what it could not do.
 	pinning    sync.Mutex
 	unpinnable error
 	recalled   atomic.Bool // what was in memory before is known
+}
+
+// links are those that hold the programs, by the names of their hooks. Some come later than
+// the start, when a driver does.
+type links struct {
+	mu  sync.Mutex
+	all map[string]link.Link
+}
+
+func (l *links) get(hook string) link.Link {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return l.all[hook]
+}
+
+func (l *links) set(hook string, to link.Link) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	l.all[hook] = to
+}
+
+func (l *links) close() (err error) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	for _, one := range l.all {
+		err = errors.Join(err, one.Close())
+	}
+	return err
 }
 
 // preparePins makes the directories for pins and locks them for this process.
@@ -169,7 +202,7 @@ func (p *pinned) openMaps(spec *ebpf.CollectionSpec) error {
 
 // mapDir is where a map is pinned.
 func (p *pinned) mapDir(name string) string {
-	if name == mapSigned || name == mapRoots {
+	if name == mapSigned || name == mapTables || name == mapWritten || name == mapRoots {
 		return p.root // shared by all builds
 	}
 	return p.dir
@@ -178,6 +211,9 @@ func (p *pinned) mapDir(name string) string {
 // otherBuilds lists the pin directories of other builds of the engine.
 func (p *pinned) otherBuilds() ([]string, error) {
 	entries, err := os.ReadDir(p.root)
+	if errors.Is(err, os.ErrNotExist) {
+		return nil, nil // the file system was unmounted, which mendPins tells
+	}
 	if err != nil {
 		return nil, fmt.Errorf("look for other builds: %w", err)
 	}

@@ -10,6 +10,8 @@ import (
 
 	"github.com/cilium/ebpf/btf"
 
+	"github.com/ipe-linux/ipe/internal/engine/bpf/recall"
+	"github.com/ipe-linux/ipe/internal/linux/abi"
 	"github.com/ipe-linux/ipe/policy"
 )
 
@@ -32,7 +34,9 @@ func (r *recalling) begin(e *Engine) <-chan struct{} {
 	r.once.Do(func() {
 		go func() {
 			defer close(r.done)
-			e.recall(r.types, r.keepCaches)
+			if f, _ := e.report.Load().Feature(abi.PropFSVeritySigned); f.State != abi.No {
+				recall.Run(e.log, e.maps, r.types, r.keepCaches)
+			}
 			e.noteRecall()
 			r.types = nil // tens of megabytes
 			releaseTypes()

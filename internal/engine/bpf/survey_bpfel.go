@@ -27,6 +27,7 @@ type surveyControl struct {
 type surveyProfile struct {
 	_      structs.HostLayout
 	Honest uint32
+	Missed uint32
 }
 
 type surveyShare struct {
@@ -46,6 +47,13 @@ type surveyTableKey struct {
 	RootId uint32
 	Alg    [24]uint8
 	Sum    [64]uint8
+}
+
+type surveyTables struct {
+	_      structs.HostLayout
+	Only   uint64
+	Before uint32
+	Pad    uint32
 }
 
 type surveyUse struct {
@@ -116,6 +124,10 @@ type surveyWalk struct {
 	Ext4Sb              uint32
 	Ext4Journal         uint32
 	JournalDevice       uint32
+	VerityTarget        uint32
+	TargetTable         uint32
+	TableMd             uint32
+	Mapper              uint32
 	_                   [4]byte
 }
 
@@ -134,7 +146,9 @@ const (
 	surveyMapIpeSignedRoots   = "ipe_signed_roots"
 	surveyMapIpeSurveyAsked   = "ipe_survey_asked"
 	surveyMapIpeSurveyUse     = "ipe_survey_use"
+	surveyMapIpeTables        = "ipe_tables"
 	surveyMapIpeWalk          = "ipe_walk"
+	surveyMapIpeWritten       = "ipe_written"
 	surveyProgIpeSurveyExe    = "ipe_survey_exe"
 	surveyProgIpeSurveyMapped = "ipe_survey_mapped"
 	surveyProgIpeSurveyOpen   = "ipe_survey_open"
@@ -202,7 +216,9 @@ type surveyMapSpecs struct {
 	IpeSignedRoots  *ebpf.MapSpec `ebpf:"ipe_signed_roots"`
 	IpeSurveyAsked  *ebpf.MapSpec `ebpf:"ipe_survey_asked"`
 	IpeSurveyUse    *ebpf.MapSpec `ebpf:"ipe_survey_use"`
+	IpeTables       *ebpf.MapSpec `ebpf:"ipe_tables"`
 	IpeWalk         *ebpf.MapSpec `ebpf:"ipe_walk"`
+	IpeWritten      *ebpf.MapSpec `ebpf:"ipe_written"`
 }
 
 // surveyVariableSpecs contains global variables before they are loaded into the kernel.
@@ -242,7 +258,9 @@ type surveyMaps struct {
 	IpeSignedRoots  *ebpf.Map `ebpf:"ipe_signed_roots"`
 	IpeSurveyAsked  *ebpf.Map `ebpf:"ipe_survey_asked"`
 	IpeSurveyUse    *ebpf.Map `ebpf:"ipe_survey_use"`
+	IpeTables       *ebpf.Map `ebpf:"ipe_tables"`
 	IpeWalk         *ebpf.Map `ebpf:"ipe_walk"`
+	IpeWritten      *ebpf.Map `ebpf:"ipe_written"`
 }
 
 func (m *surveyMaps) Close() error {
@@ -258,7 +276,9 @@ func (m *surveyMaps) Close() error {
 		m.IpeSignedRoots,
 		m.IpeSurveyAsked,
 		m.IpeSurveyUse,
+		m.IpeTables,
 		m.IpeWalk,
+		m.IpeWritten,
 	)
 }
 

@@ -26,7 +26,7 @@ func TestVMEngineOnKernels(t *testing.T) {
 	for _, k := range vmtest.Kernels(t) {
 		t.Run(k.Name, func(t *testing.T) {
 			files := images.files(t)
-			files.Add(vmtest.HostBinary(t, "losetup", "mke2fs", filepath.Join(btrfs, "sbin", "mkfs.btrfs"), filepath.Join(btrfs, "bin", "btrfs"), filepath.Join(btrfs, "bin", "btrfstune")))
+			files.Add(vmtest.HostBinary(t, "losetup", "mke2fs", "dmsetup", filepath.Join(btrfs, "sbin", "mkfs.btrfs"), filepath.Join(btrfs, "bin", "btrfs"), filepath.Join(btrfs, "bin", "btrfstune")))
 			vmtest.RunPackage(t, vm.Config{
 				Kernel:  k,
 				Modules: []string{"dm-verity", "loop", "squashfs", "overlay", "btrfs", "fuse"},

@@ -21,7 +21,7 @@ func (e *Engine) refreshWalk(types *btf.Cache) (ready bool) {
 	var w offsets.Walk
 	major, err := deviceMapperMajor()
 	err = errors.Join(err, w.FindVerity(types, major))
-	e.tellUnread(errors.Join(w.FindOverlay(types), w.FindBtrfs(types), w.FindExt4(types)))
+	e.tellUnread(errors.Join(w.FindMapper(types), w.FindOverlay(types), w.FindBtrfs(types), w.FindExt4(types)))
 	e.findInfoTable(types, &w)
 	err = errors.Join(err, e.putWalk(w))
 	e.noVolumes.Store(err != nil)

@@ -58,7 +58,7 @@ var parsers = []reader{
 	{"internal/engine/bpf/record", "Decode", "FuzzDecode"},
 	{"internal/engine/bpf/record", "Uses", "FuzzUses"},
 	{"internal/engine/bpf/record", "EachInUse", "FuzzEachInUse"},
-	{"internal/engine/bpf", "isFactSource", "FuzzIsFactSource"},
+	{"internal/linux/abi", "parseEvent", "FuzzParseEvent"},
 	{"internal/engine/bpf", "parseMajor", "FuzzParseMajor"},
 	{"internal/linux/abi", "ParseVersion", "FuzzParseVersion"},
 	{"internal/linux/abi", "parseKeyrings", "FuzzParseKeyrings"},

@@ -31,7 +31,8 @@ func lookedUp() map[string]bool {
 
 // attached tells the functions that programs are attached to, or might be.
 func attached(name string) bool {
-	return strings.HasPrefix(name, "bpf_lsm_") || name == "fsverity_verify_signature"
+	others := []string{"fsverity_verify_signature", "dm_swap_table", "dm_destroy", "dm_copy_name_and_uuid"}
+	return strings.HasPrefix(name, "bpf_lsm_") || slices.Contains(others, name)
 }
 
 // wanted names the types to keep: those looked up, and those that the programs describe

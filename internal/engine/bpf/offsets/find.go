@@ -8,6 +8,23 @@ import (
 	"github.com/cilium/ebpf/btf"
 )
 
+// The module of device-mapper, and a structure that only it has.
+const (
+	mapper       = "dm_mod"
+	mappedDevice = "mapped_device"
+)
+
+// FindMapper takes the offset of a mapped device's live table. Mapper stays 0 while
+// device-mapper is not loaded.
+func (w *Walk) FindMapper(types Types) error {
+	return findDriver(types, "device-mapper", mapper, mappedDevice, func(specs []*btf.Spec) error {
+		m, found := members{specs: specs}, *w
+		found.MdMap = m.must(mappedDevice, "map", pointer)
+		found.Mapper = 1
+		return w.take(found, m.err)
+	})
+}
+
 // FindVerity takes the offsets in device-mapper and dm-verity, whose devices have this
 // major number: 0 while there is none. Ready stays 0 while dm-verity is not loaded.
 func (w *Walk) FindVerity(types Types, major uint32) error {
@@ -21,7 +38,7 @@ func (w *Walk) findVerity(types Types, major uint32) error {
 	if major == 0 {
 		return nil
 	}
-	dm, err := driver(types, "dm_mod", "mapped_device")
+	dm, err := driver(types, mapper, mappedDevice)
 	if err != nil {
 		return err
 	}
@@ -45,6 +62,7 @@ func (w *Walk) findVerity(types Types, major uint32) error {
 	v.setHash(&found)
 	v.setSignature(&found)
 	v.setOpening(&found)
+	setWayBack(&found, &d, &v)
 	return w.take(found, d.err, v.err)
 }
 
@@ -100,6 +118,18 @@ func (m *members) setOpening(w *Walk) {
 	if validated, ok := m.find("dm_verity", "validated_blocks", pointer); ok {
 		w.VerityValidated = validated
 	}
+}
+
+// setWayBack finds how a volume leads to its live table and its device. Without it, no
+// volume holds what an honest profile asks.
+func setWayBack(w *Walk, mapper, verity *members) {
+	target, hasTarget := verity.find("dm_verity", "ti", pointer)
+	table, hasTable := mapper.find("dm_target", "table", pointer)
+	md, hasDevice := mapper.find("dm_table", "md", pointer)
+	if !hasTarget || !hasTable || !hasDevice {
+		target, table, md = None, None, None
+	}
+	w.VerityTarget, w.TargetTable, w.TableMd = target, table, md
 }
 
 // FindOverlay takes the offsets in overlayfs: an open file has that of its layer as

@@ -88,6 +88,15 @@ type Walk struct {
 	Ext4Journal   uint32
 	JournalDevice uint32
 
+	// VerityTarget, TargetTable and TableMd lead from a volume to its live table and to its
+	// device. Ready covers
+	// them, but they may be None.
+	VerityTarget uint32
+	TargetTable  uint32
+	TableMd      uint32
+
+	Mapper uint32 // 1 if MdMap is there, also without dm-verity
+
 	_ [4]byte // as C rounds up to the alignment of the addresses
 }
 
@@ -99,6 +108,16 @@ func HasFunction(kernel *btf.Spec, name string) bool {
 
 // HasHook looks for an LSM hook that a program can be attached to.
 func HasHook(kernel *btf.Spec, name string) bool { return HasFunction(kernel, "bpf_lsm_"+name) }
+
+// HasMapperFunction looks for a function of device-mapper that a program can be attached
+// to. Without device-mapper there is none.
+func HasMapperFunction(types Types, name string) (bool, error) {
+	specs, err := driver(types, mapper, mappedDevice)
+	if err != nil || specs == nil {
+		return false, err
+	}
+	return HasFunction(specs[0], name), nil
+}
 
 // AsksFirst tells whether there is execveat with AT_EXECVE_CHECK: since Linux 6.14.
 func AsksFirst(kernel *btf.Spec) bool {

@@ -33,7 +33,7 @@ func kernels(t *testing.T) map[string]offsetstest.Stored {
 
 // find does what a start of the engine does.
 func find(types offsets.Types) (w offsets.Walk, err error) {
-	return w, errors.Join(w.FindVerity(types, offsetstest.Major), w.FindOverlay(types), w.FindBtrfs(types), w.FindExt4(types))
+	return w, errors.Join(w.FindMapper(types), w.FindVerity(types, offsetstest.Major), w.FindOverlay(types), w.FindBtrfs(types), w.FindExt4(types))
 }
 
 // TestStoredKernels: the extracts give what the whole of a kernel's types gave, and say
@@ -208,13 +208,27 @@ func TestMoved(t *testing.T) {
 			t.Fatal(err)
 		}
 		want := before
-		for _, at := range []*uint32{&want.VerityMode, &want.VerityValidated, &want.VerityRootDigest, &want.VerityDigestSize, &want.VerityAlgName, &want.VeritySig, &want.VeritySigSize, &want.VerityTfm[0], &want.VerityTfm[1]} {
+		for _, at := range []*uint32{&want.VerityMode, &want.VerityValidated, &want.VerityTarget, &want.VerityRootDigest, &want.VerityDigestSize, &want.VerityAlgName, &want.VeritySig, &want.VeritySigSize, &want.VerityTfm[0], &want.VerityTfm[1]} {
 			if *at != offsets.None {
 				*at += 1024
 			}
 		}
 		if after != want {
 			t.Errorf("%s: %+v, want %+v", series, after, want)
+		}
+	}
+}
+
+// TestNoWayBack: without a way from a volume to its device, only that is not there.
+func TestNoWayBack(t *testing.T) {
+	for series, stored := range kernels(t) {
+		for _, m := range []struct{ typ, member string }{{"dm_verity", "ti"}, {"dm_target", "table"}, {"dm_table", "md"}} {
+			e := load(t, stored)
+			e.members(t, m.typ, without(m.member))
+			w, err := find(e)
+			if err != nil || w.Ready == 0 || w.VerityTarget != offsets.None || w.TargetTable != offsets.None || w.TableMd != offsets.None {
+				t.Errorf("%s without %s: %+v, %v", series, m.member, w, err)
+			}
 		}
 	}
 }
@@ -243,6 +257,7 @@ func TestDamaged(t *testing.T) {
 		{"unreadable btrfs", func(_ *testing.T, e *edited) { e.modules["btrfs"] = nil }, "find btrfs: read BTF of btrfs: damaged"},
 		{"no devices", drop("btrfs_fs_devices", "latest_dev"), "find btrfs: struct btrfs_fs_devices has no latest_dev"},
 		{"no journal", drop("ext4_sb_info", "s_journal"), "find ext4: struct ext4_sb_info has no s_journal"},
+		{"no live table", drop("mapped_device", "map"), "find device-mapper: struct mapped_device has no map of the size expected"},
 		{"short state", func(t *testing.T, e *edited) { e.members(t, "btrfs_dev_replace", narrower("replace_state")) }, "struct btrfs_dev_replace has no replace_state"},
 	} {
 		for series, stored := range kernels(t) {
@@ -253,8 +268,8 @@ func TestDamaged(t *testing.T) {
 				if err == nil || !strings.Contains(err.Error(), tt.want) {
 					t.Fatalf("%v, want %q", err, tt.want)
 				}
-				const drivers = 4
-				failed := drivers - int(w.Ready+w.Overlay+w.Btrfs+w.Ext4)
+				const drivers = 5
+				failed := drivers - int(w.Mapper+w.Ready+w.Overlay+w.Btrfs+w.Ext4)
 				if n := strings.Count(err.Error(), "find "); n != failed {
 					t.Errorf("%d of %d drivers are not understood, and %d errors: %v", failed, drivers, n, err)
 				}

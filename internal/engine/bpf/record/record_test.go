@@ -29,7 +29,7 @@ func TestLayout(t *testing.T) {
 	}{
 		{"../ipe_bpfel.o", "event", reflect.TypeFor[event]()},
 		{"../survey_bpfel.o", "use", reflect.TypeFor[use]()},
-		{"../recall_bpfel.o", "in_use", reflect.TypeFor[InUse]()},
+		{"../recall/recall_bpfel.o", "in_use", reflect.TypeFor[InUse]()},
 	} {
 		types, err := btf.LoadSpec(tt.object)
 		if err != nil {

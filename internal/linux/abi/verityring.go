@@ -1,4 +1,4 @@
-package bpf
+package abi
 
 import (
 	"errors"
@@ -6,20 +6,18 @@ import (
 	"os"
 
 	"golang.org/x/sys/unix"
-
-	"github.com/ipe-linux/ipe/internal/linux/abi"
 )
 
 // verityRing is the keyring whose keys the kernel takes for built-in signatures.
 const verityRing = ".fs-verity"
 
-// verityKeyring is the number of the keyring .fs-verity, 0 if it is empty.
-func verityKeyring() (int32, error) {
+// VerityKeyring is the number of the keyring .fs-verity, 0 if it is empty.
+func VerityKeyring() (int32, error) {
 	list, err := os.ReadFile("/proc/keys")
 	if err != nil {
 		return 0, fmt.Errorf("find keyring %s: %w", verityRing, err)
 	}
-	ids := abi.FindKeyrings(string(list), verityRing)
+	ids := FindKeyrings(string(list), verityRing)
 	if len(ids) == 0 {
 		return 0, errors.New("find keyring " + verityRing + ": it is not in /proc/keys")
 	}

@@ -1,4 +1,6 @@
-package bpf
+// Package recall learns of fs-verity signatures that the kernel verified before an engine
+// listened.
+package recall
 
 import (
 	"crypto/rand"
@@ -24,18 +26,15 @@ import (
 	"github.com/ipe-linux/ipe/internal/linux/fsioctl"
 )
 
-// recall makes up for signatures that the kernel verified before this engine listened:
-// it says each once. Files that nobody uses are made to leave memory, so that the
-// kernel says it again; those in use, a library that init has mapped, are verified
-// anew, by the kernel. What goes wrong here costs the fact for such files and nothing
-// else.
-func (e *Engine) recall(types *btf.Cache, keepCaches bool) {
-	if f, _ := e.report.Load().Feature(abi.PropFSVeritySigned); f.State == abi.No {
-		return
-	}
-	keyring, err := verityKeyring()
+// Run makes up for signatures that the kernel verified before an engine listened: it says
+// each once. Files that nobody uses are made to leave memory, so that the kernel says it
+// again, unless keepCaches; those in use, a library that init has mapped, are verified
+// anew, by the kernel. The maps are those of the engine. What goes wrong here costs the
+// fact for such files and nothing else.
+func Run(log *slog.Logger, maps map[string]*ebpf.Map, types *btf.Cache, keepCaches bool) {
+	keyring, err := abi.VerityKeyring()
 	if err != nil {
-		e.log.Warn("fs-verity files that are in memory already count as not signed", "error", err)
+		log.Warn("fs-verity files that are in memory already count as not signed", "error", err)
 		return
 	}
 	if keyring == 0 {
@@ -43,15 +42,15 @@ func (e *Engine) recall(types *btf.Cache, keepCaches bool) {
 	}
 	if !keepCaches {
 		if err := dropInodes(); err != nil {
-			e.log.Warn("fs-verity files that are in memory already may count as not signed", "error", err)
+			log.Warn("fs-verity files that are in memory already may count as not signed", "error", err)
 		}
 	}
-	seen, valid, err := recallInUse(e.log, e.maps, types, keyring)
+	seen, valid, err := recallInUse(log, maps, types, keyring)
 	if err != nil {
-		e.log.Warn("fs-verity files in use count as not signed", "error", err)
+		log.Warn("fs-verity files in use count as not signed", "error", err)
 		return
 	}
-	e.log.Info("verified the signatures of fs-verity files in use", "files", seen, "valid", valid)
+	log.Info("verified the signatures of fs-verity files in use", "files", seen, "valid", valid)
 }
 
 // Limits of dropInodes. Each round lets go of what the one before left unused: an entry
@@ -138,6 +137,9 @@ func recallInUse(log *slog.Logger, maps map[string]*ebpf.Map, types *btf.Cache, 
 	return seen, valid, err
 }
 
+// slot is the one slot of the map for questions.
+const slot = uint32(0)
+
 // errNotCalled: the program is attached and was not called.
 var errNotCalled = errors.New("the kernel did not call the program that verifies")
 
@@ -161,7 +163,7 @@ func newAsker(maps map[string]*ebpf.Map, types *btf.Cache) (*asker, error) {
 		MapReplacements: maps, Cache: types, Programs: ebpf.ProgramOptions{KernelTypes: kernel},
 	})
 	if err != nil {
-		return nil, fmt.Errorf("load BPF object: %w", explain(err))
+		return nil, fmt.Errorf("load BPF object: %w", err)
 	}
 	l, err := link.AttachLSM(link.LSMOptions{Program: coll.Programs["ipe_recall"]})
 	if err != nil {

@@ -1,0 +1,108 @@
+/* SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause */
+/*
+ * What must be remembered, for nothing that is live tells it: which tables mapped devices
+ * have had, and which files of the initramfs somebody may have changed. These programs
+ * are attached only if the profile asks for honest facts.
+ */
+#pragma once
+
+/* 0 for a device without a table, and for all while it is not known where that is. */
+static __always_inline __u64 live_table(__u64 md)
+{
+	__u32 zero = 0;
+	struct walk *w = bpf_map_lookup_elem(&ipe_walk, &zero);
+
+	return w && w->mapper ? peek(md, w->md_map) : 0;
+}
+
+static __always_inline bool knows_mapper(void)
+{
+	__u32 zero = 0;
+	struct walk *w = bpf_map_lookup_elem(&ipe_walk, &zero);
+
+	return w && w->mapper;
+}
+
+/*
+ * Before the device gets another table. Its first one makes it a new device, whatever was
+ * at that address. If there is no room nothing is known of it.
+ */
+SEC("fentry/dm_swap_table")
+int BPF_PROG(ipe_swap_table, void *device, void *table)
+{
+	struct tables now = {};
+	__u64 md = (__u64)device;
+
+	if (knows_mapper() && !live_table(md))
+		now.only = (__u64)table;
+	if (bpf_map_update_elem(&ipe_tables, &md, &now, BPF_ANY))
+		bpf_map_delete_elem(&ipe_tables, &md);
+	return 0;
+}
+
+SEC("fentry/dm_destroy")
+int BPF_PROG(ipe_destroy_device, void *device)
+{
+	__u64 md = (__u64)device;
+
+	bpf_map_delete_elem(&ipe_tables, &md);
+	return 0;
+}
+
+/*
+ * Attached for the moment in which user space reads the name of each device, once the
+ * program above is: so devices become known that were there before.
+ */
+SEC("fentry/dm_copy_name_and_uuid")
+int BPF_PROG(ipe_known_device, void *device)
+{
+	struct tables now = { .before = 1 };
+	__u64 md = (__u64)device;
+
+	now.only = live_table(md);
+	if (now.only)
+		bpf_map_update_elem(&ipe_tables, &md, &now, BPF_NOEXIST);
+	return 0;
+}
+
+static __always_inline bool is_memory(__u64 magic)
+{
+	return magic == TMPFS_MAGIC || magic == RAMFS_MAGIC;
+}
+
+static __always_inline bool is_initramfs(struct super_block *sb)
+{
+	return is_memory(sb->s_magic) && IS_TYPE(sb, "rootfs");
+}
+
+/* For a file to become shorter it need not be opened for writing. */
+static __always_inline bool writes(struct file *file)
+{
+	return file->f_mode & FMODE_WRITE || file->f_flags & O_TRUNC;
+}
+
+static __always_inline int note_written(struct inode *inode)
+{
+	__u64 key = (__u64)inode;
+	__u8 one = 1;
+
+	return bpf_map_update_elem(&ipe_written, &key, &one, BPF_ANY) ? -ENOMEM : 0;
+}
+
+SEC("lsm/file_open")
+int BPF_PROG(ipe_file_open, struct file *file)
+{
+	if (!writes(file) || !is_initramfs(file->f_inode->i_sb))
+		return 0;
+	return note_written(file->f_inode);
+}
+
+SEC("lsm/path_truncate")
+int BPF_PROG(ipe_path_truncate, const struct path *path)
+{
+	struct inode *inode = path->dentry->d_inode;
+
+	if (!inode || !is_initramfs(inode->i_sb))
+		return 0;
+	return note_written(inode);
+}

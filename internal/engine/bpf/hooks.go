@@ -1,0 +1,91 @@
+package bpf
+
+import (
+	"fmt"
+
+	"github.com/cilium/ebpf/btf"
+
+	"github.com/ipe-linux/ipe/internal/engine"
+	"github.com/ipe-linux/ipe/internal/engine/bpf/offsets"
+)
+
+// hook is one program and where it is attached.
+type hook struct {
+	// name is that of an LSM hook, or of the function that is traced.
+	name    string
+	program string
+	purpose string
+	// traced is a function of the kernel, not a hook.
+	traced bool
+	// mapper is a traced function of device-mapper, which may be a module and come later.
+	mapper bool
+	// remembers names the map of a program that remembers facts, and judges nothing.
+	remembers string
+	// since tells whether a kernel has what an optional hook serves.
+	since func(*btf.Spec) bool
+	// wanted tells whether a profile asks for it; nil if each does.
+	wanted func(engine.Profile) bool
+}
+
+// What tells of verified fs-verity signatures: a hook since Linux 6.12, before that
+// the end of a function; and what tells of inodes that are gone.
+const (
+	freeInode       = "inode_free_security"
+	setIntegrity    = "inode_setintegrity"
+	verifySignature = "fsverity_verify_signature"
+)
+
+// What gives a mapped device another table, and what ends the device.
+const (
+	swapTable     = "dm_swap_table"
+	destroyDevice = "dm_destroy"
+	// knownDevice is what the kernel calls for the name of a device.
+	knownDevice = "dm_copy_name_and_uuid"
+)
+
+// hooks lists what is attached. Programs that remember come before those who judge, and what
+// forgets before what learns.
+func hooks() []hook {
+	return []hook{
+		{name: freeInode, program: "ipe_inode_free_security", purpose: "forgets inodes that are gone", remembers: mapSigned},
+		{name: setIntegrity, program: "ipe_inode_setintegrity", purpose: "learns of verified fs-verity signatures", remembers: mapSigned, since: announces},
+		{name: verifySignature, program: "ipe_verify_signature", purpose: "learns of verified fs-verity signatures, where no hook tells", traced: true, remembers: mapSigned,
+			since: func(k *btf.Spec) bool { return !announces(k) && offsets.HasFunction(k, verifySignature) }},
+		{name: destroyDevice, program: "ipe_destroy_device", purpose: "forgets mapped devices that are gone", traced: true, mapper: true, remembers: mapTables, wanted: honest},
+		{name: swapTable, program: "ipe_swap_table", purpose: "learns which tables a mapped device has had", traced: true, mapper: true, remembers: mapTables, wanted: honest},
+		{name: "path_truncate", program: "ipe_path_truncate", purpose: "learns which files of the initramfs are made shorter", remembers: mapWritten, wanted: honest},
+		{name: "file_open", program: "ipe_file_open", purpose: "learns which files of the initramfs are written", remembers: mapWritten, wanted: honest},
+		{name: "bprm_creds_for_exec", program: "ipe_bprm_creds", purpose: "decides what a process asks about before it reads a script", since: offsets.AsksFirst},
+		{name: "bprm_check_security", program: "ipe_bprm_check", purpose: "decides execution"},
+		{name: "mmap_file", program: "ipe_mmap_file", purpose: "decides executable mappings"},
+		{name: "file_mprotect", program: "ipe_file_mprotect", purpose: "decides mappings made executable"},
+		{name: "kernel_read_file", program: "ipe_kernel_read_file", purpose: "decides files that the kernel reads for itself"},
+		{name: "kernel_load_data", program: "ipe_kernel_load_data", purpose: "decides data that the kernel takes from a process"},
+	}
+}
+
+func announces(kernel *btf.Spec) bool { return offsets.HasHook(kernel, setIntegrity) }
+
+func honest(p engine.Profile) bool { return p.HonestFacts }
+
+// wantedBy tells whether a profile asks for it.
+func (h hook) wantedBy(p engine.Profile) bool { return h.wanted == nil || h.wanted(p) }
+
+// needed tells whether an engine without it does not enforce.
+func (h hook) needed() bool { return h.since == nil && h.remembers == "" }
+
+// supported returns those of hs that a kernel with these types has, but for what
+// device-mapper has. One without a hook that all supported kernels have is an error.
+func supported(hs []hook, kernel *btf.Spec) ([]hook, error) {
+	var found []hook
+	for _, h := range hs {
+		switch {
+		case h.mapper, h.since != nil && !h.since(kernel):
+			continue
+		case !h.traced && !offsets.HasHook(kernel, h.name):
+			return nil, fmt.Errorf("look for hook %s: %w", h.name, btf.ErrNotFound)
+		}
+		found = append(found, h)
+	}
+	return found, nil
+}

@@ -1,0 +1,70 @@
+//go:build !guest
+
+package bpf
+
+import (
+	"slices"
+	"strings"
+	"testing"
+
+	"github.com/google/go-cmp/cmp"
+
+	"github.com/ipe-linux/ipe/internal/engine/bpf/offsets"
+	"github.com/ipe-linux/ipe/internal/engine/bpf/offsets/offsetstest"
+)
+
+// TestHooksOfKernels: what is attached on each stored kernel.
+func TestHooksOfKernels(t *testing.T) {
+	every := []string{"bprm_check_security", "mmap_file", "file_mprotect", "kernel_read_file", "kernel_load_data"}
+	written := []string{"path_truncate", "file_open"}
+	want := map[string][]string{
+		"6.1":  slices.Concat([]string{freeInode, verifySignature}, written, every),
+		"6.12": slices.Concat([]string{freeInode, setIntegrity}, written, every),
+		"7.3":  slices.Concat([]string{freeInode, setIntegrity}, written, []string{"bprm_creds_for_exec"}, every),
+	}
+	all, err := offsetstest.Kernels("offsets/testdata")
+	if err != nil {
+		t.Fatal(err)
+	}
+	for series, stored := range all {
+		kernel, err := stored.Kernel()
+		if err != nil {
+			t.Fatal(err)
+		}
+		found, err := supported(hooks(), kernel)
+		if err != nil {
+			t.Fatal(err)
+		}
+		var got []string
+		for _, h := range found {
+			got = append(got, h.name)
+		}
+		if diff := cmp.Diff(want[series], got); diff != "" {
+			t.Errorf("%s: %s", series, diff)
+		}
+		if _, err := supported([]hook{{name: "mmap_flie"}}, kernel); err == nil || !strings.Contains(err.Error(), "look for hook mmap_flie") {
+			t.Errorf("%s: a hook that no kernel has: %v", series, err)
+		}
+	}
+}
+
+// TestMapper: each stored kernel has what follows the tables of mapped devices.
+func TestMapper(t *testing.T) {
+	all, err := offsetstest.Kernels("offsets/testdata")
+	if err != nil {
+		t.Fatal(err)
+	}
+	for series, stored := range all {
+		functions := []string{knownDevice}
+		for _, h := range hooks() {
+			if h.mapper {
+				functions = append(functions, h.name)
+			}
+		}
+		for _, name := range functions {
+			if there, err := offsets.HasMapperFunction(stored, name); err != nil || !there {
+				t.Errorf("%s: %s: %t, %v", series, name, there, err)
+			}
+		}
+	}
+}

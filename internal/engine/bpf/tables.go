@@ -1,0 +1,173 @@
+package bpf
+
+import (
+	"errors"
+	"fmt"
+	"os"
+	"path/filepath"
+
+	"github.com/cilium/ebpf"
+	"github.com/cilium/ebpf/btf"
+	"github.com/cilium/ebpf/link"
+
+	"github.com/ipe-linux/ipe/internal/engine"
+	"github.com/ipe-linux/ipe/internal/engine/bpf/offsets"
+)
+
+// followTables attaches, once device-mapper is there, what learns which tables its devices
+// have, if the profile asks for it. Whatever goes wrong costs volumes their facts.
+func (p *pinned) followTables(types *btf.Cache) {
+	if !p.profile.HonestFacts || p.links.get(swapTable) != nil {
+		return
+	}
+	if err := p.attachTables(types); err != nil {
+		p.log.Error("volumes have no dm-verity facts: changes of their tables cannot be followed", "error", err)
+	}
+}
+
+func (p *pinned) attachTables(types *btf.Cache) error {
+	var wanted []hook
+	for _, h := range hooks() {
+		if h.mapper && p.links.get(h.name) == nil {
+			there, err := offsets.HasMapperFunction(types, h.name)
+			if err != nil || !there {
+				return err
+			}
+			wanted = append(wanted, h)
+		}
+	}
+	if err := p.forgetTables(); err != nil {
+		return err
+	}
+	spec, err := loadIpe()
+	if err != nil {
+		return fmt.Errorf("read embedded BPF object: %w", err)
+	}
+	if err := p.load(spec.Copy(), wanted, types); err != nil {
+		return err
+	}
+	return p.learnTables(spec, types)
+}
+
+// forgetTables forgets what was learned when tables were followed once before, but for the
+// devices that have had another table, and unless another build has followed them since.
+func (p *pinned) forgetTables() error {
+	others, err := p.otherBuilds()
+	if err != nil || len(others) > 0 {
+		return err
+	}
+	var md uint64
+	var known ipeTables
+	var one []uint64
+	m := p.maps[mapTables]
+	all := m.Iterate()
+	for all.Next(&md, &known) {
+		if known.Only != 0 {
+			one = append(one, md)
+		}
+	}
+	err = all.Err()
+	for _, md := range one {
+		if e := m.Delete(&md); e != nil && !errors.Is(e, ebpf.ErrKeyNotExist) {
+			err = errors.Join(err, e)
+		}
+	}
+	if err != nil {
+		return fmt.Errorf("forget mapped devices: %w", err)
+	}
+	return nil
+}
+
+// learnTables makes the devices known that are there: the kernel is asked for the name of
+// each, on which way it calls a program of ours with the device.
+func (p *pinned) learnTables(spec *ebpf.CollectionSpec, types *btf.Cache) error {
+	const program = "ipe_known_device"
+	coll, err := p.loadOnly(spec, []string{program}, types)
+	if err != nil {
+		return err
+	}
+	defer coll.Close()
+	l, err := link.AttachTracing(link.TracingOptions{Program: coll.Programs[program]})
+	if err != nil {
+		return fmt.Errorf("attach to %s: %w", knownDevice, err)
+	}
+	defer l.Close()
+	for _, device := range mappedDevices() {
+		if _, err := os.ReadFile(filepath.Join(device, "dm", "name")); err != nil && !errors.Is(err, os.ErrNotExist) {
+			return fmt.Errorf("ask for a mapped device: %w", err)
+		}
+	}
+	return nil
+}
+
+func mappedDevices() []string {
+	all, _ := filepath.Glob("/sys/block/dm-*") // the pattern is well formed
+	return all
+}
+
+// tellTables says what is known of the tables of devices.
+func (p *pinned) tellTables(s *engine.State) error {
+	if p.checkMissed(); p.missed() {
+		s.Problems = append(s.Problems, "the kernel has left out a program that follows the tables of mapped devices: no volume has dm-verity facts until the machine is booted again")
+	}
+	if p.links.get(swapTable) == nil && len(mappedDevices()) > 0 {
+		s.Problems = append(s.Problems, "volumes have no dm-verity facts: changes of their tables are not followed, the log of iped says why")
+	}
+	var md uint64
+	var known ipeTables
+	all := p.maps[mapTables].Iterate()
+	for all.Next(&md, &known) {
+		switch {
+		case known.Only == 0:
+			s.Swapped++
+		case known.Before != 0:
+			s.Unknown++
+		}
+	}
+	return all.Err()
+}
+
+// missed reads back whether volumes have lost their facts.
+func (p *pinned) missed() bool {
+	var profile ipeProfile
+	err := p.maps[mapProfile].Lookup(slot, &profile)
+	return err != nil || profile.Missed != 0
+}
+
+// checkMissed takes the facts of all volumes away if the kernel has left out a program that
+// follows tables, as it does while that is at work on the same processor.
+func (p *pinned) checkMissed() {
+	l := p.links.get(swapTable)
+	if l == nil {
+		return
+	}
+	n, err := misses(l)
+	if err != nil {
+		p.log.Error("the kernel does not tell whether it has left out a program that follows tables", "error", err)
+	}
+	if n == 0 && err == nil || p.missed() {
+		return
+	}
+	p.log.Error("volumes have no dm-verity facts: changes of their tables were not followed", "missed", n)
+	if err := p.putProfile(p.profile, true); err != nil {
+		p.log.Error("volumes keep their dm-verity facts", "error", err)
+	}
+}
+
+// misses counts the calls that were left out of the program of a link.
+func misses(l link.Link) (uint64, error) {
+	info, err := l.Info()
+	if err != nil {
+		return 0, err
+	}
+	p, err := ebpf.NewProgramFromID(info.Program)
+	if err != nil {
+		return 0, err
+	}
+	defer p.Close()
+	stats, err := p.Stats()
+	if err != nil {
+		return 0, err
+	}
+	return stats.RecursionMisses, nil
+}
