@@ -29,6 +29,7 @@ import (
 	"os"
 	"path/filepath"
 	"sync"
+	"sync/atomic"
 
 	"github.com/hanwen/go-fuse/v2/fs"
 	"github.com/hanwen/go-fuse/v2/fuse"
@@ -54,6 +55,8 @@ type Server struct {
 	device uint64
 	fuse   *fuse.Server
 	once   sync.Once
+	// closing: what ends now was to end.
+	closing atomic.Bool
 }
 
 // Mount mounts the tree of c on a directory, which stands for the kernel's
@@ -97,7 +100,7 @@ func mount(dir string, c *control.Control, log *slog.Logger) (*Server, error) {
 	s.fuse, err = fuse.NewServer(uncached{fs.NewNodeFS(newTree(c), &fs.Options{NullPermissions: true})},
 		fmt.Sprintf("/dev/fd/%d", fd), &fuse.MountOptions{
 			Name: "ipe", MaxWrite: maxWrite, MaxInflightRequestBytes: maxInflight, DisableXAttrs: true,
-			Logger: slog.NewLogLogger(unlessGone{log.Handler()}, slog.LevelWarn),
+			Logger: slog.NewLogLogger(unlessGone{log.Handler(), &s.closing}, slog.LevelWarn),
 		})
 	if err != nil {
 		return nil, errors.Join(err, unix.Unmount(dir, detach))
@@ -117,7 +120,9 @@ func (s *Server) Close() error {
 	if dev, err := device(s.dir); err != nil || dev != s.device {
 		return nil
 	}
+	s.closing.Store(true)
 	if err := unix.Unmount(s.dir, detach); err != nil {
+		s.closing.Store(false)
 		return fmt.Errorf("unmount control tree from %s: %w", s.dir, err)
 	}
 	s.Serve() // which waits for the end, as there is nothing more to answer
