@@ -22,14 +22,14 @@
 #include "table.h"
 #include "events.h"
 #include "operations.h"
+#include "strict.h"
 #include "track.h"
 
 char LICENSE[] SEC("license") = "Dual BSD/GPL";
 
 /*
  * The policy's verdict on one event; what is the operation and the hook, as in a record.
- * One that some day asks a second judge, strict rules, returns the first of the two that
- * is not 0; this one stays as it is.
+ * Where strict rules are asked, too, the policy is first.
  */
 static __noinline int judge(struct file *file, __u32 what)
 {
@@ -103,27 +103,35 @@ SEC("lsm/mmap_file")
 int BPF_PROG(ipe_mmap_file, struct file *file, unsigned long reqprot, unsigned long prot, unsigned long flags)
 {
 	__u64 raw = 0;
+	int refused;
 
 	if (!(prot & PROT_EXEC))
 		return 0;
 	if (bpf_get_func_arg(ctx, 0, &raw))
 		return -EACCES;
 	if (!raw || !file)
-		return judge_without_file(IPE_OP_EXECUTE | IPE_HOOK_MMAP << 8);
-	return judge(file, IPE_OP_EXECUTE | IPE_HOOK_MMAP << 8);
+		refused = judge_without_file(IPE_OP_EXECUTE | IPE_HOOK_MMAP << 8);
+	else
+		refused = judge(file, IPE_OP_EXECUTE | IPE_HOOK_MMAP << 8);
+	return refused ? refused : strict_mmap(raw, prot);
 }
 
 SEC("lsm/file_mprotect")
 int BPF_PROG(ipe_file_mprotect, struct vm_area_struct *vma, unsigned long reqprot, unsigned long prot)
 {
 	struct file *file;
+	int refused = 0;
 
-	if (!(prot & PROT_EXEC) || vma->vm_flags & VM_EXEC)
+	if (!(prot & PROT_EXEC))
 		return 0;
 	file = vma->vm_file;
-	if (!file)
-		return judge_without_file(IPE_OP_EXECUTE | IPE_HOOK_MPROTECT << 8);
-	return judge(file, IPE_OP_EXECUTE | IPE_HOOK_MPROTECT << 8);
+	if (vma->vm_flags & VM_EXEC)
+		; /* the policy was asked when it became so */
+	else if (!file)
+		refused = judge_without_file(IPE_OP_EXECUTE | IPE_HOOK_MPROTECT << 8);
+	else
+		refused = judge(file, IPE_OP_EXECUTE | IPE_HOOK_MPROTECT << 8);
+	return refused ? refused : strict_mprotect(vma, prot);
 }
 
 /* The kernel reads a file for itself: a module, firmware, a kernel to boot. */

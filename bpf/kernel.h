@@ -218,8 +218,15 @@ struct files_struct {
 	struct fdtable *fdt;
 };
 
+/* x86 */
+struct pt_regs {
+	unsigned long bx;
+	unsigned long di;
+};
+
 struct task_struct {
 	int pid;
+	unsigned int personality;
 	struct fs_struct *fs;
 	struct files_struct *files;
 };
@@ -245,6 +252,7 @@ struct vm_area_struct {
 	unsigned long vm_start;
 	unsigned long vm_end;
 	unsigned long vm_flags;
+	void *anon_vma;
 	struct file *vm_file;
 };
 

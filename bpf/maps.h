@@ -123,6 +123,8 @@ struct profile {
 	__u32 honest;
 	/* The kernel has left out a program that follows tables: no volume holds what it says. */
 	__u32 missed;
+	/* what becomes of what each strict rule finds: IPE_SWITCH_* */
+	__u8 rules[IPE_NUM_RULES];
 };
 
 struct {

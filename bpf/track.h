@@ -2,7 +2,8 @@
 /*
  * What must be remembered, for nothing that is live tells it: which tables mapped devices
  * have had, and which files of the initramfs somebody may have changed. These programs
- * are attached only if the profile asks for honest facts.
+ * are attached only if the profile asks for it. The one on file_open is also that of the
+ * strict rule for what is opened.
  */
 #pragma once
 
@@ -92,9 +93,14 @@ static __always_inline int note_written(struct inode *inode)
 SEC("lsm/file_open")
 int BPF_PROG(ipe_file_open, struct file *file)
 {
-	if (!writes(file) || !is_initramfs(file->f_inode->i_sb))
+	struct super_block *sb;
+
+	if (!writes(file))
 		return 0;
-	return note_written(file->f_inode);
+	sb = file->f_inode->i_sb;
+	if (sb->s_magic == PROC_SUPER_MAGIC)
+		return strict_open(file);
+	return honest_facts() && is_initramfs(sb) ? note_written(file->f_inode) : 0;
 }
 
 SEC("lsm/path_truncate")

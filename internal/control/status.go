@@ -253,16 +253,20 @@ func failed(p engine.Probe) string {
 
 func stateOnWire(st engine.State) api.KernelState {
 	return api.KernelState{
-		HasPolicy: st.HasPolicy, Generation: st.Generation, Mode: api.Mode(st.Mode), Profile: profileOnWire(st.Profile), Swapped: st.Swapped, UnknownTables: st.Unknown, Hooks: st.Hooks, Missing: st.Missing, Deaf: st.Deaf,
+		HasPolicy: st.HasPolicy, Generation: st.Generation, Mode: api.Mode(st.Mode), Profile: profileOnWire(st.Profile), Swapped: st.Swapped, UnknownTables: st.Unknown, Rules: rulesOnWire(st), Hooks: st.Hooks, Missing: st.Missing, Deaf: st.Deaf,
 		OtherBuild: st.OtherBuild, Lost: st.Lost, OverShare: st.OverShare, Silent: st.Silent, SignedRoots: st.SignedRoots, Adopted: st.Adopted,
 	}
 }
 
 func profileOnWire(p engine.Profile) string {
-	if p == (engine.Profile{}) {
-		return api.ProfileCompat
+	return map[bool]string{false: api.ProfileCompat, true: api.ProfileStrict}[p.HonestFacts]
+}
+
+func rulesOnWire(st engine.State) (rules []api.StrictRule) {
+	for _, n := range st.RuleCounts {
+		rules = append(rules, api.StrictRule{Rule: n.Rule.String(), Switch: st.Profile.Rules[n.Rule].String(), Monitored: n.Monitored, Refused: n.Refused})
 	}
-	return api.ProfileStrict
+	return rules
 }
 
 func testOnWire(t *engine.SelfTest) *api.SelfTest {

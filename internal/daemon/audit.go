@@ -71,7 +71,7 @@ type sinks struct {
 // openSinks opens the sinks; they get what was recorded before, too.
 func openSinks(cfg auditConfig, c *control.Control, log *slog.Logger) *sinks {
 	s := &sinks{c: c, log: log, closed: cfg.sinks, to: sink.Options{
-		Generation: cfg.generation, Log: log, Journal: strict(log), FileSize: int64(cfg.fileMiB) << 20, FileCount: cfg.files,
+		Generation: cfg.generation, Log: log, Journal: counted(log), FileSize: int64(cfg.fileMiB) << 20, FileCount: cfg.files,
 	}}
 	s.openRest()
 	return s

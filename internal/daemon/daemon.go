@@ -96,8 +96,8 @@ func newLogger(w io.Writer) *slog.Logger {
 	return slog.New(text)
 }
 
-// strict is the handler of a log for who counts what was not taken.
-func strict(log *slog.Logger) slog.Handler {
+// counted is the handler of a log for who counts what was not taken.
+func counted(log *slog.Logger) slog.Handler {
 	if j, ok := log.Handler().(*journal.Handler); ok {
 		return j.Strict()
 	}

@@ -13,10 +13,11 @@ import (
 	"github.com/ipe-linux/ipe/internal/engine/bpf"
 	"github.com/ipe-linux/ipe/internal/engine/securityfs"
 	"github.com/ipe-linux/ipe/internal/linux/abi"
+	"github.com/ipe-linux/ipe/internal/strict"
 )
 
 // errProfile refuses what only programs of ours can ask.
-var errProfile = errors.New("--profile strict: the kernel's own IPE asks what it asks: start iped with --engine bpf, or without --profile")
+var errProfile = errors.New("--profile strict, --rule: the kernel's own IPE asks what it asks: start iped with --engine bpf, or without --profile")
 
 // errBootPolicy refuses an unsigned policy where the kernel is to verify.
 var errBootPolicy = errors.New("--boot-policy: the kernel's own IPE takes no unsigned policy but the one compiled into it (CONFIG_IPE_BOOT_POLICY): " +
@@ -44,16 +45,16 @@ func choose(cfg config, whom *trusted) api.Choice {
 	if cfg.engine != engineAuto {
 		return api.Choice{Engine: cfg.engine, Reason: "asked for with --engine"}
 	}
-	return api.Choose(&abi.System{}, api.Wish{Certificates: whom.now().Certificates(), BootPolicy: cfg.bootPolicy != "", RootHashes: len(cfg.rootHashes) > 0, Strict: cfg.profile == api.ProfileStrict})
+	return api.Choose(&abi.System{}, api.Wish{Certificates: whom.now().Certificates(), BootPolicy: cfg.bootPolicy != "", RootHashes: len(cfg.rootHashes) > 0, Strict: cfg.profileOf() != (engine.Profile{})})
 }
 
 func start(name string, cfg config, log *slog.Logger) (engine.Engine, error) {
-	strict := cfg.profile == api.ProfileStrict
+	profile := cfg.profileOf()
 	if name == api.EngineSecurityfs {
 		if cfg.bootPolicy != "" {
 			return nil, errBootPolicy
 		}
-		if strict {
+		if profile != (engine.Profile{}) {
 			return nil, errProfile
 		}
 		if abi.BPFAttached() {
@@ -62,7 +63,18 @@ func start(name string, cfg config, log *slog.Logger) (engine.Engine, error) {
 		return securityfs.Open(securityfs.Options{Log: log})
 	}
 	warnOfNeighbour(log)
-	return bpf.Open(bpf.Options{Log: log, KeepCaches: cfg.keepCaches, Profile: engine.Profile{HonestFacts: strict}})
+	return bpf.Open(bpf.Options{Log: log, KeepCaches: cfg.keepCaches, Profile: profile})
+}
+
+// profileOf is what the flags ask for beyond what the kernel's own IPE asks.
+func (c *config) profileOf() (p engine.Profile) {
+	if c.profile == api.ProfileStrict {
+		p = engine.Profile{HonestFacts: true, Rules: strict.Enforced()}
+	}
+	for _, text := range c.rules {
+		_ = p.Rules.Set(text) // the flags were read
+	}
+	return p
 }
 
 // warnOfNeighbour says that the kernel's own IPE is at work beside another engine.

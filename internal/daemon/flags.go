@@ -10,6 +10,7 @@ import (
 
 	"github.com/ipe-linux/ipe/internal/control/api"
 	"github.com/ipe-linux/ipe/internal/daemon/policydir"
+	"github.com/ipe-linux/ipe/internal/strict"
 )
 
 // engineAuto has api.Choose choose the engine.
@@ -26,6 +27,7 @@ type config struct {
 	rootHashes []string
 	fs         string
 	keepCaches bool
+	rules      []string
 	profile    string
 	audit      auditConfig
 	repair     bool
@@ -62,6 +64,10 @@ func parseFlags(args []string, stderr io.Writer) (config, error) {
 	fs.StringVar(&c.fs, "fs", "", "`directory` to mount the control tree on, as the kernel's /sys/kernel/security/ipe; not mounted by default")
 	fs.BoolVar(&c.keepCaches, "keep-caches", false, "do not make unused files leave memory at the first start, to learn of their fs-verity signatures")
 	fs.StringVar(&c.profile, "profile", api.ProfileCompat, "what is asked of facts: `compat|strict`, what the kernel's own IPE asks, or that they hold for all that is read; strict needs the bpf engine")
+	fs.Func("rule", "`RULE=off|monitor|enforce`, a switch of a strict rule, which --profile strict enforces and compat leaves off; may be repeated: see iped(8)", func(text string) error {
+		c.rules = append(c.rules, text)
+		return new(strict.Rules).Set(text)
+	})
 	auditFlags(fs, &c.audit)
 	fs.BoolVar(&c.repair, "repair", false, "start also if the policy that was to be active cannot be, to put that right; without it iped ends with exit code 3 then")
 	fs.BoolVar(&c.version, "version", false, "print the version and exit")

@@ -9,6 +9,7 @@ import (
 
 	"github.com/ipe-linux/ipe/digest"
 	"github.com/ipe-linux/ipe/eval"
+	"github.com/ipe-linux/ipe/internal/strict"
 	"github.com/ipe-linux/ipe/policy"
 )
 
@@ -26,6 +27,14 @@ type Profile struct {
 	// HonestFacts: files have the facts of dm-verity only where the volume verifies each
 	// block at each read, and the file system has all of its data there.
 	HonestFacts bool
+	// Rules are those that are judged beside the policy.
+	Rules strict.Rules
+}
+
+// RuleCount counts what a strict rule found: Monitored happened, Refused did not.
+type RuleCount struct {
+	Rule               strict.Rule
+	Monitored, Refused uint64
 }
 
 // Active is a policy on its way to, or in, the kernel.
@@ -50,6 +59,9 @@ type State struct {
 	// Swapped counts the mapped devices whose table took the place of another: no honest
 	// fact comes from them. Unknown counts those that were there before anybody looked.
 	Swapped, Unknown int
+	// RuleCounts are those of the strict rules that are on, since the engine was started for
+	// the first time.
+	RuleCounts []RuleCount
 	// Hooks are the attached hooks, by their LSM names.
 	Hooks []string
 	// Missing are hooks without which this engine does not enforce; normally none.
@@ -122,6 +134,9 @@ type Event struct {
 	Event      eval.Event
 	NoEvidence bool
 	Decision   eval.Decision
+	// Rule is a strict rule that refused something, and did so beside the policy: then
+	// neither Event nor Policy says anything. It is strict.None for a policy's decision.
+	Rule strict.Rule
 	// Policy is the one that decided, if the engine knows it; otherwise it is that of
 	// the Generation. If not even the kernel's record tells, it has no name.
 	Policy *policy.Policy

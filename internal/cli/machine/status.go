@@ -78,6 +78,9 @@ func (a *app) statusText(st api.Status) string {
 		row("", "because: %s", st.EngineReason)
 	}
 	row("profile", "%s%s", st.Kernel.Profile, tables(st.Kernel))
+	for i, line := range rules(st.Kernel.Rules) {
+		row([]string{"rules", ""}[min(i, 1)], "%s", line)
+	}
 	row("hooks", "%s", orNone(strings.Join(st.Kernel.Hooks, " ")))
 	row("trust", "%s", trustText(st))
 	if n := st.Kernel.SignedRoots; n > 0 {
@@ -112,6 +115,25 @@ func tables(k api.KernelState) string {
 		fmt.Fprintf(&b, "; %s there before it looked, and may have had another", ui.Count(k.UnknownTables, "mapped device"))
 	}
 	return b.String()
+}
+
+// rules are the strict rules that are looked at, those that found something one by one.
+func rules(all []api.StrictRule) (lines []string) {
+	by := map[string][]string{}
+	for _, r := range all {
+		by[r.Switch] = append(by[r.Switch], r.Rule)
+	}
+	for _, word := range []string{"enforce", "monitor"} {
+		if len(by[word]) > 0 {
+			lines = append(lines, word+": "+strings.Join(by[word], " "))
+		}
+	}
+	for _, r := range all {
+		if r.Refused > 0 || r.Monitored > 0 {
+			lines = append(lines, fmt.Sprintf("%s: %d refused, %d monitored", r.Rule, r.Refused, r.Monitored))
+		}
+	}
+	return lines
 }
 
 func (a *app) selfTestText(b *strings.Builder, t *api.SelfTest) {

@@ -79,6 +79,9 @@ func (a *app) printRecord(r api.Record) error {
 	if r.Device != "" {
 		file = fmt.Sprintf("%s on %s inode %d", plain.Name(r.Path), r.Device, r.Inode)
 	}
+	if r.Strict != "" {
+		return a.Emit([]byte(a.strictText(r, file)))
+	}
 	return a.Emit([]byte(a.decisionText(decision{r.Time, r.Action, r.Enforcing, r.Op, r.Hook, r.Comm, r.PID, file, r.Rule(), r.Merged})))
 }
 
@@ -95,6 +98,26 @@ type decision struct {
 	merged uint64
 }
 
+// strictText names the switch that relaxes the rule.
+func (a *app) strictText(r api.Record, file string) string {
+	st, mode, what := ui.Red, "", "DENY"
+	switch {
+	case !r.Enforcing:
+		st, mode = ui.Yellow, " (monitored)"
+	case r.Killed:
+		what = "KILL"
+	}
+	return fmt.Sprintf("%s %s%s%s strict rule %s by %s[%d]: %s: iped --rule %s=monitor lets it happen\n", timeText(r.Time), times(r.Merged), a.Paint(st, what), mode,
+		r.Strict, plain.Name(r.Comm), r.PID, plain.Text(file), r.Strict)
+}
+
+func times(merged uint64) string {
+	if merged == 0 {
+		return ""
+	}
+	return fmt.Sprintf("%d more times ", merged)
+}
+
 func (a *app) decisionText(d decision) string {
 	st := ui.Green
 	if d.action == "DENY" {
@@ -107,11 +130,7 @@ func (a *app) decisionText(d decision) string {
 	if !d.enforcing {
 		mode = " (permissive)"
 	}
-	times := ""
-	if d.merged > 0 {
-		times = fmt.Sprintf("%d more times ", d.merged)
-	}
-	return fmt.Sprintf("%s %s%s%s %s %s by %s[%d]: %s: %s\n", timeText(d.time), times, a.Paint(st, d.action), mode,
+	return fmt.Sprintf("%s %s%s%s %s %s by %s[%d]: %s: %s\n", timeText(d.time), times(d.merged), a.Paint(st, d.action), mode,
 		d.op, d.hook, plain.Name(d.comm), d.pid, plain.Text(d.file), plain.Text(d.rule))
 }
 

@@ -31,6 +31,11 @@ type Record struct {
 	Generation uint64
 	// UID is the user whose process it is; nil if the engine does not know.
 	UID *uint32
+	// Strict names the strict rule that refused something beside the policy; then there is
+	// no operation, hook, statement or policy. Killed: the process was killed, for the kernel
+	// asks nobody there.
+	Strict string
+	Killed bool
 	// Merged is 0 for one decision. Otherwise this is the last of so many that were equal
 	// but for the process, within a second, and that have no record of their own.
 	Merged uint64
@@ -46,7 +51,22 @@ type AuditRecord struct {
 	UID        *uint32 `json:"uid,omitempty"`
 	// Merged is that of Record: if it is not 0, a kernel would have so many records.
 	Merged uint64 `json:"merged,omitempty"`
+	// Strict is set, and none of the kernel's own, for what a strict rule found.
+	Strict *StrictRecord `json:"strict,omitempty"`
 }
+
+// StrictRecord is what a strict rule found. No kernel has such a record.
+type StrictRecord struct {
+	Rule      string          `json:"rule"`
+	Enforcing bool            `json:"enforcing"`
+	Killed    bool            `json:"killed"`
+	PID       uint32          `json:"pid"`
+	Comm      audit.Bytes     `json:"comm"`
+	File      *audit.JSONFile `json:"file"` // null without a file
+}
+
+// strictName stands where a kernel's record has the name of its type.
+const strictName = "STRICT"
 
 // Tell adds what only this daemon knows of the decision.
 func (j AuditRecord) Tell(r *Record) AuditRecord {
@@ -64,6 +84,11 @@ func (r *Record) Rule() string {
 
 // MarshalJSON implements [json.Marshaler].
 func (r Record) MarshalJSON() ([]byte, error) {
+	if r.Strict != "" {
+		found := &StrictRecord{Rule: r.Strict, Enforcing: r.Enforcing, Killed: r.Killed, PID: r.PID, Comm: audit.Bytes(r.Comm), File: r.file()}
+		form := audit.JSON{Version: audit.JSONVersion, Name: strictName, Time: r.Time}
+		return json.Marshal(AuditRecord{JSON: form, Strict: found}.Tell(&r))
+	}
 	access := &audit.JSONAccess{
 		Op: r.Op, Hook: r.Hook, Enforcing: r.Enforcing, PID: r.PID, Comm: audit.Bytes(r.Comm), File: r.file(),
 		Action: r.Action,
@@ -97,6 +122,11 @@ func (r *Record) UnmarshalJSON(text []byte) error {
 		return err
 	}
 	a := j.Access
+	if s := j.Strict; s != nil && j.Version == audit.JSONVersion && a == nil {
+		*r = Record{Time: j.Time, Action: policy.Deny.String(), Strict: s.Rule, Enforcing: s.Enforcing, Killed: s.Killed, PID: s.PID, Comm: string(s.Comm), UID: j.UID, Merged: j.Merged}
+		r.setFile(s.File)
+		return nil
+	}
 	if j.Version != audit.JSONVersion || a == nil {
 		return errForm
 	}
@@ -112,16 +142,21 @@ func (r *Record) UnmarshalJSON(text []byte) error {
 		Time: j.Time, Action: a.Action, Op: a.Op, Hook: a.Hook, Enforcing: a.Enforcing, PID: a.PID, Comm: string(a.Comm),
 		Statement: decided, Policy: j.Policy, Generation: j.Generation, UID: j.UID, Merged: j.Merged,
 	}
-	if f := a.File; f != nil {
-		r.Path = string(f.Path)
-		if f.Dev != nil {
-			r.Device = string(*f.Dev)
-		}
-		if f.Ino != nil {
-			r.Inode = *f.Ino
-		}
-	}
+	r.setFile(a.File)
 	return nil
+}
+
+func (r *Record) setFile(f *audit.JSONFile) {
+	if f == nil {
+		return
+	}
+	r.Path = string(f.Path)
+	if f.Dev != nil {
+		r.Device = string(*f.Dev)
+	}
+	if f.Ino != nil {
+		r.Inode = *f.Ino
+	}
 }
 
 // RuleText returns the statement of p that decided, and nothing if p has none such.

@@ -85,6 +85,8 @@ type KernelState struct {
 	// facts from the former. With ProfileCompat both are 0.
 	Swapped       int `json:"swapped"`
 	UnknownTables int `json:"unknown_tables"`
+	// Rules are the strict rules that are looked at.
+	Rules []StrictRule `json:"strict_rules"`
 	// Hooks are the attached hooks, by their LSM names.
 	Hooks []string `json:"hooks"`
 	// Missing are hooks without which this engine does not enforce; normally none.
@@ -104,6 +106,16 @@ type KernelState struct {
 	SignedRoots int `json:"signed_roots"`
 	// Adopted: iped found the engine already enforcing and took it over.
 	Adopted bool `json:"adopted"`
+}
+
+// StrictRule is a rule that is judged beside the policy.
+type StrictRule struct {
+	Rule string `json:"rule"`
+	// Switch is "monitor" or "enforce".
+	Switch string `json:"switch"`
+	// Monitored counts what the rule found and let happen, Refused what it refused.
+	Monitored uint64 `json:"monitored"`
+	Refused   uint64 `json:"refused"`
 }
 
 // UserCount counts records of one user.

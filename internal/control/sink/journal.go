@@ -29,9 +29,19 @@ func (j *journalWriter) write(batch []trail.Entry) (int, error) {
 func logged(d *api.Record) slog.Record {
 	level, kind := severity(d)
 	r := slog.NewRecord(time.Now(), level, "decision", 0)
+	if d.Strict != "" {
+		r.Add("action", d.Action, "strict_rule", d.Strict, "enforcing", d.Enforcing, "killed", d.Killed,
+			"pid", d.PID, "comm", d.Comm, "path", d.Path, "dev", d.Device, "ino", d.Inode)
+		return finished(r, d, kind)
+	}
 	r.Add("action", d.Action, "ipe_op", d.Op, "ipe_hook", d.Hook, "enforcing", d.Enforcing,
 		"pid", d.PID, "comm", d.Comm, "path", d.Path, "dev", d.Device, "ino", d.Inode,
 		"rule", d.Rule(), "policy_name", d.Policy)
+	return finished(r, d, kind)
+}
+
+// finished adds what all decisions have.
+func finished(r slog.Record, d *api.Record, kind journal.Kind) slog.Record {
 	if d.UID != nil {
 		r.Add("uid", *d.UID)
 	}

@@ -6,6 +6,7 @@ import (
 	"github.com/ipe-linux/ipe/eval"
 	"github.com/ipe-linux/ipe/internal/control/api"
 	"github.com/ipe-linux/ipe/internal/engine"
+	"github.com/ipe-linux/ipe/internal/strict"
 	"github.com/ipe-linux/ipe/policy"
 )
 
@@ -29,6 +30,7 @@ type sameness struct {
 	op               policy.Op
 	hook             eval.Hook
 	decision         eval.Decision
+	strict           strict.Rule
 	// rule is the statement's text if the engine named the policy.
 	rule               string
 	comm, path, device string
@@ -38,7 +40,7 @@ type sameness struct {
 func samenessOf(e engine.Event) sameness {
 	s := sameness{
 		uid: e.UID, noUID: e.NoUID, enforcing: e.Enforcing, generation: e.Generation, op: e.Event.Op, hook: e.Event.Hook,
-		decision: e.Decision, comm: e.Comm, path: e.Path, device: e.Device, inode: e.Inode,
+		decision: e.Decision, strict: e.Rule, comm: e.Comm, path: e.Path, device: e.Device, inode: e.Inode,
 	}
 	if e.Policy != nil {
 		s.rule = api.RuleText(e.Policy, e.Event.Op, e.Decision)

@@ -5,6 +5,7 @@ import (
 	"github.com/ipe-linux/ipe/internal/control/api"
 	"github.com/ipe-linux/ipe/internal/control/fairqueue"
 	"github.com/ipe-linux/ipe/internal/engine"
+	"github.com/ipe-linux/ipe/internal/strict"
 	"github.com/ipe-linux/ipe/policy"
 )
 
@@ -14,7 +15,7 @@ type Entry struct {
 	// Decision is nil for everything else.
 	Decision *api.Record
 	// Header and Record are what the kernel's IPE would write. Record is nil for a
-	// decision of a policy that is forgotten.
+	// decision of a policy that is forgotten, and for one of a strict rule.
 	Header audit.Header
 	Record audit.Record
 	// Change marks what was changed, and has room of its own in every queue. All else is
@@ -53,6 +54,10 @@ func describe(e engine.Event) api.Record {
 		Time: e.Time, Action: e.Decision.Action.String(), Op: e.Event.Op.String(), Hook: e.Event.Hook.String(),
 		Enforcing: e.Enforcing, PID: e.PID, Comm: e.Comm, Path: e.Path, Device: e.Device, Inode: e.Inode,
 		Generation: e.Generation,
+	}
+	if e.Rule != strict.None {
+		rec.Strict, rec.Op, rec.Hook, rec.Generation = e.Rule.String(), "", "", 0
+		rec.Killed = e.Enforcing && e.Rule.Kills()
 	}
 	if !e.NoUID {
 		uid := e.UID

@@ -13,6 +13,7 @@ import (
 	"github.com/ipe-linux/ipe/internal/control/api"
 	"github.com/ipe-linux/ipe/internal/control/fairqueue"
 	"github.com/ipe-linux/ipe/internal/engine"
+	"github.com/ipe-linux/ipe/internal/strict"
 	"github.com/ipe-linux/ipe/policy"
 )
 
@@ -149,6 +150,10 @@ func (t *Trail) pass(e engine.Event, p *policy.Policy, merged uint64, now time.T
 	rec := describe(e)
 	rec.Merged = merged
 	entry := Entry{Decision: &rec, Owner: ownerOf(e)}
+	if e.Rule != strict.None { // a kernel has no record of it
+		t.keep(entry)
+		return
+	}
 	st, err := eval.StatementOf(p, e.Event.Op, e.Decision)
 	if err != nil {
 		t.unnamed += max(1, merged)

@@ -159,14 +159,6 @@ func (e *Engine) SetMode(m engine.Mode) error {
 	return nil
 }
 
-// putProfile: missed takes the facts of volumes away.
-func (p *pinned) putProfile(profile engine.Profile, missed bool) error {
-	if err := p.maps[mapProfile].Put(slot, &ipeProfile{Honest: number(profile.HonestFacts), Missed: number(missed)}); err != nil {
-		return fmt.Errorf("set profile: %w", err)
-	}
-	return nil
-}
-
 func number(b bool) uint32 {
 	if b {
 		return 1
@@ -202,15 +194,8 @@ func (e *Engine) State() (engine.State, error) {
 		return s, fmt.Errorf("state: read mode: %w", err)
 	}
 	s.Mode = engine.Mode{Enforce: c.Enforce != 0, SuccessAudit: c.SuccessAudit != 0}
-	var p ipeProfile
-	if err := e.maps[mapProfile].Lookup(slot, &p); err != nil {
+	if err := e.readProfile(&s); err != nil {
 		return s, fmt.Errorf("state: read profile: %w", err)
-	}
-	s.Profile.HonestFacts = p.Honest != 0
-	if s.Profile.HonestFacts {
-		if err := e.tellTables(&s); err != nil {
-			return s, fmt.Errorf("state: %w", err)
-		}
 	}
 	if err := e.readLosses(&s); err != nil {
 		return s, fmt.Errorf("state: read lost records: %w", err)

@@ -22,7 +22,7 @@ import (
 // tablesDir has the pins of these tests.
 const tablesDir = "/sys/fs/bpf/tables"
 
-func strict(t *testing.T) *bpf.Engine {
+func strictly(t *testing.T) *bpf.Engine {
 	t.Helper()
 	return openWith(t, bpf.Options{PinDir: tablesDir, KeepCaches: true, Profile: engine.Profile{HonestFacts: true}})
 }
@@ -54,7 +54,7 @@ func TestEngineTables(t *testing.T) {
 	t.Setenv("DM_DISABLE_UDEV", "1") // dmsetup makes device nodes itself
 	root := imageRoot(t, "ROOT_HASH")
 	before := len(mappedDevices(t))
-	e := strict(t)
+	e := strictly(t)
 	wantTables(t, e, 0, before)
 	openVolume(t, "volume", os.Getenv("ROOT_HASH"), directory(t, "/fresh"))
 	makeSwapped(t, "/was-linear", "linear")
@@ -65,7 +65,7 @@ func TestEngineTables(t *testing.T) {
 
 	t.Run("another process", func(t *testing.T) {
 		check0(t, e.Close())
-		e = strict(t)
+		e = strictly(t)
 		wantTables(t, e, 2, before)
 		testTables(t, e, root, at)
 	})
@@ -79,7 +79,7 @@ func TestEngineTables(t *testing.T) {
 	})
 	t.Run("strict again", func(t *testing.T) {
 		check0(t, e.Close())
-		e = strict(t)
+		e = strictly(t)
 		wantTables(t, e, 2, before+1) // what happened in between is not known
 		testTables(t, e, root, at)
 	})
@@ -152,7 +152,7 @@ func TestEngineWritten(t *testing.T) {
 		putProbe(t, "/written-"+name) // before anybody looks: such a file counts as booted
 	}
 	check0(t, os.Link("/written-linked", "/written-link"))
-	e := strict(t)
+	e := strictly(t)
 	defer func() {
 		check0(t, e.Close())
 		check0(t, os.RemoveAll(tablesDir))
@@ -175,7 +175,7 @@ func TestEngineWritten(t *testing.T) {
 	testWritten(t, e, booted)
 	t.Run("another process", func(t *testing.T) {
 		check0(t, e.Close())
-		e = strict(t)
+		e = strictly(t)
 		testWritten(t, e, booted)
 	})
 	t.Run("compat", func(t *testing.T) {

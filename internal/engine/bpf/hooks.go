@@ -7,6 +7,7 @@ import (
 
 	"github.com/ipe-linux/ipe/internal/engine"
 	"github.com/ipe-linux/ipe/internal/engine/bpf/offsets"
+	"github.com/ipe-linux/ipe/internal/strict"
 )
 
 // hook is one program and where it is attached.
@@ -21,6 +22,8 @@ type hook struct {
 	mapper bool
 	// remembers names the map of a program that remembers facts, and judges nothing.
 	remembers string
+	// optional: without it the policy is enforced all the same.
+	optional bool
 	// since tells whether a kernel has what an optional hook serves.
 	since func(*btf.Spec) bool
 	// wanted tells whether a profile asks for it; nil if each does.
@@ -54,15 +57,37 @@ func hooks() []hook {
 		{name: destroyDevice, program: "ipe_destroy_device", purpose: "forgets mapped devices that are gone", traced: true, mapper: true, remembers: mapTables, wanted: honest},
 		{name: swapTable, program: "ipe_swap_table", purpose: "learns which tables a mapped device has had", traced: true, mapper: true, remembers: mapTables, wanted: honest},
 		{name: "path_truncate", program: "ipe_path_truncate", purpose: "learns which files of the initramfs are made shorter", remembers: mapWritten, wanted: honest},
-		{name: "file_open", program: "ipe_file_open", purpose: "learns which files of the initramfs are written", remembers: mapWritten, wanted: honest},
+		{name: "file_open", program: "ipe_file_open", purpose: "learns which files of the initramfs are written; strict rule proc-mem", remembers: mapWritten, wanted: opens},
 		{name: "bprm_creds_for_exec", program: "ipe_bprm_creds", purpose: "decides what a process asks about before it reads a script", since: offsets.AsksFirst},
 		{name: "bprm_check_security", program: "ipe_bprm_check", purpose: "decides execution"},
 		{name: "mmap_file", program: "ipe_mmap_file", purpose: "decides executable mappings"},
 		{name: "file_mprotect", program: "ipe_file_mprotect", purpose: "decides mappings made executable"},
 		{name: "kernel_read_file", program: "ipe_kernel_read_file", purpose: "decides files that the kernel reads for itself"},
 		{name: "kernel_load_data", program: "ipe_kernel_load_data", purpose: "decides data that the kernel takes from a process"},
+		strictHook("ptrace_access_check", "ipe_ptrace", strict.Ptrace),
+		strictHook("ptrace_traceme", "ipe_traceme", strict.TraceMe),
+		strictHook("inode_init_security_anon", "ipe_anon_inode", strict.Userfaultfd),
+		killing("setup_arg_pages", "ipe_exec_stack", strict.ExecStack),
+		killing("__x64_sys_personality", "ipe_personality", strict.Personality),
+		killing("__ia32_sys_personality", "ipe_personality32", strict.Personality),
+		killing("__x64_sys_brk", "ipe_brk", strict.Personality),
+		killing("__ia32_sys_brk", "ipe_brk32", strict.Personality),
 	}
 }
+
+// strictHook is one that judges a strict rule and nothing else.
+func strictHook(name, program string, r strict.Rule) hook {
+	return hook{name: name, program: program, purpose: "strict rule " + r.String(), optional: true, wanted: func(p engine.Profile) bool { return p.Rules.Any(r) }}
+}
+
+// killing is one where the kernel has no hook.
+func killing(name, program string, r strict.Rule) hook {
+	h := strictHook(name, program, r)
+	h.traced, h.since = true, func(k *btf.Spec) bool { return offsets.HasFunction(k, name) }
+	return h
+}
+
+func opens(p engine.Profile) bool { return p.HonestFacts || p.Rules.Any(strict.ProcMem) }
 
 func announces(kernel *btf.Spec) bool { return offsets.HasHook(kernel, setIntegrity) }
 
@@ -72,7 +97,7 @@ func honest(p engine.Profile) bool { return p.HonestFacts }
 func (h hook) wantedBy(p engine.Profile) bool { return h.wanted == nil || h.wanted(p) }
 
 // needed tells whether an engine without it does not enforce.
-func (h hook) needed() bool { return h.since == nil && h.remembers == "" }
+func (h hook) needed() bool { return h.since == nil && h.remembers == "" && !h.optional }
 
 // supported returns those of hs that a kernel with these types has, but for what
 // device-mapper has. One without a hook that all supported kernels have is an error.

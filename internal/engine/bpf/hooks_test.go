@@ -16,11 +16,13 @@ import (
 // TestHooksOfKernels: what is attached on each stored kernel.
 func TestHooksOfKernels(t *testing.T) {
 	every := []string{"bprm_check_security", "mmap_file", "file_mprotect", "kernel_read_file", "kernel_load_data"}
+	strict := []string{"ptrace_access_check", "ptrace_traceme", "inode_init_security_anon", "setup_arg_pages",
+		"__x64_sys_personality", "__ia32_sys_personality", "__x64_sys_brk", "__ia32_sys_brk"}
 	written := []string{"path_truncate", "file_open"}
 	want := map[string][]string{
-		"6.1":  slices.Concat([]string{freeInode, verifySignature}, written, every),
-		"6.12": slices.Concat([]string{freeInode, setIntegrity}, written, every),
-		"7.3":  slices.Concat([]string{freeInode, setIntegrity}, written, []string{"bprm_creds_for_exec"}, every),
+		"6.1":  slices.Concat([]string{freeInode, verifySignature}, written, every, strict),
+		"6.12": slices.Concat([]string{freeInode, setIntegrity}, written, every, strict),
+		"7.3":  slices.Concat([]string{freeInode, setIntegrity}, written, []string{"bprm_creds_for_exec"}, every, strict),
 	}
 	all, err := offsetstest.Kernels("offsets/testdata")
 	if err != nil {

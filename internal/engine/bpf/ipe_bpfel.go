@@ -23,6 +23,14 @@ type ipeProfile struct {
 	_      structs.HostLayout
 	Honest uint32
 	Missed uint32
+	Rules  [10]uint8
+	_      [2]byte
+}
+
+type ipeRuleCount struct {
+	_         structs.HostLayout
+	Monitored uint64
+	Refused   uint64
 }
 
 type ipeShare struct {
@@ -115,15 +123,20 @@ const (
 	ipeMapIpeLost               = "ipe_lost"
 	ipeMapIpeProfile            = "ipe_profile"
 	ipeMapIpeReader             = "ipe_reader"
+	ipeMapIpeRules              = "ipe_rules"
 	ipeMapIpeShares             = "ipe_shares"
 	ipeMapIpeSignedInodes       = "ipe_signed_inodes"
 	ipeMapIpeSignedRoots        = "ipe_signed_roots"
 	ipeMapIpeTables             = "ipe_tables"
 	ipeMapIpeWalk               = "ipe_walk"
 	ipeMapIpeWritten            = "ipe_written"
+	ipeProgIpeAnonInode         = "ipe_anon_inode"
 	ipeProgIpeBprmCheck         = "ipe_bprm_check"
 	ipeProgIpeBprmCreds         = "ipe_bprm_creds"
+	ipeProgIpeBrk               = "ipe_brk"
+	ipeProgIpeBrk32             = "ipe_brk32"
 	ipeProgIpeDestroyDevice     = "ipe_destroy_device"
+	ipeProgIpeExecStack         = "ipe_exec_stack"
 	ipeProgIpeFileMprotect      = "ipe_file_mprotect"
 	ipeProgIpeFileOpen          = "ipe_file_open"
 	ipeProgIpeInodeFreeSecurity = "ipe_inode_free_security"
@@ -133,7 +146,11 @@ const (
 	ipeProgIpeKnownDevice       = "ipe_known_device"
 	ipeProgIpeMmapFile          = "ipe_mmap_file"
 	ipeProgIpePathTruncate      = "ipe_path_truncate"
+	ipeProgIpePersonality       = "ipe_personality"
+	ipeProgIpePersonality32     = "ipe_personality32"
+	ipeProgIpePtrace            = "ipe_ptrace"
 	ipeProgIpeSwapTable         = "ipe_swap_table"
+	ipeProgIpeTraceme           = "ipe_traceme"
 	ipeProgIpeVerifySignature   = "ipe_verify_signature"
 )
 
@@ -179,9 +196,13 @@ type ipeSpecs struct {
 //
 // It can be passed ebpf.CollectionSpec.Assign.
 type ipeProgramSpecs struct {
+	IpeAnonInode         *ebpf.ProgramSpec `ebpf:"ipe_anon_inode"`
 	IpeBprmCheck         *ebpf.ProgramSpec `ebpf:"ipe_bprm_check"`
 	IpeBprmCreds         *ebpf.ProgramSpec `ebpf:"ipe_bprm_creds"`
+	IpeBrk               *ebpf.ProgramSpec `ebpf:"ipe_brk"`
+	IpeBrk32             *ebpf.ProgramSpec `ebpf:"ipe_brk32"`
 	IpeDestroyDevice     *ebpf.ProgramSpec `ebpf:"ipe_destroy_device"`
+	IpeExecStack         *ebpf.ProgramSpec `ebpf:"ipe_exec_stack"`
 	IpeFileMprotect      *ebpf.ProgramSpec `ebpf:"ipe_file_mprotect"`
 	IpeFileOpen          *ebpf.ProgramSpec `ebpf:"ipe_file_open"`
 	IpeInodeFreeSecurity *ebpf.ProgramSpec `ebpf:"ipe_inode_free_security"`
@@ -191,7 +212,11 @@ type ipeProgramSpecs struct {
 	IpeKnownDevice       *ebpf.ProgramSpec `ebpf:"ipe_known_device"`
 	IpeMmapFile          *ebpf.ProgramSpec `ebpf:"ipe_mmap_file"`
 	IpePathTruncate      *ebpf.ProgramSpec `ebpf:"ipe_path_truncate"`
+	IpePersonality       *ebpf.ProgramSpec `ebpf:"ipe_personality"`
+	IpePersonality32     *ebpf.ProgramSpec `ebpf:"ipe_personality32"`
+	IpePtrace            *ebpf.ProgramSpec `ebpf:"ipe_ptrace"`
 	IpeSwapTable         *ebpf.ProgramSpec `ebpf:"ipe_swap_table"`
+	IpeTraceme           *ebpf.ProgramSpec `ebpf:"ipe_traceme"`
 	IpeVerifySignature   *ebpf.ProgramSpec `ebpf:"ipe_verify_signature"`
 }
 
@@ -205,6 +230,7 @@ type ipeMapSpecs struct {
 	IpeLost         *ebpf.MapSpec `ebpf:"ipe_lost"`
 	IpeProfile      *ebpf.MapSpec `ebpf:"ipe_profile"`
 	IpeReader       *ebpf.MapSpec `ebpf:"ipe_reader"`
+	IpeRules        *ebpf.MapSpec `ebpf:"ipe_rules"`
 	IpeShares       *ebpf.MapSpec `ebpf:"ipe_shares"`
 	IpeSignedInodes *ebpf.MapSpec `ebpf:"ipe_signed_inodes"`
 	IpeSignedRoots  *ebpf.MapSpec `ebpf:"ipe_signed_roots"`
@@ -245,6 +271,7 @@ type ipeMaps struct {
 	IpeLost         *ebpf.Map `ebpf:"ipe_lost"`
 	IpeProfile      *ebpf.Map `ebpf:"ipe_profile"`
 	IpeReader       *ebpf.Map `ebpf:"ipe_reader"`
+	IpeRules        *ebpf.Map `ebpf:"ipe_rules"`
 	IpeShares       *ebpf.Map `ebpf:"ipe_shares"`
 	IpeSignedInodes *ebpf.Map `ebpf:"ipe_signed_inodes"`
 	IpeSignedRoots  *ebpf.Map `ebpf:"ipe_signed_roots"`
@@ -261,6 +288,7 @@ func (m *ipeMaps) Close() error {
 		m.IpeLost,
 		m.IpeProfile,
 		m.IpeReader,
+		m.IpeRules,
 		m.IpeShares,
 		m.IpeSignedInodes,
 		m.IpeSignedRoots,
@@ -280,9 +308,13 @@ type ipeVariables struct {
 //
 // It can be passed to loadIpeObjects or ebpf.CollectionSpec.LoadAndAssign.
 type ipePrograms struct {
+	IpeAnonInode         *ebpf.Program `ebpf:"ipe_anon_inode"`
 	IpeBprmCheck         *ebpf.Program `ebpf:"ipe_bprm_check"`
 	IpeBprmCreds         *ebpf.Program `ebpf:"ipe_bprm_creds"`
+	IpeBrk               *ebpf.Program `ebpf:"ipe_brk"`
+	IpeBrk32             *ebpf.Program `ebpf:"ipe_brk32"`
 	IpeDestroyDevice     *ebpf.Program `ebpf:"ipe_destroy_device"`
+	IpeExecStack         *ebpf.Program `ebpf:"ipe_exec_stack"`
 	IpeFileMprotect      *ebpf.Program `ebpf:"ipe_file_mprotect"`
 	IpeFileOpen          *ebpf.Program `ebpf:"ipe_file_open"`
 	IpeInodeFreeSecurity *ebpf.Program `ebpf:"ipe_inode_free_security"`
@@ -292,15 +324,23 @@ type ipePrograms struct {
 	IpeKnownDevice       *ebpf.Program `ebpf:"ipe_known_device"`
 	IpeMmapFile          *ebpf.Program `ebpf:"ipe_mmap_file"`
 	IpePathTruncate      *ebpf.Program `ebpf:"ipe_path_truncate"`
+	IpePersonality       *ebpf.Program `ebpf:"ipe_personality"`
+	IpePersonality32     *ebpf.Program `ebpf:"ipe_personality32"`
+	IpePtrace            *ebpf.Program `ebpf:"ipe_ptrace"`
 	IpeSwapTable         *ebpf.Program `ebpf:"ipe_swap_table"`
+	IpeTraceme           *ebpf.Program `ebpf:"ipe_traceme"`
 	IpeVerifySignature   *ebpf.Program `ebpf:"ipe_verify_signature"`
 }
 
 func (p *ipePrograms) Close() error {
 	return _IpeClose(
+		p.IpeAnonInode,
 		p.IpeBprmCheck,
 		p.IpeBprmCreds,
+		p.IpeBrk,
+		p.IpeBrk32,
 		p.IpeDestroyDevice,
+		p.IpeExecStack,
 		p.IpeFileMprotect,
 		p.IpeFileOpen,
 		p.IpeInodeFreeSecurity,
@@ -310,7 +350,11 @@ func (p *ipePrograms) Close() error {
 		p.IpeKnownDevice,
 		p.IpeMmapFile,
 		p.IpePathTruncate,
+		p.IpePersonality,
+		p.IpePersonality32,
+		p.IpePtrace,
 		p.IpeSwapTable,
+		p.IpeTraceme,
 		p.IpeVerifySignature,
 	)
 }

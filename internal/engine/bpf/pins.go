@@ -31,6 +31,7 @@ const (
 	mapSigned  = "ipe_signed_inodes"
 	mapTables  = "ipe_tables"
 	mapWritten = "ipe_written"
+	mapRules   = "ipe_rules"
 	mapRoots   = "ipe_signed_roots"
 	mapEvents  = "ipe_events"
 	mapLost    = "ipe_lost"

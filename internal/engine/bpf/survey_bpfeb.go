@@ -28,6 +28,8 @@ type surveyProfile struct {
 	_      structs.HostLayout
 	Honest uint32
 	Missed uint32
+	Rules  [10]uint8
+	_      [2]byte
 }
 
 type surveyShare struct {

@@ -18,6 +18,7 @@ import (
 
 	"github.com/ipe-linux/ipe/eval"
 	"github.com/ipe-linux/ipe/internal/engine"
+	"github.com/ipe-linux/ipe/internal/strict"
 	"github.com/ipe-linux/ipe/policy"
 )
 
@@ -123,7 +124,7 @@ const commSize = 16
 
 // note counts the denials of the tester's thread.
 func (t *tester) note(ev engine.Event) {
-	if ev.PID == t.pid && ev.Comm == t.comm && ev.Decision.Action == policy.Deny && int(ev.Event.Hook) < len(t.seen) {
+	if ev.Rule == strict.None && ev.PID == t.pid && ev.Comm == t.comm && ev.Decision.Action == policy.Deny && int(ev.Event.Hook) < len(t.seen) {
 		t.seen[ev.Event.Hook].Add(1)
 	}
 }

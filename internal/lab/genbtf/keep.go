@@ -31,7 +31,8 @@ func lookedUp() map[string]bool {
 
 // attached tells the functions that programs are attached to, or might be.
 func attached(name string) bool {
-	others := []string{"fsverity_verify_signature", "dm_swap_table", "dm_destroy", "dm_copy_name_and_uuid"}
+	others := []string{"fsverity_verify_signature", "dm_swap_table", "dm_destroy", "dm_copy_name_and_uuid",
+		"setup_arg_pages", "__x64_sys_personality", "__ia32_sys_personality", "__x64_sys_brk", "__ia32_sys_brk"}
 	return strings.HasPrefix(name, "bpf_lsm_") || slices.Contains(others, name)
 }
 

@@ -12,6 +12,7 @@ import (
 
 	"github.com/ipe-linux/ipe/eval"
 	"github.com/ipe-linux/ipe/internal/ruletab"
+	"github.com/ipe-linux/ipe/internal/strict"
 	"github.com/ipe-linux/ipe/policy"
 )
 
@@ -50,6 +51,13 @@ func defines() []define {
 	add("DENY", uint8(policy.Deny))
 	for h := eval.HookBprmCheck; h <= eval.HookKernelLoad; h++ {
 		add("HOOK_"+h.String(), uint8(h))
+	}
+	for _, r := range strict.All() {
+		add("RULE_"+strings.ToUpper(strings.ReplaceAll(r.String(), "-", "_")), uint8(r))
+	}
+	add("NUM_RULES", uint8(strict.Count))
+	for s := strict.Off; s <= strict.Enforce; s++ {
+		add("SWITCH_"+strings.ToUpper(s.String()), uint8(s))
 	}
 	add("SCOPE_RULE", uint8(policy.ScopeRule))
 	add("KIND_NONE", uint8(ruletab.KindNone))

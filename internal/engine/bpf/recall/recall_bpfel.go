@@ -23,6 +23,8 @@ type recallProfile struct {
 	_      structs.HostLayout
 	Honest uint32
 	Missed uint32
+	Rules  [10]uint8
+	_      [2]byte
 }
 
 type recallRecall struct {

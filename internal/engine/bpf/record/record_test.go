@@ -18,6 +18,7 @@ import (
 	"github.com/ipe-linux/ipe/internal/engine"
 	"github.com/ipe-linux/ipe/internal/engine/bpf/layouttest"
 	"github.com/ipe-linux/ipe/internal/ruletab"
+	"github.com/ipe-linux/ipe/internal/strict"
 	"github.com/ipe-linux/ipe/policy"
 )
 
@@ -93,6 +94,22 @@ func TestDecode(t *testing.T) {
 	}
 	if diff := cmp.Diff(want, got, cmp.Comparer(func(a, b digest.Digest) bool { return a == b })); diff != "" {
 		t.Error(diff)
+	}
+}
+
+// TestDecodeRule: a record of a strict rule says which, and nothing of a policy.
+func TestDecodeRule(t *testing.T) {
+	e := denial()
+	e.Op, e.Hook, e.Present, e.Root, e.File = 0xff, uint8(strict.Ptrace), 0, eventDigest{}, eventDigest{}
+	got, err := Decode(bytesOf(t, e, "/bin/x"), wall)
+	if err != nil || got.Rule != strict.Ptrace || got.Decision.Action != policy.Deny || got.Event != (eval.Event{}) || got.Comm != "sh" {
+		t.Errorf("%+v, %v", got, err)
+	}
+	for _, rule := range []uint8{uint8(strict.None), uint8(strict.Count), 0xff} {
+		e.Hook = rule
+		if _, err := Decode(bytesOf(t, e, ""), wall); err == nil || !strings.Contains(err.Error(), "strict rule") {
+			t.Errorf("rule %d: %v", rule, err)
+		}
 	}
 }
 

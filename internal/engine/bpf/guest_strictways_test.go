@@ -1,0 +1,264 @@
+//go:build guest
+
+package bpf_test
+
+import (
+	"bytes"
+	"debug/elf"
+	"encoding/binary"
+	"errors"
+	"fmt"
+	"os"
+	"os/exec"
+	"runtime"
+	"syscall"
+	"testing"
+	"unsafe"
+
+	"golang.org/x/sys/unix"
+
+	"github.com/ipe-linux/ipe/internal/strict"
+)
+
+// attack is one technique: what it does is done by another process, which may be killed.
+type attack struct {
+	name string
+	rule strict.Rule // None for what no rule refuses
+	try  func() error
+	// errno is what the kernel makes of the refusal, if not EACCES.
+	errno syscall.Errno
+}
+
+// attacks are the techniques, and beside them what is like them and must go on.
+func attacks() []attack {
+	const rx, rw, rwx = unix.PROT_READ | unix.PROT_EXEC, unix.PROT_READ | unix.PROT_WRITE, unix.PROT_READ | unix.PROT_WRITE | unix.PROT_EXEC
+	return []attack{
+		{"map a file writable and executable", strict.MapWX, func() error { _, err := mapSelf(rwx); return err }, 0},
+		{"map it executable", strict.None, func() error { _, err := mapSelf(rx); return err }, 0},
+		{"make code writable", strict.ProtectWX, steps(rx, false, rwx), 0},
+		{"write, then execute", strict.ExecMod, steps(rw, true, rx), 0},
+		{"write code, then execute again", strict.ExecMod, steps(rx, false, rw, true, rx), 0},
+		{"code becomes data and code again", strict.None, steps(rx, false, rw, false, rx), 0},
+		{"data becomes code", strict.None, steps(unix.PROT_READ, false, rx), 0},
+		{"write, then execute, by a key", strict.ExecMod, byKey, 0},
+		{"write to /proc/self/mem", strict.ProcMem, opens0("/proc/self/mem", unix.O_RDWR), 0},
+		{"write to a thread's mem", strict.ProcMem, opens0("/proc/thread-self/mem", unix.O_WRONLY), 0},
+		{"read /proc/self/mem", strict.None, opens0("/proc/self/mem", unix.O_RDONLY), 0},
+		{"write to another file of procfs", strict.None, opens0("/proc/self/comm", unix.O_WRONLY), 0},
+		{"attach to a process", strict.Ptrace, onChild(func(pid int) error { return unix.PtraceSeize(pid) }), 0},
+		{"write to its memory", strict.Ptrace, onChild(writeTo), unix.EPERM},
+		{"take its descriptor", strict.Ptrace, onChild(takeFrom), unix.EPERM},
+		{"look at it", strict.None, onChild(func(pid int) error { _, err := os.ReadFile(fmt.Sprintf("/proc/%d/stat", pid)); return err }), 0},
+		{"have oneself traced", strict.TraceMe, traceMe, 0},
+		{"userfaultfd", strict.Userfaultfd, func() error { return call(unix.SYS_USERFAULTFD, unix.O_CLOEXEC, 0, 0) }, 0},
+		{"/dev/userfaultfd", strict.Userfaultfd, userfaultDevice, 0},
+		{"another anonymous inode", strict.None, func() error { return call(unix.SYS_EVENTFD2, 0, 0, 0) }, 0},
+		{"execute with an executable stack", strict.ExecStack, func() error { return runProgram("stack") }, 0},
+		{"execute without", strict.None, func() error { return runProgram("no-stack") }, 0},
+		{"make what is readable executable", strict.Personality, makeReadableExecutable, 0},
+		{"the same, as a 32-bit program", strict.Personality, func() error { return runProgram("personality32") }, 0},
+		{"ask for the personality", strict.None, func() error { return call(unix.SYS_PERSONALITY, 0xffffffff, 0, 0) }, 0},
+		{"more memory", strict.None, func() error { return call(unix.SYS_BRK, 0, 0, 0) }, 0},
+	}
+}
+
+const readImpliesExec = 0x0400000
+
+func call(number, a, b, c uintptr) error {
+	if _, _, errno := unix.Syscall(number, a, b, c); errno != 0 {
+		return errno
+	}
+	return nil
+}
+
+// mapSelf maps a page of this very program.
+func mapSelf(prot int) ([]byte, error) {
+	f, err := os.Open("/proc/self/exe")
+	if err != nil {
+		return nil, err
+	}
+	defer f.Close()
+	return unix.Mmap(int(f.Fd()), 0, unix.Getpagesize(), prot, unix.MAP_PRIVATE)
+}
+
+// steps maps a page and protects it anew, writing to it wherever it says true.
+func steps(first int, rest ...any) func() error {
+	return func() error {
+		mem, err := mapSelf(first)
+		if err != nil {
+			return err
+		}
+		for _, step := range rest {
+			switch step := step.(type) {
+			case bool:
+				if step {
+					mem[100]++
+				}
+			case int:
+				if err := unix.Mprotect(mem, step); err != nil {
+					return err
+				}
+			}
+		}
+		return nil
+	}
+}
+
+func byKey() error {
+	mem, err := mapSelf(unix.PROT_READ | unix.PROT_WRITE)
+	if err != nil {
+		return err
+	}
+	mem[100]++
+	noKey := ^uintptr(0)
+	_, _, errno := unix.Syscall6(unix.SYS_PKEY_MPROTECT, uintptr(unsafe.Pointer(&mem[0])), uintptr(len(mem)), unix.PROT_READ|unix.PROT_EXEC, noKey, 0, 0)
+	runtime.KeepAlive(mem)
+	if errno != 0 {
+		return errno
+	}
+	return nil
+}
+
+func opens0(path string, flags int) func() error {
+	return func() error {
+		fd, err := unix.Open(path, flags, 0)
+		if err != nil {
+			return err
+		}
+		return unix.Close(fd)
+	}
+}
+
+// onChild does something to a process that waits.
+func onChild(do func(pid int) error) func() error {
+	return func() error {
+		cmd := exec.Command("/proc/self/exe", "-test.run=^TestEngineStrictWaits$")
+		cmd.Env = append(os.Environ(), "STRICT_WAITS=1")
+		in, err := cmd.StdinPipe()
+		if err != nil {
+			return err
+		}
+		out, err := cmd.StdoutPipe()
+		if err != nil {
+			return err
+		}
+		if err := cmd.Start(); err != nil {
+			return err
+		}
+		// Until it has said something it may have our memory still.
+		if _, err := out.Read(make([]byte, 1)); err != nil {
+			return err
+		}
+		runtime.LockOSThread()
+		err = do(cmd.Process.Pid)
+		return errors.Join(err, in.Close(), ignore(cmd.Process.Kill()), ignore(cmd.Wait()))
+	}
+}
+
+func ignore(error) error { return nil }
+
+func writeTo(pid int) error {
+	var word [8]byte
+	local := []unix.Iovec{{Base: &word[0], Len: 8}}
+	remote := []unix.RemoteIovec{{Base: uintptr(unsafe.Pointer(&attackedWord)), Len: 8}}
+	_, err := unix.ProcessVMWritev(pid, local, remote, 0)
+	return err
+}
+
+// attackedWord is at the same place in each process of this program.
+var attackedWord [8]byte
+
+func takeFrom(pid int) error {
+	fd, err := unix.PidfdOpen(pid, 0)
+	if err != nil {
+		return err
+	}
+	defer unix.Close(fd)
+	taken, err := unix.PidfdGetfd(fd, 1, 0)
+	if err != nil {
+		return err
+	}
+	return unix.Close(taken)
+}
+
+// traceMe starts a program that has itself traced, by its first thread: of another one this
+// process would have to take the end.
+func traceMe() error {
+	runtime.LockOSThread()
+	cmd := exec.Command("/strict-no-stack")
+	cmd.SysProcAttr = &syscall.SysProcAttr{Ptrace: true}
+	if err := cmd.Start(); err != nil {
+		return err
+	}
+	return errors.Join(cmd.Process.Kill(), ignore(cmd.Wait()))
+}
+
+// makeReadableExecutable undoes it at once: what Go's runtime maps next would be executable.
+func makeReadableExecutable() error {
+	runtime.LockOSThread()
+	before, _, errno := unix.RawSyscall(unix.SYS_PERSONALITY, readImpliesExec, 0, 0)
+	if errno != 0 {
+		return errno
+	}
+	_, _, _ = unix.RawSyscall(unix.SYS_PERSONALITY, before, 0, 0)
+	return nil
+}
+
+// userfaultDevice uses the device, which gives the same as the system call.
+func userfaultDevice() error {
+	const ioctlNew = 0xaa00 // USERFAULTFD_IOC_NEW
+	fd, err := unix.Open("/dev/userfaultfd", unix.O_RDWR, 0)
+	if err != nil {
+		return err
+	}
+	return call(unix.SYS_IOCTL, uintptr(fd), ioctlNew, unix.O_CLOEXEC)
+}
+
+// Programs of few instructions, for x86-64.
+var (
+	exits         = []byte{0xb8, 60, 0, 0, 0, 0x31, 0xff, 0x0f, 0x05}                             // exit(0)
+	personality32 = append([]byte{0xb8, 136, 0, 0, 0, 0xbb, 0, 0, 0x40, 0, 0xcd, 0x80}, exits...) // int 0x80: personality(0x400000)
+)
+
+// program is an ELF file of them; an executable stack is asked for, or refused.
+func program(code []byte, executableStack bool) []byte {
+	const base, headers = 0x400000, 64 + 2*56
+	flags := uint32(elf.PF_R | elf.PF_W)
+	if executableStack {
+		flags |= uint32(elf.PF_X)
+	}
+	size := uint64(headers + len(code))
+	var b bytes.Buffer
+	for _, part := range []any{
+		elf.Header64{Ident: [16]byte{0x7f, 'E', 'L', 'F', byte(elf.ELFCLASS64), byte(elf.ELFDATA2LSB), byte(elf.EV_CURRENT)}, Type: uint16(elf.ET_EXEC),
+			Machine: uint16(elf.EM_X86_64), Version: 1, Entry: base + headers, Phoff: 64, Ehsize: 64, Phentsize: 56, Phnum: 2, Shentsize: 64},
+		elf.Prog64{Type: uint32(elf.PT_LOAD), Flags: uint32(elf.PF_R | elf.PF_X), Vaddr: base, Paddr: base, Filesz: size, Memsz: size, Align: 0x1000},
+		elf.Prog64{Type: uint32(elf.PT_GNU_STACK), Flags: flags, Align: 16},
+		code,
+	} {
+		if err := binary.Write(&b, binary.LittleEndian, part); err != nil {
+			panic(err)
+		}
+	}
+	return b.Bytes()
+}
+
+// strictPrograms are made before the rules are on.
+func strictPrograms(t *testing.T) {
+	t.Helper()
+	for name, content := range map[string][]byte{"stack": program(exits, true), "no-stack": program(exits, false), "personality32": program(personality32, false)} {
+		check0(t, os.WriteFile("/strict-"+name, content, 0o755))
+	}
+}
+
+// errKilled: a process was ended by SIGKILL.
+var errKilled = errors.New("killed")
+
+func runProgram(name string) error {
+	err := exec.Command("/strict-" + name).Run()
+	var ended *exec.ExitError
+	if errors.As(err, &ended) && ended.Sys().(syscall.WaitStatus).Signal() == unix.SIGKILL {
+		return errKilled
+	}
+	return err
+}
