@@ -22,7 +22,7 @@ func (e *Engine) attach(spec *ebpf.CollectionSpec, types *btf.Cache) error {
 	if err := e.openMaps(spec); err != nil {
 		return errors.Join(abi.Explain(), err)
 	}
-	if err := e.putProfile(e.profile, false); err != nil {
+	if err := e.putProfile(e.profile, e.missed()); err != nil {
 		return err
 	}
 	missing, err := e.adoptLinks()
@@ -82,11 +82,7 @@ func (e *Engine) adoptLinks() (missing []hook, err error) {
 // usesOurMaps reports whether the link's program reads the maps that are pinned
 // beside it. One that remembers facts may have only the one that all builds share.
 func (p *pinned) usesOurMaps(l link.Link, h hook) (bool, error) {
-	info, err := l.Info()
-	if err != nil {
-		return false, err
-	}
-	program, err := ebpf.NewProgramFromID(info.Program)
+	program, err := programOf(l)
 	if err != nil {
 		return false, err
 	}
@@ -118,27 +114,27 @@ func (p *pinned) load(spec *ebpf.CollectionSpec, wanted []hook, cache *btf.Cache
 	if len(wanted) == 0 {
 		return nil
 	}
-	var programs []string
-	for _, h := range wanted {
-		programs = append(programs, h.program)
-	}
-	coll, err := p.loadOnly(spec, programs, cache)
+	coll, err := p.loadOnly(spec, wanted, cache)
 	if err != nil {
 		return err
 	}
 	defer coll.Close()
 	for _, h := range wanted {
-		if err := p.attachHook(h, coll.Programs[h.program]); err != nil {
+		l, err := attachProgram(h, coll.Programs[h.program])
+		if err != nil {
+			return err
+		}
+		if err := p.keepLink(h, l); err != nil {
 			return err
 		}
 	}
 	return nil
 }
 
-// loadOnly loads some programs on our maps.
-func (p *pinned) loadOnly(spec *ebpf.CollectionSpec, programs []string, cache *btf.Cache) (*ebpf.Collection, error) {
+// loadOnly loads the programs of the wanted hooks on our maps.
+func (p *pinned) loadOnly(spec *ebpf.CollectionSpec, wanted []hook, cache *btf.Cache) (*ebpf.Collection, error) {
 	for name := range spec.Programs {
-		if !slices.Contains(programs, name) {
+		if !slices.ContainsFunc(wanted, func(h hook) bool { return h.program == name }) {
 			delete(spec.Programs, name)
 		}
 	}
@@ -158,17 +154,9 @@ func (p *pinned) loadOnly(spec *ebpf.CollectionSpec, programs []string, cache *b
 	return coll, nil
 }
 
-// attachHook attaches a program and puts its link in the place of a foreign one, if
-// there is one; both enforce in between.
-func (p *pinned) attachHook(h hook, program *ebpf.Program) error {
-	l, err := attachProgram(h, program)
-	if errors.Is(err, unix.ENODEV) {
-		err = &abi.UnsupportedError{Feature: abi.Ftrace, Fix: "reboot",
-			Detail: "the kernel has given ftrace up after a fault of its own, which its log tells: " + err.Error()}
-	}
-	if err != nil {
-		return fmt.Errorf("attach %s: %w", h.name, err)
-	}
+// keepLink pins a link in the place of a foreign one, if there is one; both enforce in
+// between.
+func (p *pinned) keepLink(h hook, l link.Link) error {
 	p.links.set(h.name, l)
 	if err := os.Remove(p.linkPath(h)); err != nil && !errors.Is(err, os.ErrNotExist) {
 		return fmt.Errorf("replace pin of %s: %w", h.name, err)
@@ -179,11 +167,29 @@ func (p *pinned) attachHook(h hook, program *ebpf.Program) error {
 	return nil
 }
 
-func attachProgram(h hook, p *ebpf.Program) (link.Link, error) {
+func attachProgram(h hook, program *ebpf.Program) (l link.Link, err error) {
 	if h.traced {
-		return link.AttachTracing(link.TracingOptions{Program: p})
+		l, err = link.AttachTracing(link.TracingOptions{Program: program})
+	} else {
+		l, err = link.AttachLSM(link.LSMOptions{Program: program})
 	}
-	return link.AttachLSM(link.LSMOptions{Program: p})
+	if errors.Is(err, unix.ENODEV) {
+		err = &abi.UnsupportedError{Feature: abi.Ftrace, Fix: "reboot",
+			Detail: "the kernel has given ftrace up after a fault of its own, which its log tells: " + err.Error()}
+	}
+	if err != nil {
+		return nil, fmt.Errorf("attach %s: %w", h.name, err)
+	}
+	return l, nil
+}
+
+// programOf opens the program of a link.
+func programOf(l link.Link) (*ebpf.Program, error) {
+	info, err := l.Info()
+	if err != nil {
+		return nil, err
+	}
+	return ebpf.NewProgramFromID(info.Program)
 }
 
 // explain turns a verifier's refusal into an error that keeps its whole log.

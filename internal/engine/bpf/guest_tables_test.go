@@ -3,6 +3,7 @@
 package bpf_test
 
 import (
+	"encoding/binary"
 	"errors"
 	"os"
 	"path/filepath"
@@ -11,6 +12,7 @@ import (
 	"strings"
 	"testing"
 
+	"github.com/cilium/ebpf"
 	"golang.org/x/sys/unix"
 
 	"github.com/ipe-linux/ipe/digest"
@@ -69,6 +71,19 @@ func TestEngineTables(t *testing.T) {
 		wantTables(t, e, 2, before)
 		testTables(t, e, root, at)
 	})
+	t.Run("left out", func(t *testing.T) {
+		setMissed(t, 1)
+		for range 2 {
+			if s := stateOf(t, e); !strings.Contains(strings.Join(s.Problems, "\n"), "left out") {
+				t.Errorf("problems %q", s.Problems)
+			}
+			testTables(t, e, root, map[string]bool{"/volume": false, "/fresh": false})
+			check0(t, e.Close())
+			e = strictly(t) // which is no reason to forget it
+		}
+		setMissed(t, 0)
+		testTables(t, e, root, at)
+	})
 	t.Run("compat", func(t *testing.T) {
 		check0(t, e.Close())
 		e = openWith(t, bpf.Options{PinDir: tablesDir, KeepCaches: true})
@@ -98,6 +113,20 @@ func TestEngineTables(t *testing.T) {
 	check0(t, e.SetSignedRoots(nil))
 	check0(t, e.Close())
 	check0(t, os.RemoveAll(tablesDir))
+}
+
+// setMissed says in the engine's place that a program that follows tables was left out.
+func setMissed(t *testing.T, missed uint32) {
+	t.Helper()
+	pins, err := filepath.Glob(tablesDir + "/v*/ipe_profile")
+	check0(t, err)
+	m, err := ebpf.LoadPinnedMap(pins[0], nil)
+	check0(t, err)
+	defer m.Close()
+	var profile []byte
+	check0(t, m.Lookup(uint32(0), &profile))
+	binary.NativeEndian.PutUint32(profile[4:], missed)
+	check0(t, m.Put(uint32(0), profile))
 }
 
 func mappedDevices(t *testing.T) []string {

@@ -5,9 +5,11 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"maps"
 	"os"
 	"path/filepath"
 	"regexp"
+	"slices"
 	"sync"
 	"sync/atomic"
 
@@ -88,13 +90,10 @@ func (l *links) set(hook string, to link.Link) {
 	l.all[hook] = to
 }
 
-func (l *links) close() (err error) {
+func (l *links) close() error {
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	for _, one := range l.all {
-		err = errors.Join(err, one.Close())
-	}
-	return err
+	return closeAll(slices.Collect(maps.Values(l.all)))
 }
 
 // preparePins makes the directories for pins and locks them for this process.

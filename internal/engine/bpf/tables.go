@@ -6,7 +6,6 @@ import (
 	"os"
 	"path/filepath"
 
-	"github.com/cilium/ebpf"
 	"github.com/cilium/ebpf/btf"
 	"github.com/cilium/ebpf/link"
 
@@ -25,16 +24,12 @@ func (p *pinned) followTables(types *btf.Cache) {
 	}
 }
 
+// attachTables pins nothing before all devices are known: of a process that is killed in
+// between nothing stays, and the next one begins anew.
 func (p *pinned) attachTables(types *btf.Cache) error {
-	var wanted []hook
-	for _, h := range hooks() {
-		if h.mapper && p.links.get(h.name) == nil {
-			there, err := offsets.HasMapperFunction(types, h.name)
-			if err != nil || !there {
-				return err
-			}
-			wanted = append(wanted, h)
-		}
+	wanted, err := p.missingMapperHooks(types)
+	if err != nil || len(wanted) == 0 {
+		return err
 	}
 	if err := p.forgetTables(); err != nil {
 		return err
@@ -43,10 +38,50 @@ func (p *pinned) attachTables(types *btf.Cache) error {
 	if err != nil {
 		return fmt.Errorf("read embedded BPF object: %w", err)
 	}
-	if err := p.load(spec.Copy(), wanted, types); err != nil {
+	known := hook{name: knownDevice, program: "ipe_known_device", traced: true}
+	coll, err := p.loadOnly(spec, append(wanted, known), types)
+	if err != nil {
 		return err
 	}
-	return p.learnTables(spec, types)
+	defer coll.Close()
+	var links []link.Link
+	for _, h := range append(wanted, known) {
+		l, err := attachProgram(h, coll.Programs[h.program])
+		if err != nil {
+			return errors.Join(err, closeAll(links))
+		}
+		links = append(links, l)
+	}
+	if err := learnTables(); err != nil {
+		return errors.Join(err, closeAll(links))
+	}
+	for i, h := range wanted {
+		err = errors.Join(err, p.keepLink(h, links[i]))
+	}
+	return errors.Join(err, links[len(wanted)].Close())
+}
+
+// missingMapperHooks are those of device-mapper that are to be attached; none while it is
+// not there.
+func (p *pinned) missingMapperHooks(types *btf.Cache) (wanted []hook, err error) {
+	for _, h := range hooks() {
+		if !h.mapper || p.links.get(h.name) != nil {
+			continue
+		}
+		there, err := offsets.HasMapperFunction(types, h.name)
+		if err != nil || !there {
+			return nil, err
+		}
+		wanted = append(wanted, h)
+	}
+	return wanted, nil
+}
+
+func closeAll(links []link.Link) (err error) {
+	for _, l := range links {
+		err = errors.Join(err, l.Close())
+	}
+	return err
 }
 
 // forgetTables forgets what was learned when tables were followed once before, but for the
@@ -58,19 +93,17 @@ func (p *pinned) forgetTables() error {
 	}
 	var md uint64
 	var known ipeTables
-	var one []uint64
+	var stale []uint64
 	m := p.maps[mapTables]
 	all := m.Iterate()
 	for all.Next(&md, &known) {
 		if known.Only != 0 {
-			one = append(one, md)
+			stale = append(stale, md)
 		}
 	}
 	err = all.Err()
-	for _, md := range one {
-		if e := m.Delete(&md); e != nil && !errors.Is(e, ebpf.ErrKeyNotExist) {
-			err = errors.Join(err, e)
-		}
+	for _, md := range stale {
+		err = errors.Join(err, m.Delete(&md))
 	}
 	if err != nil {
 		return fmt.Errorf("forget mapped devices: %w", err)
@@ -80,18 +113,7 @@ func (p *pinned) forgetTables() error {
 
 // learnTables makes the devices known that are there: the kernel is asked for the name of
 // each, on which way it calls a program of ours with the device.
-func (p *pinned) learnTables(spec *ebpf.CollectionSpec, types *btf.Cache) error {
-	const program = "ipe_known_device"
-	coll, err := p.loadOnly(spec, []string{program}, types)
-	if err != nil {
-		return err
-	}
-	defer coll.Close()
-	l, err := link.AttachTracing(link.TracingOptions{Program: coll.Programs[program]})
-	if err != nil {
-		return fmt.Errorf("attach to %s: %w", knownDevice, err)
-	}
-	defer l.Close()
+func learnTables() error {
 	for _, device := range mappedDevices() {
 		if _, err := os.ReadFile(filepath.Join(device, "dm", "name")); err != nil && !errors.Is(err, os.ErrNotExist) {
 			return fmt.Errorf("ask for a mapped device: %w", err)
@@ -138,17 +160,14 @@ func (p *pinned) missed() bool {
 // follows tables, as it does while that is at work on the same processor.
 func (p *pinned) checkMissed() {
 	l := p.links.get(swapTable)
-	if l == nil {
+	if l == nil || p.missed() {
 		return
 	}
 	n, err := misses(l)
-	if err != nil {
-		p.log.Error("the kernel does not tell whether it has left out a program that follows tables", "error", err)
-	}
-	if n == 0 && err == nil || p.missed() {
+	if n == 0 && err == nil {
 		return
 	}
-	p.log.Error("volumes have no dm-verity facts: changes of their tables were not followed", "missed", n)
+	p.log.Error("volumes have no dm-verity facts: changes of their tables were not followed", "missed", n, "error", err)
 	if err := p.putProfile(p.profile, true); err != nil {
 		p.log.Error("volumes keep their dm-verity facts", "error", err)
 	}
@@ -156,11 +175,7 @@ func (p *pinned) checkMissed() {
 
 // misses counts the calls that were left out of the program of a link.
 func misses(l link.Link) (uint64, error) {
-	info, err := l.Info()
-	if err != nil {
-		return 0, err
-	}
-	p, err := ebpf.NewProgramFromID(info.Program)
+	p, err := programOf(l)
 	if err != nil {
 		return 0, err
 	}
