@@ -3,6 +3,7 @@ package clitest
 import (
 	"context"
 	"log/slog"
+	"sync"
 	"testing"
 
 	"github.com/ipe-linux/ipe/audit"
@@ -36,16 +37,20 @@ func Serve(t *testing.T, eng *controltest.Engine, texts ...string) (c control.Ac
 		t.Fatal(err)
 	}
 	ctx, cancel := context.WithCancel(t.Context())
-	done := make(chan struct{})
-	go func() {
-		defer close(done)
+	var running sync.WaitGroup
+	running.Go(func() {
+		if err := ctl.Run(ctx); err != nil {
+			t.Error(err)
+		}
+	})
+	running.Go(func() {
 		if err := server.Serve(ctx, l, nil, controltest.Daemon{Control: ctl}, slog.New(slog.DiscardHandler)); err != nil {
 			t.Error(err)
 		}
-	}()
+	})
 	stop = func() {
 		cancel()
-		<-done
+		running.Wait()
 	}
 	t.Cleanup(func() {
 		stop()

@@ -112,7 +112,7 @@ func tables(k api.KernelState) string {
 		fmt.Fprintf(&b, "; no facts from %s that had another table before", ui.Count(k.Swapped, "mapped device"))
 	}
 	if k.UnknownTables > 0 {
-		fmt.Fprintf(&b, "; %s there before it looked, and may have had another", ui.Count(k.UnknownTables, "mapped device"))
+		fmt.Fprintf(&b, "; not known what came before it: %s", ui.Count(k.UnknownTables, "mapped device"))
 	}
 	return b.String()
 }

@@ -9,6 +9,8 @@ import (
 	"github.com/ipe-linux/ipe/internal/cli/ui"
 	"github.com/ipe-linux/ipe/internal/control/api"
 	"github.com/ipe-linux/ipe/internal/control/controltest"
+	"github.com/ipe-linux/ipe/internal/engine"
+	"github.com/ipe-linux/ipe/internal/strict"
 )
 
 // TestStatusCheck: each state has its exit code, and says in JSON what it is and why.
@@ -60,5 +62,33 @@ func wantCheck(t *testing.T, code int, state, text string) {
 	}
 	if s.State != state || (len(s.Reasons) == 0) != (code == ui.ExitOK) {
 		t.Errorf("state %q, reasons %q; want %q", s.State, s.Reasons, state)
+	}
+}
+
+// TestStatusStrict: what is asked beyond the kernel's own IPE, and what came of it.
+func TestStatusStrict(t *testing.T) {
+	t.Chdir(t.TempDir())
+	t.Setenv("IPE_SOCKET", "s")
+	eng := controltest.NewEngine()
+	_, stop := clitest.Serve(t, eng, "policy_name=deny policy_version=1.0.0\nDEFAULT action=DENY\n")
+	defer stop()
+	if code, stdout, _ := clitest.Run(nil, "status"); code != ui.ExitOK || !strings.Contains(stdout, "\nprofile    compat\nhooks ") {
+		t.Errorf("exit code %d: %s", code, stdout)
+	}
+	eng.Change(func(s *engine.State) {
+		s.Profile = engine.Profile{HonestFacts: true, Rules: strict.Enforced()}
+		s.Profile.Rules[strict.TraceMe] = strict.Monitor
+		s.Swapped, s.Unknown = 1, 2
+		for _, r := range strict.All() {
+			s.RuleCounts = append(s.RuleCounts, engine.RuleCount{Rule: r})
+		}
+		s.RuleCounts[strict.Ptrace-1].Refused = 3
+	})
+	const want = "\nprofile    strict; no facts from 1 mapped device that had another table before; not known what came before it: 2 mapped devices\n" +
+		"rules      enforce: map-wx protect-wx execmod proc-mem ptrace userfaultfd exec-stack personality\n" +
+		"           monitor: traceme\n" +
+		"           ptrace: 3 refused, 0 monitored\nhooks "
+	if code, stdout, _ := clitest.Run(nil, "status"); code != ui.ExitOK || !strings.Contains(stdout, want) {
+		t.Errorf("exit code %d: %s\nwant %s", code, stdout, want)
 	}
 }

@@ -103,6 +103,13 @@ func (e *Engine) SelfTest(engine.Active) (engine.SelfTest, error) {
 	return engine.SelfTest{Time: time.Unix(1, 0), Probes: []engine.Probe{p}, DenialSeen: denied && p.OK, Failed: !p.OK}, nil
 }
 
+// Change changes what the kernel holds.
+func (e *Engine) Change(fn func(*engine.State)) {
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	fn(&e.state)
+}
+
 // Emit makes the engine report a decision.
 func (e *Engine) Emit(ev engine.Event) { e.events <- ev }
 

@@ -13,7 +13,6 @@ import (
 	"os/exec"
 	"slices"
 	"strings"
-	"syscall"
 	"testing"
 	"time"
 
@@ -61,8 +60,7 @@ func tryAttack(t *testing.T, a attack) error {
 	cmd.WaitDelay = tryTime
 	cmd.Env = append(os.Environ(), "STRICT_ATTACK="+a.name)
 	out, err := cmd.CombinedOutput()
-	var ended *exec.ExitError
-	if errors.As(err, &ended) && ended.Sys().(syscall.WaitStatus).Signal() == unix.SIGKILL {
+	if killed(err) {
 		return errKilled
 	}
 	_, answer, ok := strings.Cut(string(out), "answer: ")
@@ -185,7 +183,11 @@ func testStance(t *testing.T, e *bpf.Engine, s stance) {
 	if n := len(found); n > 0 {
 		t.Errorf("%d more records, the first %+v", n, <-found)
 	}
-	for _, n := range stateOf(t, e).RuleCounts {
+	state := stateOf(t, e)
+	if text := strings.Join(state.Problems, "\n"); strings.Contains(text, "strict rule") {
+		t.Error(text)
+	}
+	for _, n := range state.RuleCounts {
 		counted := n.Monitored
 		if s.refuses {
 			counted = n.Refused
@@ -233,9 +235,7 @@ func TestEngineStrictBefore(t *testing.T) {
 	check0(t, in.Close())
 	for lines.Scan() {
 	}
-	err = cmd.Wait()
-	var ended *exec.ExitError
-	if !errors.As(err, &ended) || ended.Sys().(syscall.WaitStatus).Signal() != unix.SIGKILL {
+	if err := cmd.Wait(); !killed(err) {
 		t.Errorf("asked for memory: %v", err)
 	}
 }

@@ -256,9 +256,13 @@ var errKilled = errors.New("killed")
 
 func runProgram(name string) error {
 	err := exec.Command("/strict-" + name).Run()
-	var ended *exec.ExitError
-	if errors.As(err, &ended) && ended.Sys().(syscall.WaitStatus).Signal() == unix.SIGKILL {
+	if killed(err) {
 		return errKilled
 	}
 	return err
+}
+
+func killed(err error) bool {
+	var ended *exec.ExitError
+	return errors.As(err, &ended) && ended.Sys().(syscall.WaitStatus).Signal() == unix.SIGKILL
 }

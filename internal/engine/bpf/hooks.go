@@ -22,6 +22,8 @@ type hook struct {
 	mapper bool
 	// remembers names the map of a program that remembers facts, and judges nothing.
 	remembers string
+	// rules are the strict rules that it judges, beside the policy or alone.
+	rules []strict.Rule
 	// optional: without it the policy is enforced all the same.
 	optional bool
 	// since tells whether a kernel has what an optional hook serves.
@@ -38,12 +40,11 @@ const (
 	verifySignature = "fsverity_verify_signature"
 )
 
-// What gives a mapped device another table, and what ends the device.
+// What gives a mapped device another table, what ends it, and what gives its name.
 const (
 	swapTable     = "dm_swap_table"
 	destroyDevice = "dm_destroy"
-	// knownDevice is what the kernel calls for the name of a device.
-	knownDevice = "dm_copy_name_and_uuid"
+	knownDevice   = "dm_copy_name_and_uuid"
 )
 
 // hooks lists what is attached. Programs that remember come before those who judge, and what
@@ -57,11 +58,11 @@ func hooks() []hook {
 		{name: destroyDevice, program: "ipe_destroy_device", purpose: "forgets mapped devices that are gone", traced: true, mapper: true, remembers: mapTables, wanted: honest},
 		{name: swapTable, program: "ipe_swap_table", purpose: "learns which tables a mapped device has had", traced: true, mapper: true, remembers: mapTables, wanted: honest},
 		{name: "path_truncate", program: "ipe_path_truncate", purpose: "learns which files of the initramfs are made shorter", remembers: mapWritten, wanted: honest},
-		{name: "file_open", program: "ipe_file_open", purpose: "learns which files of the initramfs are written; strict rule proc-mem", remembers: mapWritten, wanted: opens},
+		{name: "file_open", program: "ipe_file_open", purpose: "learns which files of the initramfs are written; strict rule proc-mem", remembers: mapWritten, rules: []strict.Rule{strict.ProcMem}, wanted: opens},
 		{name: "bprm_creds_for_exec", program: "ipe_bprm_creds", purpose: "decides what a process asks about before it reads a script", since: offsets.AsksFirst},
 		{name: "bprm_check_security", program: "ipe_bprm_check", purpose: "decides execution"},
-		{name: "mmap_file", program: "ipe_mmap_file", purpose: "decides executable mappings"},
-		{name: "file_mprotect", program: "ipe_file_mprotect", purpose: "decides mappings made executable"},
+		{name: "mmap_file", program: "ipe_mmap_file", purpose: "decides executable mappings", rules: []strict.Rule{strict.MapWX}},
+		{name: "file_mprotect", program: "ipe_file_mprotect", purpose: "decides mappings made executable", rules: []strict.Rule{strict.ProtectWX, strict.ExecMod}},
 		{name: "kernel_read_file", program: "ipe_kernel_read_file", purpose: "decides files that the kernel reads for itself"},
 		{name: "kernel_load_data", program: "ipe_kernel_load_data", purpose: "decides data that the kernel takes from a process"},
 		strictHook("ptrace_access_check", "ipe_ptrace", strict.Ptrace),
@@ -77,7 +78,7 @@ func hooks() []hook {
 
 // strictHook is one that judges a strict rule and nothing else.
 func strictHook(name, program string, r strict.Rule) hook {
-	return hook{name: name, program: program, purpose: "strict rule " + r.String(), optional: true, wanted: func(p engine.Profile) bool { return p.Rules.Any(r) }}
+	return hook{name: name, program: program, purpose: "strict rule " + r.String(), rules: []strict.Rule{r}, optional: true, wanted: func(p engine.Profile) bool { return p.Rules.Any(r) }}
 }
 
 // killing is one where the kernel has no hook.

@@ -9,20 +9,22 @@ import (
 
 	"github.com/google/go-cmp/cmp"
 
+	"github.com/ipe-linux/ipe/internal/engine"
 	"github.com/ipe-linux/ipe/internal/engine/bpf/offsets"
 	"github.com/ipe-linux/ipe/internal/engine/bpf/offsets/offsetstest"
+	"github.com/ipe-linux/ipe/internal/strict"
 )
 
 // TestHooksOfKernels: what is attached on each stored kernel.
 func TestHooksOfKernels(t *testing.T) {
 	every := []string{"bprm_check_security", "mmap_file", "file_mprotect", "kernel_read_file", "kernel_load_data"}
-	strict := []string{"ptrace_access_check", "ptrace_traceme", "inode_init_security_anon", "setup_arg_pages",
+	alone := []string{"ptrace_access_check", "ptrace_traceme", "inode_init_security_anon", "setup_arg_pages",
 		"__x64_sys_personality", "__ia32_sys_personality", "__x64_sys_brk", "__ia32_sys_brk"}
 	written := []string{"path_truncate", "file_open"}
 	want := map[string][]string{
-		"6.1":  slices.Concat([]string{freeInode, verifySignature}, written, every, strict),
-		"6.12": slices.Concat([]string{freeInode, setIntegrity}, written, every, strict),
-		"7.3":  slices.Concat([]string{freeInode, setIntegrity}, written, []string{"bprm_creds_for_exec"}, every, strict),
+		"6.1":  slices.Concat([]string{freeInode, verifySignature}, written, every, alone),
+		"6.12": slices.Concat([]string{freeInode, setIntegrity}, written, every, alone),
+		"7.3":  slices.Concat([]string{freeInode, setIntegrity}, written, []string{"bprm_creds_for_exec"}, every, alone),
 	}
 	all, err := offsetstest.Kernels("offsets/testdata")
 	if err != nil {
@@ -67,6 +69,17 @@ func TestMapper(t *testing.T) {
 			if there, err := offsets.HasMapperFunction(stored, name); err != nil || !there {
 				t.Errorf("%s: %s: %t, %v", series, name, there, err)
 			}
+		}
+	}
+}
+
+// TestEachRuleIsJudged: a rule without a program would be switched on for nothing.
+func TestEachRuleIsJudged(t *testing.T) {
+	for _, r := range strict.All() {
+		var of engine.Profile
+		of.Rules[r] = strict.Monitor
+		if !slices.ContainsFunc(hooks(), func(h hook) bool { return slices.Contains(h.rules, r) && h.wantedBy(of) }) {
+			t.Errorf("%s: no program", r)
 		}
 	}
 }

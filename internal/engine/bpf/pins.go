@@ -71,8 +71,7 @@ type pinned struct {
 	recalled   atomic.Bool // what was in memory before is known
 }
 
-// links are those that hold the programs, by the names of their hooks. Some come later than
-// the start, when a driver does.
+// links hold the programs, by the names of their hooks. Some come when a driver does.
 type links struct {
 	mu  sync.Mutex
 	all map[string]link.Link

@@ -2,6 +2,7 @@ package bpf
 
 import (
 	"fmt"
+	"slices"
 
 	"github.com/ipe-linux/ipe/internal/engine"
 	"github.com/ipe-linux/ipe/internal/strict"
@@ -29,18 +30,20 @@ func (p *pinned) readProfile(s *engine.State) error {
 	for i := range s.Profile.Rules {
 		s.Profile.Rules[i] = strict.Switch(value.Rules[i])
 	}
-	if s.Profile.HonestFacts {
-		if err := p.tellTables(s); err != nil {
-			return err
-		}
+	if err := p.countRules(s); err != nil || !s.Profile.HonestFacts {
+		return err
 	}
-	return p.countRules(s)
+	return p.tellTables(s)
 }
 
 func (p *pinned) countRules(s *engine.State) error {
 	for _, r := range strict.All() {
 		if s.Profile.Rules[r] == strict.Off {
 			continue
+		}
+		judges := func(h hook) bool { return slices.Contains(h.rules, r) && p.links.get(h.name) != nil }
+		if !slices.ContainsFunc(hooks(), judges) {
+			s.Problems = append(s.Problems, "strict rule "+r.String()+" is switched on, and no program judges it: this kernel has nothing to attach it to")
 		}
 		var n ipeRuleCount
 		if err := p.maps[mapRules].Lookup(uint32(r), &n); err != nil {

@@ -94,8 +94,7 @@ func (p *pinned) forgetTables() error {
 	var md uint64
 	var known ipeTables
 	var stale []uint64
-	m := p.maps[mapTables]
-	all := m.Iterate()
+	all := p.maps[mapTables].Iterate()
 	for all.Next(&md, &known) {
 		if known.Only != 0 {
 			stale = append(stale, md)
@@ -103,7 +102,7 @@ func (p *pinned) forgetTables() error {
 	}
 	err = all.Err()
 	for _, md := range stale {
-		err = errors.Join(err, m.Delete(&md))
+		err = errors.Join(err, p.maps[mapTables].Delete(&md))
 	}
 	if err != nil {
 		return fmt.Errorf("forget mapped devices: %w", err)
