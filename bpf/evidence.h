@@ -226,18 +226,13 @@ static __always_inline void read_file_signed(struct facts *f, struct inode *inod
 		f->present |= IPE_NEED_FILE_SIGNED;
 }
 
-/* boot_verified: user space cannot mount file systems of type rootfs. */
+/* boot_verified */
 static __noinline void read_boot(struct facts *f, struct file *file)
 {
-	char type[8] = {};
-
 	if (!f)
 		return;
 	f->known |= IPE_NEED_BOOT;
-	if (!file)
-		return;
-	bpf_probe_read_kernel_str(type, sizeof(type), file->f_path.mnt->mnt_sb->s_type->name);
-	if (__builtin_memcmp(type, "rootfs", sizeof("rootfs")))
+	if (!file || !is_rootfs(file->f_path.mnt->mnt_sb))
 		return;
 	if (!honest_facts() || !was_written((__u64)file->f_inode))
 		f->present |= IPE_NEED_BOOT;

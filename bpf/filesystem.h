@@ -25,4 +25,13 @@ static __always_inline bool is_type(struct super_block *sb, const char *want, in
 	return !__builtin_memcmp(module, want, size);
 }
 
+/* The initramfs: user space cannot mount file systems of this type. */
+static __always_inline bool is_rootfs(struct super_block *sb)
+{
+	char name[8] = {};
+
+	bpf_probe_read_kernel_str(name, sizeof(name), sb->s_type->name);
+	return !__builtin_memcmp(name, "rootfs", sizeof("rootfs"));
+}
+
 #define IS_TYPE(sb, name) is_type(sb, name, sizeof(name))

@@ -5,18 +5,23 @@
  */
 #pragma once
 
-static __always_inline bool honest_facts(void)
+static __always_inline struct profile *this_profile(void)
 {
 	__u32 zero = 0;
-	struct profile *p = bpf_map_lookup_elem(&ipe_profile, &zero);
+
+	return bpf_map_lookup_elem(&ipe_profile, &zero);
+}
+
+static __always_inline bool honest_facts(void)
+{
+	struct profile *p = this_profile();
 
 	return p && p->honest;
 }
 
 static __always_inline bool followed_all(void)
 {
-	__u32 zero = 0;
-	struct profile *p = bpf_map_lookup_elem(&ipe_profile, &zero);
+	struct profile *p = this_profile();
 
 	return p && !p->missed;
 }

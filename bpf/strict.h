@@ -45,7 +45,7 @@ static __always_inline void count_rule(__u32 rule, bool refused)
 static __always_inline __u32 switch_of(__u32 rule)
 {
 	__u32 zero = 0;
-	struct profile *p = bpf_map_lookup_elem(&ipe_profile, &zero);
+	struct profile *p = this_profile();
 	struct control *c = bpf_map_lookup_elem(&ipe_control, &zero);
 
 	if (!p || !c || rule >= IPE_NUM_RULES || !p->rules[rule] || !bpf_map_lookup_elem(&ipe_active, &zero))

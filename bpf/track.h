@@ -7,21 +7,16 @@
  */
 #pragma once
 
-/* 0 for a device without a table, and for all while it is not known where that is. */
-static __always_inline __u64 live_table(__u64 md)
+/* The live table of a device, 0 if it has none. False while it is not known where that is. */
+static __always_inline bool find_live_table(__u64 md, __u64 *table)
 {
 	__u32 zero = 0;
 	struct walk *w = bpf_map_lookup_elem(&ipe_walk, &zero);
 
-	return w && w->mapper ? peek(md, w->md_map) : 0;
-}
-
-static __always_inline bool knows_mapper(void)
-{
-	__u32 zero = 0;
-	struct walk *w = bpf_map_lookup_elem(&ipe_walk, &zero);
-
-	return w && w->mapper;
+	if (!w || !w->mapper)
+		return false;
+	*table = peek(md, w->md_map);
+	return true;
 }
 
 /*
@@ -32,9 +27,9 @@ SEC("fentry/dm_swap_table")
 int BPF_PROG(ipe_swap_table, void *device, void *table)
 {
 	struct tables now = {};
-	__u64 md = (__u64)device;
+	__u64 md = (__u64)device, before = 0;
 
-	if (knows_mapper() && !live_table(md))
+	if (find_live_table(md, &before) && !before)
 		now.only = (__u64)table;
 	if (bpf_map_update_elem(&ipe_tables, &md, &now, BPF_ANY))
 		bpf_map_delete_elem(&ipe_tables, &md);
@@ -60,8 +55,7 @@ int BPF_PROG(ipe_known_device, void *device)
 	struct tables now = { .before = 1 };
 	__u64 md = (__u64)device;
 
-	now.only = live_table(md);
-	if (now.only)
+	if (find_live_table(md, &now.only) && now.only)
 		bpf_map_update_elem(&ipe_tables, &md, &now, BPF_NOEXIST);
 	return 0;
 }
@@ -73,7 +67,7 @@ static __always_inline bool is_memory(__u64 magic)
 
 static __always_inline bool is_initramfs(struct super_block *sb)
 {
-	return is_memory(sb->s_magic) && IS_TYPE(sb, "rootfs");
+	return is_memory(sb->s_magic) && is_rootfs(sb);
 }
 
 /* For a file to become shorter it need not be opened for writing. */
