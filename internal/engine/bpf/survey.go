@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"maps"
 	"os"
 	"runtime"
 	"sync"
@@ -76,7 +77,7 @@ func (e *Engine) surveyLinks() ([]*link.Iter, error) {
 }
 
 // load attaches the iterators. An attached one does nothing until somebody reads it.
-func (s *survey) load(maps map[string]*ebpf.Map) error {
+func (s *survey) load(ours map[string]*ebpf.Map) error {
 	defer releaseTypes()
 	spec, err := loadSurvey()
 	if err != nil {
@@ -88,7 +89,7 @@ func (s *survey) load(maps map[string]*ebpf.Map) error {
 		return fmt.Errorf("read kernel BTF: %w", err)
 	}
 	s.coll, err = ebpf.NewCollectionWithOptions(spec, ebpf.CollectionOptions{
-		MapReplacements: shared(spec, maps), Cache: types, Programs: ebpf.ProgramOptions{KernelTypes: kernel},
+		MapReplacements: shared(spec, ours), Cache: types, Programs: ebpf.ProgramOptions{KernelTypes: kernel},
 	})
 	if err != nil {
 		return fmt.Errorf("load BPF object: %w", explain(err))
@@ -107,14 +108,10 @@ func (s *survey) load(maps map[string]*ebpf.Map) error {
 }
 
 // shared are those of the engine's maps that the object knows.
-func shared(spec *ebpf.CollectionSpec, maps map[string]*ebpf.Map) map[string]*ebpf.Map {
-	these := map[string]*ebpf.Map{}
-	for name := range spec.Maps {
-		if m, ok := maps[name]; ok {
-			these[name] = m
-		}
-	}
-	return these
+func shared(spec *ebpf.CollectionSpec, ours map[string]*ebpf.Map) map[string]*ebpf.Map {
+	known := maps.Clone(ours)
+	maps.DeleteFunc(known, func(name string, _ *ebpf.Map) bool { return spec.Maps[name] == nil })
+	return known
 }
 
 func (s *survey) close() error {

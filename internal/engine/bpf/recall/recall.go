@@ -8,6 +8,7 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"maps"
 	"math"
 	"os"
 	"runtime"
@@ -31,7 +32,7 @@ import (
 // again, unless keepCaches; those in use, a library that init has mapped, are verified
 // anew, by the kernel. The maps are those of the engine. What goes wrong here costs the
 // fact for such files and nothing else.
-func Run(log *slog.Logger, maps map[string]*ebpf.Map, types *btf.Cache, keepCaches bool) {
+func Run(log *slog.Logger, ours map[string]*ebpf.Map, types *btf.Cache, keepCaches bool) {
 	keyring, err := abi.VerityKeyring()
 	if err != nil {
 		log.Warn("fs-verity files that are in memory already count as not signed", "error", err)
@@ -45,7 +46,7 @@ func Run(log *slog.Logger, maps map[string]*ebpf.Map, types *btf.Cache, keepCach
 			log.Warn("fs-verity files that are in memory already may count as not signed", "error", err)
 		}
 	}
-	seen, valid, err := recallInUse(log, maps, types, keyring)
+	seen, valid, err := recallInUse(log, ours, types, keyring)
 	if err != nil {
 		log.Warn("fs-verity files in use count as not signed", "error", err)
 		return
@@ -112,8 +113,8 @@ func cachedInodes() (int, error) {
 
 // recallInUse verifies the signature of each fs-verity file that some process has open
 // or mapped.
-func recallInUse(log *slog.Logger, maps map[string]*ebpf.Map, types *btf.Cache, keyring int32) (seen, valid int, err error) {
-	a, err := newAsker(maps, types)
+func recallInUse(log *slog.Logger, ours map[string]*ebpf.Map, types *btf.Cache, keyring int32) (seen, valid int, err error) {
+	a, err := newAsker(ours, types)
 	if err != nil {
 		return 0, 0, err
 	}
@@ -149,18 +150,20 @@ type asker struct {
 	link link.Link
 }
 
-// newAsker attaches the program, on the maps of the engine.
-func newAsker(maps map[string]*ebpf.Map, types *btf.Cache) (*asker, error) {
+// newAsker attaches the program, on those of the engine's maps that it knows.
+func newAsker(ours map[string]*ebpf.Map, types *btf.Cache) (*asker, error) {
 	spec, err := loadRecall()
 	if err != nil {
 		return nil, fmt.Errorf("read embedded BPF object: %w", err)
 	}
+	known := maps.Clone(ours)
+	maps.DeleteFunc(known, func(name string, _ *ebpf.Map) bool { return spec.Maps[name] == nil })
 	kernel, err := types.Kernel()
 	if err != nil {
 		return nil, fmt.Errorf("read kernel BTF: %w", err)
 	}
 	coll, err := ebpf.NewCollectionWithOptions(spec, ebpf.CollectionOptions{
-		MapReplacements: maps, Cache: types, Programs: ebpf.ProgramOptions{KernelTypes: kernel},
+		MapReplacements: known, Cache: types, Programs: ebpf.ProgramOptions{KernelTypes: kernel},
 	})
 	if err != nil {
 		return nil, fmt.Errorf("load BPF object: %w", err)
