@@ -11,6 +11,7 @@ import (
 	"io"
 	"os"
 	"os/exec"
+	"runtime"
 	"slices"
 	"strings"
 	"testing"
@@ -245,6 +246,7 @@ func TestEngineStrictHadIt(t *testing.T) {
 	if os.Getenv("STRICT_HAD") == "" {
 		return
 	}
+	runtime.LockOSThread() // a personality is that of one thread
 	check0(t, call(unix.SYS_PERSONALITY, readImpliesExec, 0, 0))
 	fmt.Println("ready")
 	_, _ = io.Copy(io.Discard, os.Stdin)
