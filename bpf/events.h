@@ -62,8 +62,8 @@ static __always_inline void describe_file(struct event *e, __u64 addr)
 	bpf_probe_read_kernel_str(e->device, sizeof(e->device), &BPF_CORE_READ(file, f_inode, i_sb)->s_id);
 }
 
-/* Fill a record but for the path. Not static, so that it is verified once. */
-__noinline int describe(struct event *e, const struct decision *d, const struct facts *f, __u32 what, __u32 path_kind)
+/* Fill a record but for the path and its kind. */
+VERIFIED_ONCE int describe(struct event *e, const struct decision *d, const struct facts *f, __u32 what, KEPT)
 {
 	if (!e || !d || !f)
 		return 0;
@@ -77,7 +77,6 @@ __noinline int describe(struct event *e, const struct decision *d, const struct 
 	e->op = what;
 	e->hook = what >> 8;
 	e->enforcing = what >> 16;
-	e->path_kind = path_kind;
 	__builtin_memset(e->pad, 0, sizeof(e->pad));
 	bpf_get_current_comm(e->comm, sizeof(e->comm));
 	copy_digest(&e->root, &f->root);
@@ -95,7 +94,7 @@ static __always_inline void lose(void)
  * Write a record with the path behind it. False if the path changed meanwhile; then
  * there is none, unless this was the last try.
  */
-__noinline int try_record(const struct decision *d, const struct facts *f, __u32 what, __u32 last)
+VERIFIED_ONCE int try_record(const struct decision *d, const struct facts *f, __u32 what, __u32 last, KEPT)
 {
 	struct path_writer w = {};
 	struct event *e;
@@ -115,7 +114,8 @@ __noinline int try_record(const struct decision *d, const struct facts *f, __u32
 		bpf_ringbuf_discard_dynptr(&w.record, 0);
 		return false;
 	}
-	describe(e, d, f, what, stable ? w.walk.kind : PATH_UNSTABLE);
+	e->path_kind = stable ? w.walk.kind : PATH_UNSTABLE;
+	describe(e, d, f, what, KEEP);
 	bpf_ringbuf_submit_dynptr(&w.record, 0);
 	return true;
 }
@@ -124,26 +124,27 @@ static __always_inline void record(const struct decision *d, const struct facts 
 {
 	int i;
 
-	if (!may_record())
+	if (!may_record(KEEP))
 		return;
 	for (i = 1; i <= PATH_TRIES; i++)
-		if (try_record(d, f, what, i == PATH_TRIES))
+		if (try_record(d, f, what, i == PATH_TRIES, KEEP))
 			return;
 }
 
 /* The same where there is no file: no path is walked, nor does the verifier follow one. */
-__noinline int record_without_file(const struct decision *d, const struct facts *f, __u32 what)
+VERIFIED_ONCE int record_without_file(const struct decision *d, const struct facts *f, __u32 what, KEPT)
 {
 	struct event *e;
 
-	if (!may_record())
+	if (!may_record(KEEP))
 		return 0;
 	e = bpf_ringbuf_reserve(&ipe_events, sizeof(*e), 0);
 	if (!e) {
 		lose();
 		return 0;
 	}
-	describe(e, d, f, what, PATH_WALKED);
+	e->path_kind = PATH_WALKED;
+	describe(e, d, f, what, KEEP);
 	bpf_ringbuf_submit(e, 0);
 	return 0;
 }

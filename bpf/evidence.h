@@ -137,7 +137,7 @@ static __noinline bool root_vouched(struct table_key *root)
 }
 
 /* The same for a key that its caller does not have on the stack: 6.1 looks up by no other. */
-__noinline int copy_vouched(const struct table_key *root)
+VERIFIED_ONCE int copy_vouched(const struct table_key *root, KEPT)
 {
 	struct table_key key;
 
@@ -167,11 +167,11 @@ static __always_inline void read_volume(struct facts *f, struct inode *inode, bo
 		       peek32(verity, w->verity_digest_size)))
 		f->present |= IPE_NEED_ROOT;
 	if (w->signed_roots && (f->present & IPE_NEED_ROOT) &&
-	    (typed ? root_vouched(&f->root) : copy_vouched(&f->root)))
+	    (typed ? root_vouched(&f->root) : copy_vouched(&f->root, KEEP)))
 		f->present |= IPE_NEED_ROOT_SIGNED;
 }
 
-__noinline int read_untyped_info(struct facts *f, __u64 addr)
+VERIFIED_ONCE int read_untyped_info(struct facts *f, __u64 addr, KEPT)
 {
 	struct fsverity_info *info = (struct fsverity_info *)addr;
 	const struct fsverity_hash_alg *alg;
@@ -190,7 +190,6 @@ __noinline int read_untyped_info(struct facts *f, __u64 addr)
 /* fsverity_digest */
 static __always_inline void read_file_digest(struct facts *f, struct inode *inode, bool typed)
 {
-	__u64 number = (__u64)inode; /* read back: the verifier sees a pointer, and forbids to calculate */
 	const struct fsverity_hash_alg *alg;
 	struct fsverity_info *info;
 
@@ -198,7 +197,7 @@ static __always_inline void read_file_digest(struct facts *f, struct inode *inod
 	if (!inode)
 		return;
 	if (!bpf_core_field_exists(inode->i_verity_info)) {
-		read_untyped_info(f, find_verity_info(peek((__u64)&number, 0)));
+		read_untyped_info(f, find_verity_info(number_of(inode), KEEP), KEEP);
 		return;
 	}
 	info = MEMBER(typed, inode, i_verity_info);
@@ -254,8 +253,7 @@ static __noinline void read_typed_inode(struct facts *f, __u32 want, struct inod
 		read_inode(f, want, inode, true);
 }
 
-/* Not static, so that it is verified once. */
-__noinline int read_untyped_inode(struct facts *f, __u32 want, __u64 inode)
+VERIFIED_ONCE int read_untyped_inode(struct facts *f, __u32 want, __u64 inode, KEPT)
 {
 	if (f)
 		read_inode(f, want, (struct inode *)inode, false);
@@ -263,7 +261,7 @@ __noinline int read_untyped_inode(struct facts *f, __u32 want, __u64 inode)
 }
 
 /* The verifier forgets what it knows of the facts, and follows the ways that led here as one. */
-__noinline int forget_facts(struct facts *f)
+VERIFIED_ONCE int forget_facts(struct facts *f, KEPT)
 {
 	return !f;
 }
@@ -280,7 +278,7 @@ static __always_inline void gather(struct facts *f, __u32 want, struct file *fil
 	if (!(want & ~IPE_NEED_BOOT))
 		return;
 	if (inode && inode->i_sb->s_magic == OVERLAYFS_SUPER_MAGIC)
-		read_untyped_inode(f, want, data_inode((__u64)file));
+		read_untyped_inode(f, want, data_inode((__u64)file), KEEP);
 	else
 		read_typed_inode(f, want, inode);
 }

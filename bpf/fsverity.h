@@ -104,7 +104,7 @@ static __always_inline __u64 find_in_table(__u64 inode)
 }
 
 /* The struct fsverity_info of an inode that has none itself; 0 if there is none. */
-__noinline __u64 find_verity_info(__u64 addr)
+VERIFIED_ONCE __u64 find_verity_info(__u64 addr, KEPT)
 {
 	struct inode *inode = (struct inode *)addr;
 	const struct fsverity_operations *vop;

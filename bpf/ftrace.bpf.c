@@ -46,8 +46,9 @@ union bpf_attr {
 static const char ftrace_enabled[] = "kernel/ftrace_enabled";
 
 SEC("cgroup/sysctl")
-int ipe_ftrace_on(struct bpf_sysctl *ctx)
+int ipe_ftrace_on(__u64 *given) /* see kept.h */
 {
+	struct bpf_sysctl *ctx = (struct bpf_sysctl *)given;
 	char name[sizeof(ftrace_enabled)] = {};
 	char value[3] = {};
 	long len;

@@ -46,8 +46,9 @@ static __noinline int tell(struct seq_file *seq, struct in_use *u)
 }
 
 SEC("iter/task_file")
-int ipe_open_files(struct bpf_iter__task_file *ctx)
+int ipe_open_files(__u64 *given)
 {
+	struct bpf_iter__task_file *ctx = (void *)given;
 	struct task_struct *task = ctx->task;
 	struct file *file = ctx->file;
 	struct in_use u = {};
@@ -61,8 +62,9 @@ int ipe_open_files(struct bpf_iter__task_file *ctx)
 }
 
 SEC("iter/task_vma")
-int ipe_mapped_files(struct bpf_iter__task_vma *ctx)
+int ipe_mapped_files(__u64 *given)
 {
+	struct bpf_iter__task_vma *ctx = (void *)given;
 	struct task_struct *task = ctx->task;
 	struct vm_area_struct *vma = ctx->vma;
 	struct in_use u = {};

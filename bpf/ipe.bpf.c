@@ -13,6 +13,7 @@
 #include "layout.gen.h"
 #include "maps.h"
 #include "peek.h"
+#include "kept.h"
 #include "fsverity.h"
 #include "overlay.h"
 #include "filesystem.h"
@@ -45,15 +46,15 @@ static __noinline int judge(struct file *file, __u32 what)
 		return -EACCES;
 	enforce = c->enforce;
 	if (denies(&d) || c->success_audit) {
-		forget_facts(&f);
+		forget_facts(&f, KEEP);
 		gather(&f, NEED_ALL, file, file->f_inode);
 		record(&d, &f, enforce ? what | RECORD_ENFORCING : what);
 	}
 	return denies(&d) && enforce ? -EACCES : 0;
 }
 
-/* Whether the policy denies where there is no file, and so no fact. Not static, so that it is verified once. */
-__noinline int denied_without_file(__u32 what)
+/* Whether the policy denies where there is no file, and so no fact. */
+VERIFIED_ONCE int denied_without_file(__u32 what, KEPT)
 {
 	struct decision d = {};
 	struct facts f = {};
@@ -67,13 +68,13 @@ __noinline int denied_without_file(__u32 what)
 		return true;
 	enforce = c->enforce;
 	if (denies(&d) || c->success_audit)
-		record_without_file(&d, &f, enforce ? what | RECORD_ENFORCING : what);
+		record_without_file(&d, &f, enforce ? what | RECORD_ENFORCING : what, KEEP);
 	return denies(&d) && enforce;
 }
 
 static __always_inline int judge_without_file(__u32 what)
 {
-	return denied_without_file(what) ? -EACCES : 0;
+	return denied_without_file(what, KEEP) ? -EACCES : 0;
 }
 
 SEC("lsm/bprm_check_security")
@@ -138,14 +139,14 @@ int BPF_PROG(ipe_file_mprotect, struct vm_area_struct *vma, unsigned long reqpro
 SEC("lsm/kernel_read_file")
 int BPF_PROG(ipe_kernel_read_file, struct file *file, enum kernel_read_file_id id)
 {
-	return judge(file, operation_of_read(id) | IPE_HOOK_KERNEL_READ << 8);
+	return judge(file, operation_of_read(id, KEEP) | IPE_HOOK_KERNEL_READ << 8);
 }
 
 /* The kernel takes the same from a process's memory; there is no file. */
 SEC("lsm/kernel_load_data")
 int BPF_PROG(ipe_kernel_load_data, enum kernel_load_data_id id)
 {
-	return judge_without_file(operation_of_load(id) | IPE_HOOK_KERNEL_LOAD << 8);
+	return judge_without_file(operation_of_load(id, KEEP) | IPE_HOOK_KERNEL_LOAD << 8);
 }
 
 /* Of each inode that is met again the last word counts: it may have been sealed anew. */

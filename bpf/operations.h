@@ -9,7 +9,7 @@
 #define ID_IS(id, type, name)                                                                                         \
 	(bpf_core_enum_value_exists(enum type, name) && (id) == bpf_core_enum_value(enum type, name))
 
-__noinline int operation_of_read(__u32 id)
+VERIFIED_ONCE int operation_of_read(__u32 id, KEPT)
 {
 	if (ID_IS(id, kernel_read_file_id, READING_FIRMWARE))
 		return IPE_OP_FIRMWARE;
@@ -28,7 +28,7 @@ __noinline int operation_of_read(__u32 id)
 	return IPE_OP_UNKNOWN;
 }
 
-__noinline int operation_of_load(__u32 id)
+VERIFIED_ONCE int operation_of_load(__u32 id, KEPT)
 {
 	if (ID_IS(id, kernel_load_data_id, LOADING_FIRMWARE))
 		return IPE_OP_FIRMWARE;

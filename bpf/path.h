@@ -99,7 +99,7 @@ static __always_inline __u32 sequence_of(__u64 dentry)
 }
 
 /* After a name was copied: whether it was whole all the time. */
-__noinline int end_name(struct path_walk *w)
+VERIFIED_ONCE int end_name(struct path_walk *w, KEPT)
 {
 	if (w && w->named && sequence_of(w->named) != w->sequence)
 		w->torn = true;
@@ -108,10 +108,9 @@ __noinline int end_name(struct path_walk *w)
 
 /*
  * One step towards the root; 1 ends the walk. If a name is met, w->len is its length and
- * w->from where it stands. Not static, as others here: such a function is verified once,
- * and not again for each way that leads to it.
+ * w->from where it stands.
  */
-__noinline int step(struct path_walk *w)
+VERIFIED_ONCE int step(struct path_walk *w, KEPT)
 {
 	struct dentry *dentry;
 	struct mount *mnt;
@@ -149,7 +148,7 @@ __noinline int step(struct path_walk *w)
 
 static long measure_step(__u32 i, struct path_walk *w)
 {
-	return step(w) ? 1 : 0;
+	return step(w, KEEP) ? 1 : 0;
 }
 
 static __always_inline void write_piece(struct path_writer *w)
@@ -175,8 +174,8 @@ static long write_step(__u32 i, struct path_writer *w)
 		write_piece(w);
 		return 0;
 	}
-	end_name(&w->walk);
-	if (step(&w->walk))
+	end_name(&w->walk, KEEP);
+	if (step(&w->walk, KEEP))
 		return 1;
 	if (!w->walk.len)
 		return 0; /* crossed a mount */
@@ -222,7 +221,7 @@ static __always_inline __u32 kind_of_nameless(struct dentry *dentry)
 	return PATH_MEMORY;
 }
 
-__noinline __u32 kind_of_path(__u64 addr)
+VERIFIED_ONCE __u32 kind_of_path(__u64 addr, KEPT)
 {
 	struct file *file = (struct file *)addr;
 	struct dentry *dentry = BPF_CORE_READ(file, f_path.dentry);
@@ -270,13 +269,13 @@ static __always_inline void end_walk(struct path_walk *w)
 }
 
 /* Find out of which kind the path is; what can be walked is measured then, by steps. */
-__noinline int start_measuring(struct path_walk *w, __u64 addr)
+VERIFIED_ONCE int start_measuring(struct path_walk *w, __u64 addr, KEPT)
 {
 	struct file *file = (struct file *)addr;
 
 	if (!w || !file)
 		return 0;
-	w->kind = kind_of_path(addr);
+	w->kind = kind_of_path(addr, KEEP);
 	switch (w->kind) {
 	case PATH_WALKED:
 	case PATH_DELETED:
@@ -296,7 +295,7 @@ __noinline int start_measuring(struct path_walk *w, __u64 addr)
 }
 
 /* After the walk that measured: the bytes that the path takes behind the record. */
-__noinline int end_measuring(struct path_walk *w)
+VERIFIED_ONCE int end_measuring(struct path_walk *w, KEPT)
 {
 	if (!w)
 		return 0;
@@ -310,7 +309,7 @@ __noinline int end_measuring(struct path_walk *w)
 }
 
 /* Prepare to write what was measured. */
-__noinline int start_writing(struct path_walk *w, __u64 addr)
+VERIFIED_ONCE int start_writing(struct path_walk *w, __u64 addr, KEPT)
 {
 	struct file *file = (struct file *)addr;
 
@@ -354,24 +353,24 @@ static __noinline void write_spelled(struct path_writer *w, __u64 name)
 }
 
 /* Whether both walks met the same. */
-__noinline int same_path(const struct path_walk *w)
+VERIFIED_ONCE int same_path(const struct path_walk *w, KEPT)
 {
 	return w && !w->sum && !w->left && !w->torn;
 }
 
 static __always_inline __u32 measure_path(struct path_walk *w, __u64 file)
 {
-	start_measuring(w, file);
+	start_measuring(w, file, KEEP);
 	bpf_loop(PATH_STEPS, measure_step, w, 0);
-	return end_measuring(w);
+	return end_measuring(w, KEEP);
 }
 
 /* Write the path that was measured behind the record; false if it is another by now. */
 static __always_inline bool write_path(struct path_writer *w, __u64 file)
 {
-	start_writing(&w->walk, file);
+	start_writing(&w->walk, file, KEEP);
 	if (w->walk.spelled)
 		write_spelled(w, w->walk.from);
 	bpf_loop(PATH_STEPS, write_step, w, 0);
-	return same_path(&w->walk);
+	return same_path(&w->walk, KEEP);
 }

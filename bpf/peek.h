@@ -10,6 +10,14 @@ static __always_inline __u64 peek(__u64 base, __u32 offset)
 	return value;
 }
 
+/* Of a pointer that the verifier knows: it lets none go where a number is wanted. */
+static __always_inline __u64 number_of(const void *known)
+{
+	__u64 number = (__u64)known;
+
+	return peek((__u64)&number, 0);
+}
+
 static __always_inline __u8 peek8(__u64 base, __u32 offset)
 {
 	__u8 value = 0;

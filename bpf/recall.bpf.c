@@ -16,6 +16,7 @@
 #include "layout.gen.h"
 #include "maps.h"
 #include "peek.h"
+#include "kept.h"
 #include "fsverity.h"
 #include "overlay.h"
 #include "filesystem.h"
@@ -126,7 +127,7 @@ static __always_inline int recall(struct recall *r)
 	__u8 is_signed = 1;
 	int err;
 
-	read_untyped_inode(&f, IPE_NEED_FILE, inode);
+	read_untyped_inode(&f, IPE_NEED_FILE, inode, KEEP);
 	if (!(f.present & IPE_NEED_FILE) || !write_text(&r->text, &f.file))
 		return -EOPNOTSUPP;
 	if (f.file.len == 32)

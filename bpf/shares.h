@@ -72,7 +72,7 @@ static __always_inline bool within_share(__u32 uid)
 }
 
 /* Whether the current task's record may be written; if not, it is counted. */
-__noinline int may_record(void)
+VERIFIED_ONCE int may_record(KEPT)
 {
 	__u64 used = bpf_ringbuf_query(&ipe_events, BPF_RB_AVAIL_DATA);
 	__u32 uid = bpf_get_current_uid_gid();

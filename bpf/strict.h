@@ -53,8 +53,8 @@ static __always_inline __u32 switch_of(__u32 rule)
 	return c->enforce ? p->rules[rule] : IPE_SWITCH_MONITOR;
 }
 
-/* What a rule found, in a file or, with 0, in none: -EACCES if it is to be refused. */
-static __noinline int found(__u32 rule, __u64 file)
+/* Tell what a rule found, in a file or, with 0, in none; whether it is to be refused. */
+VERIFIED_ONCE int is_refused(__u32 rule, __u64 file, KEPT)
 {
 	struct decision d = { .file = file };
 	struct facts f = {};
@@ -68,8 +68,13 @@ static __noinline int found(__u32 rule, __u64 file)
 	if (file)
 		record(&d, &f, what);
 	else
-		record_without_file(&d, &f, what);
-	return is == IPE_SWITCH_ENFORCE ? -EACCES : 0;
+		record_without_file(&d, &f, what, KEEP);
+	return is == IPE_SWITCH_ENFORCE;
+}
+
+static __always_inline int found(__u32 rule, __u64 file)
+{
+	return is_refused(rule, file, KEEP) ? -EACCES : 0;
 }
 
 /* Where the kernel asks nobody nothing can be refused: the process ends. */
@@ -89,12 +94,11 @@ static __always_inline int strict_mmap(__u64 file, unsigned long prot)
 static __always_inline int strict_mprotect(struct vm_area_struct *vma, unsigned long prot)
 {
 	__u64 file = (__u64)vma->vm_file;
+	__u32 rule = prot & PROT_WRITE ? IPE_RULE_PROTECT_WX : IPE_RULE_EXECMOD;
 
-	if (prot & PROT_WRITE)
-		return found(IPE_RULE_PROTECT_WX, file);
-	if (vma->vm_flags & VM_EXEC || !file || !vma->anon_vma)
+	if (rule == IPE_RULE_EXECMOD && (vma->vm_flags & VM_EXEC || !file || !vma->anon_vma))
 		return 0;
-	return found(IPE_RULE_EXECMOD, file);
+	return found(rule, number_of(vma->vm_file));
 }
 
 static __always_inline int strict_open(struct file *file)
@@ -104,7 +108,7 @@ static __always_inline int strict_open(struct file *file)
 	bpf_probe_read_kernel_str(name, sizeof(name), file->f_path.dentry->d_name.name);
 	if (__builtin_memcmp(name, "mem", sizeof("mem")))
 		return 0;
-	return found(IPE_RULE_PROC_MEM, (__u64)file);
+	return found(IPE_RULE_PROC_MEM, number_of(file));
 }
 
 SEC("lsm/ptrace_access_check")
@@ -141,7 +145,7 @@ SEC("fentry/setup_arg_pages")
 int BPF_PROG(ipe_exec_stack, struct linux_binprm *bprm, unsigned long top, int executable)
 {
 	if (executable == EXSTACK_ENABLE_X || (executable != EXSTACK_DISABLE_X && reads_imply_exec()))
-		kill_for(IPE_RULE_EXEC_STACK, (__u64)bprm->file);
+		kill_for(IPE_RULE_EXEC_STACK, number_of(bprm->file));
 	return 0;
 }
 

@@ -14,6 +14,7 @@
 #include "layout.gen.h"
 #include "maps.h"
 #include "peek.h"
+#include "kept.h"
 #include "fsverity.h"
 #include "overlay.h"
 #include "filesystem.h"
@@ -159,8 +160,9 @@ static __always_inline void read_facts(struct use *u, struct file *file)
 }
 
 SEC("iter/task_vma")
-int ipe_survey_mapped(struct bpf_iter__task_vma *ctx)
+int ipe_survey_mapped(__u64 *given)
 {
+	struct bpf_iter__task_vma *ctx = (void *)given;
 	struct task_struct___survey *task = ctx->task;
 	struct vm_area_struct *vma = ctx->vma;
 	struct vm_area_struct___survey *area = (void *)vma;
@@ -183,8 +185,9 @@ int ipe_survey_mapped(struct bpf_iter__task_vma *ctx)
 }
 
 SEC("iter/task")
-int ipe_survey_exe(struct bpf_iter__task *ctx)
+int ipe_survey_exe(__u64 *given)
 {
+	struct bpf_iter__task *ctx = (void *)given;
 	struct task_struct___survey *task = ctx->task;
 	struct use u = { .kind = USE_EXE };
 	struct mm_struct___survey *mm;
@@ -206,8 +209,9 @@ int ipe_survey_exe(struct bpf_iter__task *ctx)
 
 /* Files that iped has opened to ask for their facts. */
 SEC("iter/task_file")
-int ipe_survey_open(struct bpf_iter__task_file *ctx)
+int ipe_survey_open(__u64 *given)
 {
+	struct bpf_iter__task_file *ctx = (void *)given;
 	struct task_struct___survey *task = ctx->task;
 	struct use u = { .kind = USE_OPEN };
 	struct file *file = ctx->file;

@@ -17,8 +17,8 @@ import (
 // each program and of all together. Each costs some 10,000 instructions of the
 // processor, which is most of a start.
 const (
-	maxVerifiedOne = 25_000
-	maxVerifiedAll = 90_000
+	maxVerifiedOne = 20_000
+	maxVerifiedAll = 70_000
 )
 
 // TestEngineVerifiedInstructions: nothing that was added to a program makes the
