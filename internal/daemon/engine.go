@@ -13,7 +13,6 @@ import (
 	"github.com/ipe-linux/ipe/internal/engine/bpf"
 	"github.com/ipe-linux/ipe/internal/engine/securityfs"
 	"github.com/ipe-linux/ipe/internal/linux/abi"
-	"github.com/ipe-linux/ipe/internal/strict"
 )
 
 // errProfile refuses what only programs of ours can ask.
@@ -45,7 +44,7 @@ func choose(cfg config, whom *trusted) api.Choice {
 	if cfg.engine != engineAuto {
 		return api.Choice{Engine: cfg.engine, Reason: "asked for with --engine"}
 	}
-	return api.Choose(&abi.System{}, api.Wish{Certificates: whom.now().Certificates(), BootPolicy: cfg.bootPolicy != "", RootHashes: len(cfg.rootHashes) > 0, Strict: cfg.profileOf() != (engine.Profile{})})
+	return api.Choose(&abi.System{}, api.Wish{Certificates: whom.now().Certificates(), BootPolicy: cfg.bootPolicy != "", RootHashes: len(cfg.rootHashes) > 0, Strict: cfg.profileOf().Asks()})
 }
 
 func start(name string, cfg config, log *slog.Logger) (engine.Engine, error) {
@@ -54,7 +53,7 @@ func start(name string, cfg config, log *slog.Logger) (engine.Engine, error) {
 		if cfg.bootPolicy != "" {
 			return nil, errBootPolicy
 		}
-		if profile != (engine.Profile{}) {
+		if profile.Asks() {
 			return nil, errProfile
 		}
 		if abi.BPFAttached() {
@@ -69,7 +68,7 @@ func start(name string, cfg config, log *slog.Logger) (engine.Engine, error) {
 // profileOf is what the flags ask for beyond what the kernel's own IPE asks.
 func (c *config) profileOf() (p engine.Profile) {
 	if c.profile == api.ProfileStrict {
-		p = engine.Profile{HonestFacts: true, Rules: strict.Enforced()}
+		p = engine.Strict()
 	}
 	for _, text := range c.rules {
 		_ = p.Rules.Set(text) // the flags were read

@@ -9,6 +9,7 @@ import (
 
 	"github.com/ipe-linux/ipe/digest"
 	"github.com/ipe-linux/ipe/eval"
+	"github.com/ipe-linux/ipe/internal/profile"
 	"github.com/ipe-linux/ipe/internal/strict"
 	"github.com/ipe-linux/ipe/policy"
 )
@@ -29,6 +30,24 @@ type Profile struct {
 	HonestFacts bool
 	// Rules are those that are judged beside the policy.
 	Rules strict.Rules
+	// Exceptions hold for processes that execute one of these executables after the
+	// engine knows of it, and for what they fork, until they execute another.
+	Exceptions []profile.Exception
+}
+
+// Strict is the profile that asks for all that there is.
+func Strict() Profile { return Profile{HonestFacts: true, Rules: strict.Enforced()} }
+
+// Asks reports whether the profile asks for more than the kernel's own IPE.
+func (p Profile) Asks() bool {
+	return p.HonestFacts || p.Rules.Any(strict.All()...) || len(p.Exceptions) > 0
+}
+
+// Profiler is an engine that can be asked for more than the kernel's own IPE asks.
+type Profiler interface {
+	// SetProfile makes p what is asked from now on. On error nothing weaker than before
+	// is asked. Processes of executables that p no longer excepts lose their exceptions.
+	SetProfile(p Profile) error
 }
 
 // RuleCount counts what a strict rule found: Monitored happened, Refused did not.

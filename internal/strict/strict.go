@@ -105,8 +105,8 @@ var (
 	ErrForm   = errors.New("not of the form RULE=off|monitor|enforce")
 )
 
-// named finds a rule by its name.
-func named(name string) (Rule, error) {
+// ParseRule finds a rule by its name.
+func ParseRule(name string) (Rule, error) {
 	for _, r := range All() {
 		if r.String() == name {
 			return r, nil
@@ -144,7 +144,7 @@ func (r *Rules) Set(text string) error {
 	if !ok {
 		return fmt.Errorf("%q: %w", text, ErrForm)
 	}
-	rule, err := named(name)
+	rule, err := ParseRule(name)
 	if err != nil {
 		return err
 	}

@@ -9,7 +9,7 @@ import (
 func TestRules(t *testing.T) {
 	seen := map[string]bool{}
 	for _, r := range All() {
-		again, err := named(r.String())
+		again, err := ParseRule(r.String())
 		if err != nil || again != r || seen[r.String()] || r.Refuses() == "" {
 			t.Errorf("%v: %v, %v, %q", r, again, err, r.Refuses())
 		}
@@ -19,7 +19,7 @@ func TestRules(t *testing.T) {
 		t.Errorf("%d rules", len(seen))
 	}
 	for _, name := range []string{"", "none", "MAP-WX", "map-wx ", "rule 9"} {
-		if r, err := named(name); !errors.Is(err, ErrRule) || r != None {
+		if r, err := ParseRule(name); !errors.Is(err, ErrRule) || r != None {
 			t.Errorf("%q: %v, %v", name, r, err)
 		}
 	}

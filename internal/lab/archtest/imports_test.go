@@ -40,7 +40,7 @@ var wings = []wing{
 	{language, []string{"audit", "conformance", "digest", "eval", "manifest", "policy", "sign", "verity"}, nil,
 		"third parties must be able to trust it blind"},
 	{leaves, []string{"internal/atomicfile", "internal/built", "internal/decimal", "internal/eintr", "internal/errno", "internal/hint", "internal/inorder", "internal/ownership",
-		"internal/plain", "internal/roothash", "internal/strict", "internal/trust"}, []string{language},
+		"internal/plain", "internal/profile", "internal/roothash", "internal/strict", "internal/trust"}, []string{language},
 		"what anybody may import knows nobody"},
 	{linux, []string{"internal/linux"}, []string{language, leaves},
 		"a probe must not know who asks"},
