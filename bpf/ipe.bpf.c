@@ -23,6 +23,7 @@
 #include "table.h"
 #include "events.h"
 #include "operations.h"
+#include "except.h"
 #include "strict.h"
 #include "track.h"
 
@@ -62,6 +63,8 @@ VERIFIED_ONCE int denied_without_file(__u32 what, KEPT)
 	__u32 zero = 0, enforce;
 
 	if (!decide(&d, &f, what, NULL, NULL))
+		return 0;
+	if (denies(&d) && (what & 0xff) == IPE_OP_EXECUTE && may_have_memory())
 		return 0;
 	c = bpf_map_lookup_elem(&ipe_control, &zero);
 	if (!c)

@@ -24,6 +24,7 @@ typedef _Bool bool;
 
 #define EACCES 13
 #define ENOMEM 12
+#define ENOSPC 28
 #define VM_EXEC 0x4UL
 #define PROT_EXEC 0x4UL
 #define S_VERITY (1U << 16)
@@ -35,6 +36,8 @@ typedef _Bool bool;
 #define TMPFS_MAGIC 0x01021994
 #define RAMFS_MAGIC 0x858458f6
 #define SB_RDONLY 1UL
+#define CLONE_THREAD 0x10000UL
+#define BPF_LOCAL_STORAGE_GET_F_CREATE 1
 #define FMODE_WRITE 2U
 #define O_TRUNC 01000U
 /* FILESYSTEM_MAX_STACK_DEPTH: overlays on overlays */
@@ -47,6 +50,7 @@ enum bpf_map_type {
 	BPF_MAP_TYPE_LRU_HASH = 9,
 	BPF_MAP_TYPE_ARRAY_OF_MAPS = 12,
 	BPF_MAP_TYPE_RINGBUF = 27,
+	BPF_MAP_TYPE_TASK_STORAGE = 29,
 };
 #define BPF_F_NO_PREALLOC (1U << 0)
 #define BPF_F_RDONLY_PROG (1U << 7)
@@ -226,6 +230,9 @@ struct pt_regs {
 
 struct task_struct {
 	int pid;
+	unsigned int ptrace;
+	struct task_struct *group_leader;
+	__u64 self_exec_id;
 	unsigned int personality;
 	struct fs_struct *fs;
 	struct files_struct *files;

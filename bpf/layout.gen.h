@@ -31,6 +31,13 @@
 #define IPE_SWITCH_OFF 0
 #define IPE_SWITCH_MONITOR 1
 #define IPE_SWITCH_ENFORCE 2
+#define IPE_BY_FILE 0
+#define IPE_BY_ROOT_FILE 1
+#define IPE_BY_PATH 2
+#define IPE_BY_PATH_FILE 3
+#define IPE_NUM_BY 4
+#define IPE_PATH_ROOM 256
+#define IPE_MAX_EXCEPTIONS 1024
 #define IPE_SCOPE_RULE 0
 #define IPE_KIND_NONE 0
 #define IPE_KIND_ROOT 1

@@ -123,6 +123,8 @@ struct profile {
 	__u32 honest;
 	/* The kernel has left out a program that follows tables: no volume holds what it says. */
 	__u32 missed;
+	/* the kinds of identities that have exceptions: bits 1 << IPE_BY_* */
+	__u32 excepted;
 	/* what becomes of what each strict rule finds: IPE_SWITCH_* */
 	__u8 rules[IPE_NUM_RULES];
 };
@@ -134,6 +136,74 @@ struct {
 	__type(key, __u32);
 	__type(value, struct profile);
 } ipe_profile SEC(".maps");
+
+/* By what an executable is known. What its kind does not ask for is 0; the path stands at the end of its room. */
+struct identity {
+	struct table_key root;
+	struct table_key file;
+	char path[IPE_PATH_ROOM];
+};
+
+/* The identities that have exceptions, each with a number that says the same in all builds and profiles. */
+struct {
+	__uint(type, BPF_MAP_TYPE_HASH);
+	__uint(max_entries, IPE_MAX_EXCEPTIONS);
+	__uint(map_flags, BPF_F_NO_PREALLOC | BPF_F_RDONLY_PROG);
+	__type(key, struct identity);
+	__type(value, __u64);
+} ipe_identities SEC(".maps");
+
+/* What a process of an identity may: a switch more than 0 is one more than the IPE_SWITCH_* that the rule has at most. */
+struct exception {
+	__u8 rules[IPE_NUM_RULES];
+	/* executable memory without a file */
+	__u8 anon_exec;
+};
+
+struct {
+	__uint(type, BPF_MAP_TYPE_HASH);
+	__uint(max_entries, IPE_MAX_EXCEPTIONS);
+	__uint(map_flags, BPF_F_NO_PREALLOC | BPF_F_RDONLY_PROG);
+	__type(key, __u64);
+	__type(value, struct exception);
+} ipe_exceptions SEC(".maps");
+
+/* One execution of an executable that has exceptions. */
+struct birth {
+	__u64 ns;
+	__u64 pid;
+};
+
+struct mark {
+	/* the identities' numbers, 0 for none */
+	__u64 ids[IPE_NUM_BY];
+	struct birth birth;
+	/* the kernel's count of executions: with another one the mark is of what was executed before */
+	__u64 execution;
+};
+
+/*
+ * What a process has executed, at the leader of its threads. All builds share it, and
+ * the next one: a process keeps its exceptions.
+ */
+struct {
+	__uint(type, BPF_MAP_TYPE_TASK_STORAGE);
+	__uint(map_flags, BPF_F_NO_PREALLOC);
+	__type(key, int);
+	__type(value, struct mark);
+} ipe_marks SEC(".maps");
+
+/* More executions than anybody traces; one that finds no room is not traced. */
+#define IPE_MAX_VOID (1 << 16)
+
+/* Executions of which a process was traced: somebody may have changed its memory, or that of one it shares it with. */
+struct {
+	__uint(type, BPF_MAP_TYPE_HASH);
+	__uint(max_entries, IPE_MAX_VOID);
+	__uint(map_flags, BPF_F_NO_PREALLOC);
+	__type(key, struct birth);
+	__type(value, __u8);
+} ipe_void SEC(".maps");
 
 /* Bounds the memory for signed inodes, of which about 100 bytes each are taken as needed. */
 #define IPE_MAX_SIGNED (1 << 20)

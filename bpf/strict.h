@@ -60,6 +60,8 @@ VERIFIED_ONCE int is_refused(__u32 rule, __u64 file, KEPT)
 	struct facts f = {};
 	__u32 is = switch_of(rule), what = RECORD_RULE | rule << 8;
 
+	if (is != IPE_SWITCH_OFF)
+		is = switch_for_current(rule, is);
 	if (is == IPE_SWITCH_OFF)
 		return 0;
 	if (is == IPE_SWITCH_ENFORCE)
@@ -114,13 +116,20 @@ static __always_inline int strict_open(struct file *file)
 SEC("lsm/ptrace_access_check")
 int BPF_PROG(ipe_ptrace, struct task_struct *child, unsigned int mode)
 {
-	return mode & PTRACE_MODE_ATTACH ? found(IPE_RULE_PTRACE, 0) : 0;
+	int refused;
+
+	if (!(mode & PTRACE_MODE_ATTACH))
+		return 0;
+	refused = found(IPE_RULE_PTRACE, 0);
+	return refused ? refused : void_mark(bpf_get_current_task_btf(), child);
 }
 
 SEC("lsm/ptrace_traceme")
 int BPF_PROG(ipe_traceme, struct task_struct *parent)
 {
-	return found(IPE_RULE_TRACEME, 0);
+	int refused = found(IPE_RULE_TRACEME, 0);
+
+	return refused ? refused : void_mark(parent, bpf_get_current_task_btf());
 }
 
 /* Of the system call, and of /dev/userfaultfd. */

@@ -78,6 +78,8 @@ type State struct {
 	// Swapped counts the mapped devices whose table took the place of another: no honest
 	// fact comes from them. Unknown counts those that were there before anybody looked.
 	Swapped, Unknown int
+	// Excepted counts the executables that have exceptions; Profile does not say which.
+	Excepted int
 	// RuleCounts are those of the strict rules that are on, since the engine was started for
 	// the first time.
 	RuleCounts []RuleCount

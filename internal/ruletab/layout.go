@@ -101,7 +101,7 @@ func Fits(d digest.Digest) bool {
 	return a > 0 && a < AlgSize && s > 0 && s <= SumSize
 }
 
-// RootKey is the key of a root hash for itself, in the set of those that are signed.
+// RootKey is the key of a digest for itself, as in the set of root hashes that are signed.
 func RootKey(d digest.Digest) Key { return digestKey(0, 0, d) }
 
 func digestKey(op uint8, kind Kind, d digest.Digest) Key {

@@ -173,7 +173,7 @@ func (e *Engine) State() (engine.State, error) {
 		s.Problems = append(s.Problems, "pins were removed, and enforcement ends with this process: "+err.Error())
 	}
 	e.ftrace.State(&s)
-	roots, err := rootKeys(e.maps[mapRoots])
+	roots, err := keysOf[ruletab.Key, uint8](e.maps[mapRoots])
 	if err != nil {
 		return s, fmt.Errorf("state: read signed root hashes: %w", err)
 	}

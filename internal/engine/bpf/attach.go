@@ -22,7 +22,7 @@ func (e *Engine) attach(spec *ebpf.CollectionSpec, types *btf.Cache) error {
 	if err := e.openMaps(spec); err != nil {
 		return errors.Join(abi.Explain(), err)
 	}
-	if err := e.putProfile(e.profile, e.missed()); err != nil {
+	if err := e.ask(*e.profile.Load()); err != nil {
 		return err
 	}
 	missing, err := e.adoptLinks()
@@ -49,9 +49,9 @@ func (e *Engine) attach(spec *ebpf.CollectionSpec, types *btf.Cache) error {
 // counts as none. Those that the profile does not ask for are detached.
 func (e *Engine) adoptLinks() (missing []hook, err error) {
 	for _, h := range hooks() {
-		if !h.wantedBy(e.profile) {
-			if err := os.Remove(e.linkPath(h)); err != nil && !errors.Is(err, os.ErrNotExist) {
-				return nil, fmt.Errorf("detach %s: %w", h.name, err)
+		if !h.wantedBy(*e.profile.Load()) {
+			if err := e.detach(h); err != nil {
+				return nil, err
 			}
 			continue
 		}
@@ -77,6 +77,14 @@ func (e *Engine) adoptLinks() (missing []hook, err error) {
 		e.links.set(h.name, l)
 	}
 	return missing, nil
+}
+
+// detach lets the pin go, which is the last of the link unless this process has it.
+func (p *pinned) detach(h hook) error {
+	if err := os.Remove(p.linkPath(h)); err != nil && !errors.Is(err, os.ErrNotExist) {
+		return fmt.Errorf("detach %s: %w", h.name, err)
+	}
+	return nil
 }
 
 // usesOurMaps reports whether the link's program reads the maps that are pinned

@@ -68,6 +68,7 @@ var (
 	_ engine.Engine     = (*Engine)(nil)
 	_ engine.RootSigner = (*Engine)(nil)
 	_ engine.Recaller   = (*Engine)(nil)
+	_ engine.Profiler   = (*Engine)(nil)
 	_ engine.Surveyor   = (*Engine)(nil)
 )
 
@@ -89,8 +90,9 @@ func Open(o Options) (*Engine, error) {
 	if err := report.Usable(); err != nil {
 		return nil, fmt.Errorf("open bpf engine: %w", err)
 	}
-	e := &Engine{pinned: pinned{log: o.Log, profile: o.Profile, root: o.PinDir, maps: map[string]*ebpf.Map{}, links: links{all: map[string]link.Link{}}}}
+	e := &Engine{pinned: pinned{log: o.Log, root: o.PinDir, maps: map[string]*ebpf.Map{}, links: links{all: map[string]link.Link{}}}}
 	e.report.Store(&report)
+	e.profile.Store(&o.Profile)
 	if err := e.start(types, o); err != nil {
 		e.Close()
 		return nil, fmt.Errorf("open bpf engine: %w", err)

@@ -165,35 +165,17 @@ const (
 // uringWrite writes by io_uring, with the flags of its entry.
 func uringWrite(t *testing.T, fd int, text string, flags uint8) error {
 	t.Helper()
-	var params [120]byte // struct io_uring_params
-	ring, _, errno := unix.Syscall(unix.SYS_IO_URING_SETUP, 1, uintptr(unsafe.Pointer(&params)), 0)
-	if errno != 0 {
-		t.Fatal("io_uring_setup:", errno)
-	}
-	defer unix.Close(int(ring))
-	at := func(offset int) uint32 { return *(*uint32)(unsafe.Pointer(&params[offset])) }
-	const sqOff, cqOff, entriesAt = 40, 80, 0x10000000
-	sq, err := unix.Mmap(int(ring), 0, 4096, unix.PROT_READ|unix.PROT_WRITE, unix.MAP_SHARED)
-	check0(t, err)
-	defer unix.Munmap(sq)
-	cq, err := unix.Mmap(int(ring), 0x8000000, 4096, unix.PROT_READ|unix.PROT_WRITE, unix.MAP_SHARED)
-	check0(t, err)
-	defer unix.Munmap(cq)
-	entries, err := unix.Mmap(int(ring), entriesAt, 4096, unix.PROT_READ|unix.PROT_WRITE, unix.MAP_SHARED)
-	check0(t, err)
-	defer unix.Munmap(entries)
-
 	data := []byte(text)
-	entries[0], entries[1] = sqeWrite, flags
-	*(*int32)(unsafe.Pointer(&entries[4])) = int32(fd)
-	*(*uint64)(unsafe.Pointer(&entries[8])) = 0
-	*(*uint64)(unsafe.Pointer(&entries[16])) = uint64(uintptr(unsafe.Pointer(&data[0])))
-	*(*uint32)(unsafe.Pointer(&entries[24])) = uint32(len(data))
-	*(*uint32)(unsafe.Pointer(&sq[at(sqOff+24)])) = 0                  // array[0]
-	atomic.StoreUint32((*uint32)(unsafe.Pointer(&sq[at(sqOff+4)])), 1) // tail
-	submit(t, ring, (*uint32)(unsafe.Pointer(&cq[at(cqOff+4)])))
+	answer, err := uring(func(entry []byte) {
+		entry[0], entry[1] = sqeWrite, flags
+		*(*int32)(unsafe.Pointer(&entry[4])) = int32(fd)
+		*(*uint64)(unsafe.Pointer(&entry[16])) = uint64(uintptr(unsafe.Pointer(&data[0])))
+		*(*uint32)(unsafe.Pointer(&entry[24])) = uint32(len(data))
+	})
 	runtime.KeepAlive(data)
-	switch answer := *(*int32)(unsafe.Pointer(&cq[at(cqOff+20)+8])); { // cqes[0].res
+	switch {
+	case err != nil:
+		t.Fatal(err)
 	case answer < 0:
 		return syscall.Errno(-answer)
 	case int(answer) != len(text):
@@ -202,16 +184,60 @@ func uringWrite(t *testing.T, fd int, text string, flags uint8) error {
 	return nil
 }
 
+// uringOpen opens a file for writing in a worker of io_uring.
+func uringOpen(path string) error {
+	name := append([]byte(path), 0)
+	answer, err := uring(func(entry []byte) {
+		const openAt, atCwd = 18, -100 // IORING_OP_OPENAT
+		entry[0], entry[1] = openAt, sqeAsync
+		*(*int32)(unsafe.Pointer(&entry[4])) = atCwd
+		*(*uint64)(unsafe.Pointer(&entry[16])) = uint64(uintptr(unsafe.Pointer(&name[0])))
+		*(*uint32)(unsafe.Pointer(&entry[28])) = unix.O_RDWR
+	})
+	runtime.KeepAlive(name)
+	if err == nil && answer < 0 {
+		err = syscall.Errno(-answer)
+	}
+	return err
+}
+
+// uring has the kernel do what one entry asks for, and returns its answer.
+func uring(fill func(entry []byte)) (answer int32, err error) {
+	var params [120]byte // struct io_uring_params
+	ring, _, errno := unix.Syscall(unix.SYS_IO_URING_SETUP, 1, uintptr(unsafe.Pointer(&params)), 0)
+	if errno != 0 {
+		return 0, fmt.Errorf("io_uring_setup: %w", errno)
+	}
+	defer unix.Close(int(ring))
+	at := func(offset int) uint32 { return *(*uint32)(unsafe.Pointer(&params[offset])) }
+	const sqOff, cqOff = 40, 80
+	var maps [3][]byte // the two queues and the entries
+	for i, offset := range []int64{0, 0x8000000, 0x10000000} {
+		if maps[i], err = unix.Mmap(int(ring), offset, 4096, unix.PROT_READ|unix.PROT_WRITE, unix.MAP_SHARED); err != nil {
+			return 0, fmt.Errorf("map the ring: %w", err)
+		}
+		defer unix.Munmap(maps[i])
+	}
+	sq, cq := maps[0], maps[1]
+	fill(maps[2])
+	*(*uint32)(unsafe.Pointer(&sq[at(sqOff+24)])) = 0                  // array[0]
+	atomic.StoreUint32((*uint32)(unsafe.Pointer(&sq[at(sqOff+4)])), 1) // tail
+	if err := submit(ring, (*uint32)(unsafe.Pointer(&cq[at(cqOff+4)]))); err != nil {
+		return 0, err
+	}
+	return *(*int32)(unsafe.Pointer(&cq[at(cqOff+20)+8])), nil // cqes[0].res
+}
+
 // submit hands the one entry in, and returns when it is answered. A signal, as the
 // runtime of Go sends them, ends the wait; io_uring_enter(2) then tells what was handed
 // in and no error.
-func submit(t *testing.T, ring uintptr, answered *uint32) {
-	t.Helper()
+func submit(ring uintptr, answered *uint32) error {
 	const getEvents = 1
 	for handIn := uintptr(1); atomic.LoadUint32(answered) == 0; handIn = 0 {
 		_, _, errno := unix.Syscall6(unix.SYS_IO_URING_ENTER, ring, handIn, 1, getEvents, 0, 0)
 		if errno != 0 && errno != unix.EINTR {
-			t.Fatal("io_uring_enter:", errno)
+			return fmt.Errorf("io_uring_enter: %w", errno)
 		}
 	}
+	return nil
 }

@@ -54,9 +54,15 @@ const tryTime = 2 * time.Minute
 // tryAttack has a technique tried and gives its error, errKilled if that killed it.
 func tryAttack(t *testing.T, a attack) error {
 	t.Helper()
+	return tryAs(t, "/proc/self/exe", a)
+}
+
+// tryAs has it tried by another copy of this program.
+func tryAs(t *testing.T, program string, a attack) error {
+	t.Helper()
 	ctx, cancel := context.WithTimeout(t.Context(), tryTime)
 	defer cancel()
-	cmd := exec.CommandContext(ctx, "/proc/self/exe", "-test.run=^TestEngineStrictTry$", "-test.v")
+	cmd := exec.CommandContext(ctx, program, "-test.run=^TestEngineStrictTry$", "-test.v")
 	cmd.Cancel = func() error { return cmd.Process.Signal(unix.SIGQUIT) } // which tells where it hangs
 	cmd.WaitDelay = tryTime
 	cmd.Env = append(os.Environ(), "STRICT_ATTACK="+a.name)

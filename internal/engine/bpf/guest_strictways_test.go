@@ -43,6 +43,7 @@ func attacks() []attack {
 		{"write, then execute, by a key", strict.ExecMod, byKey, 0},
 		{"write to /proc/self/mem", strict.ProcMem, opens0("/proc/self/mem", unix.O_RDWR), 0},
 		{"write to a thread's mem", strict.ProcMem, opens0("/proc/thread-self/mem", unix.O_WRONLY), 0},
+		{"write to it in a worker of io_uring", strict.ProcMem, func() error { return uringOpen("/proc/self/mem") }, 0},
 		{"read /proc/self/mem", strict.None, opens0("/proc/self/mem", unix.O_RDONLY), 0},
 		{"write to another file of procfs", strict.None, opens0("/proc/self/comm", unix.O_WRONLY), 0},
 		{"attach to a process", strict.Ptrace, onChild(func(pid int) error { return unix.PtraceSeize(pid) }), 0},

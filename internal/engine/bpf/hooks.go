@@ -59,14 +59,16 @@ func hooks() []hook {
 		{name: swapTable, program: "ipe_swap_table", purpose: "learns which tables a mapped device has had", traced: true, mapper: true, remembers: mapTables, wanted: honest},
 		{name: "path_truncate", program: "ipe_path_truncate", purpose: "learns which files of the initramfs are made shorter", remembers: mapWritten, wanted: honest},
 		{name: "file_open", program: "ipe_file_open", purpose: "learns which files of the initramfs are written; strict rule proc-mem", remembers: mapWritten, rules: []strict.Rule{strict.ProcMem}, wanted: opens},
+		{name: "task_alloc", program: "ipe_task_alloc", purpose: "passes the exceptions of a process on to what it forks", remembers: mapMarks, wanted: excepts},
+		{name: "bprm_committed_creds", program: "ipe_committed", purpose: "marks processes of excepted executables", remembers: mapMarks, wanted: excepts},
 		{name: "bprm_creds_for_exec", program: "ipe_bprm_creds", purpose: "decides what a process asks about before it reads a script", since: offsets.AsksFirst},
 		{name: "bprm_check_security", program: "ipe_bprm_check", purpose: "decides execution"},
 		{name: "mmap_file", program: "ipe_mmap_file", purpose: "decides executable mappings", rules: []strict.Rule{strict.MapWX}},
 		{name: "file_mprotect", program: "ipe_file_mprotect", purpose: "decides mappings made executable", rules: []strict.Rule{strict.ProtectWX, strict.ExecMod}},
 		{name: "kernel_read_file", program: "ipe_kernel_read_file", purpose: "decides files that the kernel reads for itself"},
 		{name: "kernel_load_data", program: "ipe_kernel_load_data", purpose: "decides data that the kernel takes from a process"},
-		strictHook("ptrace_access_check", "ipe_ptrace", strict.Ptrace),
-		strictHook("ptrace_traceme", "ipe_traceme", strict.TraceMe),
+		tracing("ptrace_access_check", "ipe_ptrace", strict.Ptrace),
+		tracing("ptrace_traceme", "ipe_traceme", strict.TraceMe),
 		strictHook("inode_init_security_anon", "ipe_anon_inode", strict.Userfaultfd),
 		killing("setup_arg_pages", "ipe_exec_stack", strict.ExecStack),
 		killing("__x64_sys_personality", "ipe_personality", strict.Personality),
@@ -81,6 +83,13 @@ func strictHook(name, program string, r strict.Rule) hook {
 	return hook{name: name, program: program, purpose: "strict rule " + r.String(), rules: []strict.Rule{r}, optional: true, wanted: func(p engine.Profile) bool { return p.Rules.Any(r) }}
 }
 
+// tracing is one that also takes exceptions from who is traced.
+func tracing(name, program string, r strict.Rule) hook {
+	h := strictHook(name, program, r)
+	h.wanted = func(p engine.Profile) bool { return p.Rules.Any(r) || excepts(p) }
+	return h
+}
+
 // killing is one where the kernel has no hook.
 func killing(name, program string, r strict.Rule) hook {
 	h := strictHook(name, program, r)
@@ -89,6 +98,8 @@ func killing(name, program string, r strict.Rule) hook {
 }
 
 func opens(p engine.Profile) bool { return p.HonestFacts || p.Rules.Any(strict.ProcMem) }
+
+func excepts(p engine.Profile) bool { return len(p.Exceptions) > 0 }
 
 func announces(kernel *btf.Spec) bool { return offsets.HasHook(kernel, setIntegrity) }
 

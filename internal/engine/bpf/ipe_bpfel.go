@@ -13,18 +13,59 @@ import (
 	"github.com/cilium/ebpf"
 )
 
+type ipeBirth struct {
+	_   structs.HostLayout
+	Ns  uint64
+	Pid uint64
+}
+
 type ipeControl struct {
 	_            structs.HostLayout
 	Enforce      uint32
 	SuccessAudit uint32
 }
 
+type ipeException struct {
+	_        structs.HostLayout
+	Rules    [10]uint8
+	AnonExec uint8
+}
+
+type ipeIdentity struct {
+	_    structs.HostLayout
+	Root ipeTableKey
+	File ipeTableKey
+	Path [256]int8
+}
+
+type ipeIdentityRoom struct {
+	_     structs.HostLayout
+	Id    ipeIdentity
+	Over  [256]int8
+	Facts struct {
+		_       structs.HostLayout
+		Known   uint32
+		Present uint32
+		Root    ipeTableKey
+		File    ipeTableKey
+	}
+	Mark ipeMark
+}
+
+type ipeMark struct {
+	_         structs.HostLayout
+	Ids       [4]uint64
+	Birth     ipeBirth
+	Execution uint64
+}
+
 type ipeProfile struct {
-	_      structs.HostLayout
-	Honest uint32
-	Missed uint32
-	Rules  [10]uint8
-	_      [2]byte
+	_        structs.HostLayout
+	Honest   uint32
+	Missed   uint32
+	Excepted uint32
+	Rules    [10]uint8
+	_        [2]byte
 }
 
 type ipeRuleCount struct {
@@ -120,7 +161,11 @@ const (
 	ipeMapIpeActive             = "ipe_active"
 	ipeMapIpeControl            = "ipe_control"
 	ipeMapIpeEvents             = "ipe_events"
+	ipeMapIpeExceptions         = "ipe_exceptions"
+	ipeMapIpeIdentities         = "ipe_identities"
+	ipeMapIpeIdentityRoom       = "ipe_identity_room"
 	ipeMapIpeLost               = "ipe_lost"
+	ipeMapIpeMarks              = "ipe_marks"
 	ipeMapIpeProfile            = "ipe_profile"
 	ipeMapIpeReader             = "ipe_reader"
 	ipeMapIpeRules              = "ipe_rules"
@@ -128,6 +173,7 @@ const (
 	ipeMapIpeSignedInodes       = "ipe_signed_inodes"
 	ipeMapIpeSignedRoots        = "ipe_signed_roots"
 	ipeMapIpeTables             = "ipe_tables"
+	ipeMapIpeVoid               = "ipe_void"
 	ipeMapIpeWalk               = "ipe_walk"
 	ipeMapIpeWritten            = "ipe_written"
 	ipeProgIpeAnonInode         = "ipe_anon_inode"
@@ -135,6 +181,7 @@ const (
 	ipeProgIpeBprmCreds         = "ipe_bprm_creds"
 	ipeProgIpeBrk               = "ipe_brk"
 	ipeProgIpeBrk32             = "ipe_brk32"
+	ipeProgIpeCommitted         = "ipe_committed"
 	ipeProgIpeDestroyDevice     = "ipe_destroy_device"
 	ipeProgIpeExecStack         = "ipe_exec_stack"
 	ipeProgIpeFileMprotect      = "ipe_file_mprotect"
@@ -150,6 +197,7 @@ const (
 	ipeProgIpePersonality32     = "ipe_personality32"
 	ipeProgIpePtrace            = "ipe_ptrace"
 	ipeProgIpeSwapTable         = "ipe_swap_table"
+	ipeProgIpeTaskAlloc         = "ipe_task_alloc"
 	ipeProgIpeTraceme           = "ipe_traceme"
 	ipeProgIpeVerifySignature   = "ipe_verify_signature"
 )
@@ -201,6 +249,7 @@ type ipeProgramSpecs struct {
 	IpeBprmCreds         *ebpf.ProgramSpec `ebpf:"ipe_bprm_creds"`
 	IpeBrk               *ebpf.ProgramSpec `ebpf:"ipe_brk"`
 	IpeBrk32             *ebpf.ProgramSpec `ebpf:"ipe_brk32"`
+	IpeCommitted         *ebpf.ProgramSpec `ebpf:"ipe_committed"`
 	IpeDestroyDevice     *ebpf.ProgramSpec `ebpf:"ipe_destroy_device"`
 	IpeExecStack         *ebpf.ProgramSpec `ebpf:"ipe_exec_stack"`
 	IpeFileMprotect      *ebpf.ProgramSpec `ebpf:"ipe_file_mprotect"`
@@ -216,6 +265,7 @@ type ipeProgramSpecs struct {
 	IpePersonality32     *ebpf.ProgramSpec `ebpf:"ipe_personality32"`
 	IpePtrace            *ebpf.ProgramSpec `ebpf:"ipe_ptrace"`
 	IpeSwapTable         *ebpf.ProgramSpec `ebpf:"ipe_swap_table"`
+	IpeTaskAlloc         *ebpf.ProgramSpec `ebpf:"ipe_task_alloc"`
 	IpeTraceme           *ebpf.ProgramSpec `ebpf:"ipe_traceme"`
 	IpeVerifySignature   *ebpf.ProgramSpec `ebpf:"ipe_verify_signature"`
 }
@@ -227,7 +277,11 @@ type ipeMapSpecs struct {
 	IpeActive       *ebpf.MapSpec `ebpf:"ipe_active"`
 	IpeControl      *ebpf.MapSpec `ebpf:"ipe_control"`
 	IpeEvents       *ebpf.MapSpec `ebpf:"ipe_events"`
+	IpeExceptions   *ebpf.MapSpec `ebpf:"ipe_exceptions"`
+	IpeIdentities   *ebpf.MapSpec `ebpf:"ipe_identities"`
+	IpeIdentityRoom *ebpf.MapSpec `ebpf:"ipe_identity_room"`
 	IpeLost         *ebpf.MapSpec `ebpf:"ipe_lost"`
+	IpeMarks        *ebpf.MapSpec `ebpf:"ipe_marks"`
 	IpeProfile      *ebpf.MapSpec `ebpf:"ipe_profile"`
 	IpeReader       *ebpf.MapSpec `ebpf:"ipe_reader"`
 	IpeRules        *ebpf.MapSpec `ebpf:"ipe_rules"`
@@ -235,6 +289,7 @@ type ipeMapSpecs struct {
 	IpeSignedInodes *ebpf.MapSpec `ebpf:"ipe_signed_inodes"`
 	IpeSignedRoots  *ebpf.MapSpec `ebpf:"ipe_signed_roots"`
 	IpeTables       *ebpf.MapSpec `ebpf:"ipe_tables"`
+	IpeVoid         *ebpf.MapSpec `ebpf:"ipe_void"`
 	IpeWalk         *ebpf.MapSpec `ebpf:"ipe_walk"`
 	IpeWritten      *ebpf.MapSpec `ebpf:"ipe_written"`
 }
@@ -268,7 +323,11 @@ type ipeMaps struct {
 	IpeActive       *ebpf.Map `ebpf:"ipe_active"`
 	IpeControl      *ebpf.Map `ebpf:"ipe_control"`
 	IpeEvents       *ebpf.Map `ebpf:"ipe_events"`
+	IpeExceptions   *ebpf.Map `ebpf:"ipe_exceptions"`
+	IpeIdentities   *ebpf.Map `ebpf:"ipe_identities"`
+	IpeIdentityRoom *ebpf.Map `ebpf:"ipe_identity_room"`
 	IpeLost         *ebpf.Map `ebpf:"ipe_lost"`
+	IpeMarks        *ebpf.Map `ebpf:"ipe_marks"`
 	IpeProfile      *ebpf.Map `ebpf:"ipe_profile"`
 	IpeReader       *ebpf.Map `ebpf:"ipe_reader"`
 	IpeRules        *ebpf.Map `ebpf:"ipe_rules"`
@@ -276,6 +335,7 @@ type ipeMaps struct {
 	IpeSignedInodes *ebpf.Map `ebpf:"ipe_signed_inodes"`
 	IpeSignedRoots  *ebpf.Map `ebpf:"ipe_signed_roots"`
 	IpeTables       *ebpf.Map `ebpf:"ipe_tables"`
+	IpeVoid         *ebpf.Map `ebpf:"ipe_void"`
 	IpeWalk         *ebpf.Map `ebpf:"ipe_walk"`
 	IpeWritten      *ebpf.Map `ebpf:"ipe_written"`
 }
@@ -285,7 +345,11 @@ func (m *ipeMaps) Close() error {
 		m.IpeActive,
 		m.IpeControl,
 		m.IpeEvents,
+		m.IpeExceptions,
+		m.IpeIdentities,
+		m.IpeIdentityRoom,
 		m.IpeLost,
+		m.IpeMarks,
 		m.IpeProfile,
 		m.IpeReader,
 		m.IpeRules,
@@ -293,6 +357,7 @@ func (m *ipeMaps) Close() error {
 		m.IpeSignedInodes,
 		m.IpeSignedRoots,
 		m.IpeTables,
+		m.IpeVoid,
 		m.IpeWalk,
 		m.IpeWritten,
 	)
@@ -313,6 +378,7 @@ type ipePrograms struct {
 	IpeBprmCreds         *ebpf.Program `ebpf:"ipe_bprm_creds"`
 	IpeBrk               *ebpf.Program `ebpf:"ipe_brk"`
 	IpeBrk32             *ebpf.Program `ebpf:"ipe_brk32"`
+	IpeCommitted         *ebpf.Program `ebpf:"ipe_committed"`
 	IpeDestroyDevice     *ebpf.Program `ebpf:"ipe_destroy_device"`
 	IpeExecStack         *ebpf.Program `ebpf:"ipe_exec_stack"`
 	IpeFileMprotect      *ebpf.Program `ebpf:"ipe_file_mprotect"`
@@ -328,6 +394,7 @@ type ipePrograms struct {
 	IpePersonality32     *ebpf.Program `ebpf:"ipe_personality32"`
 	IpePtrace            *ebpf.Program `ebpf:"ipe_ptrace"`
 	IpeSwapTable         *ebpf.Program `ebpf:"ipe_swap_table"`
+	IpeTaskAlloc         *ebpf.Program `ebpf:"ipe_task_alloc"`
 	IpeTraceme           *ebpf.Program `ebpf:"ipe_traceme"`
 	IpeVerifySignature   *ebpf.Program `ebpf:"ipe_verify_signature"`
 }
@@ -339,6 +406,7 @@ func (p *ipePrograms) Close() error {
 		p.IpeBprmCreds,
 		p.IpeBrk,
 		p.IpeBrk32,
+		p.IpeCommitted,
 		p.IpeDestroyDevice,
 		p.IpeExecStack,
 		p.IpeFileMprotect,
@@ -354,6 +422,7 @@ func (p *ipePrograms) Close() error {
 		p.IpePersonality32,
 		p.IpePtrace,
 		p.IpeSwapTable,
+		p.IpeTaskAlloc,
 		p.IpeTraceme,
 		p.IpeVerifySignature,
 	)

@@ -34,12 +34,19 @@ const (
 	mapTables  = "ipe_tables"
 	mapWritten = "ipe_written"
 	mapRules   = "ipe_rules"
+	mapMarks   = "ipe_marks"
+	mapVoid    = "ipe_void"
+	mapIDs     = "ipe_identities"
+	mapExcepts = "ipe_exceptions"
 	mapRoots   = "ipe_signed_roots"
 	mapEvents  = "ipe_events"
 	mapLost    = "ipe_lost"
 	mapShares  = "ipe_shares"
 	mapReader  = "ipe_reader"
 )
+
+// sharedMaps are those that all builds share.
+var sharedMaps = []string{mapSigned, mapTables, mapWritten, mapRoots, mapMarks, mapVoid}
 
 // ErrInUse says that another process holds the engine of this machine.
 var ErrInUse = errors.New("another process holds the engine")
@@ -63,8 +70,9 @@ type pinned struct {
 	maps   map[string]*ebpf.Map
 	links  links
 	ftrace *ftrace.Guard
-	// profile is what was asked for at the start.
-	profile engine.Profile
+	// profile is what is asked; asking serialises its changes.
+	profile atomic.Pointer[engine.Profile]
+	asking  sync.Mutex
 	// pinning serialises the mending of pins; unpinnable says what it could not do.
 	pinning    sync.Mutex
 	unpinnable error
@@ -87,6 +95,14 @@ func (l *links) set(hook string, to link.Link) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	l.all[hook] = to
+}
+
+// take gives a link that is held no longer; nil if there is none.
+func (l *links) take(hook string) link.Link {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	defer delete(l.all, hook)
+	return l.all[hook]
 }
 
 func (l *links) close() error {
@@ -201,8 +217,8 @@ func (p *pinned) openMaps(spec *ebpf.CollectionSpec) error {
 
 // mapDir is where a map is pinned.
 func (p *pinned) mapDir(name string) string {
-	if name == mapSigned || name == mapTables || name == mapWritten || name == mapRoots {
-		return p.root // shared by all builds
+	if slices.Contains(sharedMaps, name) {
+		return p.root
 	}
 	return p.dir
 }

@@ -1,16 +1,140 @@
 package bpf
 
 import (
+	"errors"
 	"fmt"
 	"slices"
 
+	"github.com/cilium/ebpf"
+	"github.com/cilium/ebpf/btf"
+
 	"github.com/ipe-linux/ipe/internal/engine"
+	"github.com/ipe-linux/ipe/internal/ruletab"
 	"github.com/ipe-linux/ipe/internal/strict"
 )
 
+// SetProfile makes profile what is asked. See [engine.Profiler]. What is new is followed
+// and judged before it is asked; what is no longer asked is let go last.
+func (e *Engine) SetProfile(profile engine.Profile) error {
+	e.asking.Lock()
+	defer e.asking.Unlock()
+	defer releaseTypes()
+	before := *e.profile.Swap(&profile)
+	err := e.follow()
+	if err == nil {
+		err = e.ask(profile)
+	}
+	if err != nil {
+		e.profile.Store(&before)
+		return fmt.Errorf("set profile: %w", errors.Join(err, e.ask(before)))
+	}
+	if err := e.letGo(profile); err != nil {
+		e.log.Warn("a program stays attached that the profile does not ask for", "error", err)
+	}
+	return nil
+}
+
+// follow attaches what the profile asks for and is not attached.
+func (e *Engine) follow() error {
+	var missing []hook
+	for _, h := range hooks() {
+		if h.wantedBy(*e.profile.Load()) && e.links.get(h.name) == nil {
+			missing = append(missing, h)
+		}
+	}
+	if len(missing) == 0 {
+		return nil
+	}
+	spec, err := loadIpe()
+	if err != nil {
+		return fmt.Errorf("read embedded BPF object: %w", err)
+	}
+	types := btf.NewCache()
+	kernel, err := types.Kernel()
+	if err != nil {
+		return fmt.Errorf("read kernel BTF: %w", err)
+	}
+	wanted, err := supported(missing, kernel)
+	if err != nil {
+		return err
+	}
+	if err := e.load(spec, wanted, types); err != nil {
+		return err
+	}
+	e.followTables(types)
+	return nil
+}
+
+// letGo detaches what the profile does not ask for.
+func (p *pinned) letGo(profile engine.Profile) (err error) {
+	for _, h := range hooks() {
+		if h.wantedBy(profile) {
+			continue
+		}
+		if l := p.links.take(h.name); l != nil {
+			err = errors.Join(err, p.detach(h), l.Close())
+		}
+	}
+	return err
+}
+
+// ask tells the programs what is asked. Executables are excepted before the profile says
+// so, and those that no longer are lose it after.
+func (p *pinned) ask(profile engine.Profile) error {
+	x := ruletab.Except(profile.Exceptions)
+	if err := putAll(p.maps[mapExcepts], x.Allowed); err != nil {
+		return err
+	}
+	if err := putAll(p.maps[mapIDs], x.Numbers); err != nil {
+		return err
+	}
+	if err := p.putProfile(profile, x.Kinds, p.missed()); err != nil {
+		return err
+	}
+	return errors.Join(keepOnly(p.maps[mapIDs], x.Numbers), keepOnly(p.maps[mapExcepts], x.Allowed))
+}
+
+func putAll[K comparable, V any](m *ebpf.Map, all map[K]V) error {
+	for k, v := range all {
+		if err := m.Put(&k, &v); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// keepOnly takes out of m what is not in all.
+func keepOnly[K comparable, V any](m *ebpf.Map, all map[K]V) error {
+	keys, err := keysOf[K, V](m)
+	if err != nil {
+		return err
+	}
+	for _, k := range keys {
+		if _, ok := all[k]; ok {
+			continue
+		}
+		if err := m.Delete(&k); err != nil && !errors.Is(err, ebpf.ErrKeyNotExist) {
+			return err
+		}
+	}
+	return nil
+}
+
+// keysOf lists what the kernel holds. Nobody else changes it meanwhile.
+func keysOf[K, V any](m *ebpf.Map) (keys []K, err error) {
+	var k K
+	var v V
+	for it := m.Iterate(); ; {
+		if !it.Next(&k, &v) {
+			return keys, it.Err()
+		}
+		keys = append(keys, k)
+	}
+}
+
 // putProfile: missed takes the facts of volumes away.
-func (p *pinned) putProfile(profile engine.Profile, missed bool) error {
-	value := ipeProfile{Honest: number(profile.HonestFacts), Missed: number(missed)}
+func (p *pinned) putProfile(profile engine.Profile, kinds uint32, missed bool) error {
+	value := ipeProfile{Honest: number(profile.HonestFacts), Missed: number(missed), Excepted: kinds}
 	for i, s := range profile.Rules {
 		value.Rules[i] = uint8(s)
 	}
@@ -27,6 +151,11 @@ func (p *pinned) readProfile(s *engine.State) error {
 		return err
 	}
 	s.Profile.HonestFacts = value.Honest != 0
+	excepted, err := keysOf[ruletab.Identity, uint64](p.maps[mapIDs])
+	if err != nil {
+		return err
+	}
+	s.Excepted = len(excepted)
 	for i := range s.Profile.Rules {
 		s.Profile.Rules[i] = strict.Switch(value.Rules[i])
 	}

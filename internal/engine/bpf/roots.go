@@ -1,10 +1,7 @@
 package bpf
 
 import (
-	"errors"
 	"fmt"
-
-	"github.com/cilium/ebpf"
 
 	"github.com/ipe-linux/ipe/digest"
 	"github.com/ipe-linux/ipe/internal/engine/bpf/offsets"
@@ -22,29 +19,18 @@ func (e *Engine) SetSignedRoots(roots []digest.Digest) error {
 }
 
 func (e *Engine) setSignedRoots(roots []digest.Digest) error {
-	wanted := map[ruletab.Key]bool{}
+	wanted := map[ruletab.Key]uint8{}
 	for _, d := range roots {
 		if ruletab.Fits(d) { // no kernel has another
-			wanted[ruletab.RootKey(d)] = true
+			wanted[ruletab.RootKey(d)] = 1
 		}
 	}
 	m := e.maps[mapRoots]
-	have, err := rootKeys(m)
-	if err != nil {
+	if err := keepOnly(m, wanted); err != nil {
 		return err
 	}
-	for _, k := range have {
-		if wanted[k] {
-			continue
-		}
-		if err := m.Delete(&k); err != nil && !errors.Is(err, ebpf.ErrKeyNotExist) {
-			return err
-		}
-	}
-	for k := range wanted {
-		if err := m.Put(&k, uint8(1)); err != nil {
-			return err
-		}
+	if err := putAll(m, wanted); err != nil {
+		return err
 	}
 	if err := e.countRoots(); err != nil {
 		return err
@@ -52,22 +38,10 @@ func (e *Engine) setSignedRoots(roots []digest.Digest) error {
 	return e.relower()
 }
 
-// rootKeys lists what the kernel holds. Nobody else changes it meanwhile.
-func rootKeys(m *ebpf.Map) (keys []ruletab.Key, err error) {
-	var k ruletab.Key
-	var present uint8
-	for it := m.Iterate(); ; {
-		if !it.Next(&k, &present) {
-			return keys, it.Err()
-		}
-		keys = append(keys, k)
-	}
-}
-
 // countRoots tells the programs how many there are: none cost nothing. The other
 // members are written as they are, so no reader sees anything else of them.
 func (e *Engine) countRoots() error {
-	keys, err := rootKeys(e.maps[mapRoots])
+	keys, err := keysOf[ruletab.Key, uint8](e.maps[mapRoots])
 	if err != nil {
 		return err
 	}

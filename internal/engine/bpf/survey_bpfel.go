@@ -18,18 +18,45 @@ type surveyAsked struct {
 	Pid uint32
 }
 
+type surveyBirth struct {
+	_   structs.HostLayout
+	Ns  uint64
+	Pid uint64
+}
+
 type surveyControl struct {
 	_            structs.HostLayout
 	Enforce      uint32
 	SuccessAudit uint32
 }
 
+type surveyException struct {
+	_        structs.HostLayout
+	Rules    [10]uint8
+	AnonExec uint8
+}
+
+type surveyIdentity struct {
+	_    structs.HostLayout
+	Root surveyTableKey
+	File surveyTableKey
+	Path [256]int8
+}
+
+type surveyMark struct {
+	_         structs.HostLayout
+	Ids       [4]uint64
+	Birth     surveyBirth
+	Execution uint64
+}
+
 type surveyProfile struct {
-	_      structs.HostLayout
-	Honest uint32
-	Missed uint32
-	Rules  [10]uint8
-	_      [2]byte
+	_        structs.HostLayout
+	Honest   uint32
+	Missed   uint32
+	Excepted uint32
+	Rules    [10]uint8
+	_        [2]byte
 }
 
 type surveyShare struct {
@@ -140,7 +167,10 @@ const (
 	surveyMapIpeActive        = "ipe_active"
 	surveyMapIpeControl       = "ipe_control"
 	surveyMapIpeEvents        = "ipe_events"
+	surveyMapIpeExceptions    = "ipe_exceptions"
+	surveyMapIpeIdentities    = "ipe_identities"
 	surveyMapIpeLost          = "ipe_lost"
+	surveyMapIpeMarks         = "ipe_marks"
 	surveyMapIpeProfile       = "ipe_profile"
 	surveyMapIpeReader        = "ipe_reader"
 	surveyMapIpeShares        = "ipe_shares"
@@ -149,6 +179,7 @@ const (
 	surveyMapIpeSurveyAsked   = "ipe_survey_asked"
 	surveyMapIpeSurveyUse     = "ipe_survey_use"
 	surveyMapIpeTables        = "ipe_tables"
+	surveyMapIpeVoid          = "ipe_void"
 	surveyMapIpeWalk          = "ipe_walk"
 	surveyMapIpeWritten       = "ipe_written"
 	surveyProgIpeSurveyExe    = "ipe_survey_exe"
@@ -210,7 +241,10 @@ type surveyMapSpecs struct {
 	IpeActive       *ebpf.MapSpec `ebpf:"ipe_active"`
 	IpeControl      *ebpf.MapSpec `ebpf:"ipe_control"`
 	IpeEvents       *ebpf.MapSpec `ebpf:"ipe_events"`
+	IpeExceptions   *ebpf.MapSpec `ebpf:"ipe_exceptions"`
+	IpeIdentities   *ebpf.MapSpec `ebpf:"ipe_identities"`
 	IpeLost         *ebpf.MapSpec `ebpf:"ipe_lost"`
+	IpeMarks        *ebpf.MapSpec `ebpf:"ipe_marks"`
 	IpeProfile      *ebpf.MapSpec `ebpf:"ipe_profile"`
 	IpeReader       *ebpf.MapSpec `ebpf:"ipe_reader"`
 	IpeShares       *ebpf.MapSpec `ebpf:"ipe_shares"`
@@ -219,6 +253,7 @@ type surveyMapSpecs struct {
 	IpeSurveyAsked  *ebpf.MapSpec `ebpf:"ipe_survey_asked"`
 	IpeSurveyUse    *ebpf.MapSpec `ebpf:"ipe_survey_use"`
 	IpeTables       *ebpf.MapSpec `ebpf:"ipe_tables"`
+	IpeVoid         *ebpf.MapSpec `ebpf:"ipe_void"`
 	IpeWalk         *ebpf.MapSpec `ebpf:"ipe_walk"`
 	IpeWritten      *ebpf.MapSpec `ebpf:"ipe_written"`
 }
@@ -252,7 +287,10 @@ type surveyMaps struct {
 	IpeActive       *ebpf.Map `ebpf:"ipe_active"`
 	IpeControl      *ebpf.Map `ebpf:"ipe_control"`
 	IpeEvents       *ebpf.Map `ebpf:"ipe_events"`
+	IpeExceptions   *ebpf.Map `ebpf:"ipe_exceptions"`
+	IpeIdentities   *ebpf.Map `ebpf:"ipe_identities"`
 	IpeLost         *ebpf.Map `ebpf:"ipe_lost"`
+	IpeMarks        *ebpf.Map `ebpf:"ipe_marks"`
 	IpeProfile      *ebpf.Map `ebpf:"ipe_profile"`
 	IpeReader       *ebpf.Map `ebpf:"ipe_reader"`
 	IpeShares       *ebpf.Map `ebpf:"ipe_shares"`
@@ -261,6 +299,7 @@ type surveyMaps struct {
 	IpeSurveyAsked  *ebpf.Map `ebpf:"ipe_survey_asked"`
 	IpeSurveyUse    *ebpf.Map `ebpf:"ipe_survey_use"`
 	IpeTables       *ebpf.Map `ebpf:"ipe_tables"`
+	IpeVoid         *ebpf.Map `ebpf:"ipe_void"`
 	IpeWalk         *ebpf.Map `ebpf:"ipe_walk"`
 	IpeWritten      *ebpf.Map `ebpf:"ipe_written"`
 }
@@ -270,7 +309,10 @@ func (m *surveyMaps) Close() error {
 		m.IpeActive,
 		m.IpeControl,
 		m.IpeEvents,
+		m.IpeExceptions,
+		m.IpeIdentities,
 		m.IpeLost,
+		m.IpeMarks,
 		m.IpeProfile,
 		m.IpeReader,
 		m.IpeShares,
@@ -279,6 +321,7 @@ func (m *surveyMaps) Close() error {
 		m.IpeSurveyAsked,
 		m.IpeSurveyUse,
 		m.IpeTables,
+		m.IpeVoid,
 		m.IpeWalk,
 		m.IpeWritten,
 	)

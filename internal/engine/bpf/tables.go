@@ -16,7 +16,7 @@ import (
 // followTables attaches, once device-mapper is there, what learns which tables its devices
 // have, if the profile asks for it. Whatever goes wrong costs volumes their facts.
 func (p *pinned) followTables(types *btf.Cache) {
-	if !p.profile.HonestFacts || p.links.get(swapTable) != nil {
+	if !p.profile.Load().HonestFacts || p.links.get(swapTable) != nil {
 		return
 	}
 	if err := p.attachTables(types); err != nil {
@@ -167,9 +167,18 @@ func (p *pinned) checkMissed() {
 		return
 	}
 	p.log.Error("volumes have no dm-verity facts: changes of their tables were not followed", "missed", n, "error", err)
-	if err := p.putProfile(p.profile, true); err != nil {
+	if err := p.noteMissed(); err != nil {
 		p.log.Error("volumes keep their dm-verity facts", "error", err)
 	}
+}
+
+func (p *pinned) noteMissed() error {
+	var value ipeProfile
+	if err := p.maps[mapProfile].Lookup(slot, &value); err != nil {
+		return err
+	}
+	value.Missed = 1
+	return p.maps[mapProfile].Put(slot, &value)
 }
 
 // misses counts the calls that were left out of the program of a link.

@@ -11,6 +11,7 @@ import (
 	"strings"
 
 	"github.com/ipe-linux/ipe/eval"
+	"github.com/ipe-linux/ipe/internal/profile"
 	"github.com/ipe-linux/ipe/internal/ruletab"
 	"github.com/ipe-linux/ipe/internal/strict"
 	"github.com/ipe-linux/ipe/policy"
@@ -59,6 +60,13 @@ func defines() []define {
 	for s := strict.Off; s <= strict.Enforce; s++ {
 		add("SWITCH_"+strings.ToUpper(s.String()), uint8(s))
 	}
+	add("BY_FILE", ruletab.ByFile)
+	add("BY_ROOT_FILE", ruletab.ByRootFile)
+	add("BY_PATH", ruletab.ByPath)
+	add("BY_PATH_FILE", ruletab.ByPathFile)
+	add("NUM_BY", ruletab.NumBy)
+	add("PATH_ROOM", ruletab.PathRoom)
+	add("MAX_EXCEPTIONS", profile.MaxExceptions)
 	add("SCOPE_RULE", uint8(policy.ScopeRule))
 	add("KIND_NONE", uint8(ruletab.KindNone))
 	add("KIND_ROOT", uint8(ruletab.KindRoot))

@@ -13,18 +13,45 @@ import (
 	"github.com/cilium/ebpf"
 )
 
+type recallBirth struct {
+	_   structs.HostLayout
+	Ns  uint64
+	Pid uint64
+}
+
 type recallControl struct {
 	_            structs.HostLayout
 	Enforce      uint32
 	SuccessAudit uint32
 }
 
+type recallException struct {
+	_        structs.HostLayout
+	Rules    [10]uint8
+	AnonExec uint8
+}
+
+type recallIdentity struct {
+	_    structs.HostLayout
+	Root recallTableKey
+	File recallTableKey
+	Path [256]int8
+}
+
+type recallMark struct {
+	_         structs.HostLayout
+	Ids       [4]uint64
+	Birth     recallBirth
+	Execution uint64
+}
+
 type recallProfile struct {
-	_      structs.HostLayout
-	Honest uint32
-	Missed uint32
-	Rules  [10]uint8
-	_      [2]byte
+	_        structs.HostLayout
+	Honest   uint32
+	Missed   uint32
+	Excepted uint32
+	Rules    [10]uint8
+	_        [2]byte
 }
 
 type recallRecall struct {
@@ -134,7 +161,10 @@ const (
 	recallMapIpeActive       = "ipe_active"
 	recallMapIpeControl      = "ipe_control"
 	recallMapIpeEvents       = "ipe_events"
+	recallMapIpeExceptions   = "ipe_exceptions"
+	recallMapIpeIdentities   = "ipe_identities"
 	recallMapIpeLost         = "ipe_lost"
+	recallMapIpeMarks        = "ipe_marks"
 	recallMapIpeProfile      = "ipe_profile"
 	recallMapIpeReader       = "ipe_reader"
 	recallMapIpeRecallFile   = "ipe_recall_file"
@@ -142,6 +172,7 @@ const (
 	recallMapIpeSignedInodes = "ipe_signed_inodes"
 	recallMapIpeSignedRoots  = "ipe_signed_roots"
 	recallMapIpeTables       = "ipe_tables"
+	recallMapIpeVoid         = "ipe_void"
 	recallMapIpeWalk         = "ipe_walk"
 	recallMapIpeWritten      = "ipe_written"
 	recallProgIpeMappedFiles = "ipe_mapped_files"
@@ -203,7 +234,10 @@ type recallMapSpecs struct {
 	IpeActive       *ebpf.MapSpec `ebpf:"ipe_active"`
 	IpeControl      *ebpf.MapSpec `ebpf:"ipe_control"`
 	IpeEvents       *ebpf.MapSpec `ebpf:"ipe_events"`
+	IpeExceptions   *ebpf.MapSpec `ebpf:"ipe_exceptions"`
+	IpeIdentities   *ebpf.MapSpec `ebpf:"ipe_identities"`
 	IpeLost         *ebpf.MapSpec `ebpf:"ipe_lost"`
+	IpeMarks        *ebpf.MapSpec `ebpf:"ipe_marks"`
 	IpeProfile      *ebpf.MapSpec `ebpf:"ipe_profile"`
 	IpeReader       *ebpf.MapSpec `ebpf:"ipe_reader"`
 	IpeRecallFile   *ebpf.MapSpec `ebpf:"ipe_recall_file"`
@@ -211,6 +245,7 @@ type recallMapSpecs struct {
 	IpeSignedInodes *ebpf.MapSpec `ebpf:"ipe_signed_inodes"`
 	IpeSignedRoots  *ebpf.MapSpec `ebpf:"ipe_signed_roots"`
 	IpeTables       *ebpf.MapSpec `ebpf:"ipe_tables"`
+	IpeVoid         *ebpf.MapSpec `ebpf:"ipe_void"`
 	IpeWalk         *ebpf.MapSpec `ebpf:"ipe_walk"`
 	IpeWritten      *ebpf.MapSpec `ebpf:"ipe_written"`
 }
@@ -244,7 +279,10 @@ type recallMaps struct {
 	IpeActive       *ebpf.Map `ebpf:"ipe_active"`
 	IpeControl      *ebpf.Map `ebpf:"ipe_control"`
 	IpeEvents       *ebpf.Map `ebpf:"ipe_events"`
+	IpeExceptions   *ebpf.Map `ebpf:"ipe_exceptions"`
+	IpeIdentities   *ebpf.Map `ebpf:"ipe_identities"`
 	IpeLost         *ebpf.Map `ebpf:"ipe_lost"`
+	IpeMarks        *ebpf.Map `ebpf:"ipe_marks"`
 	IpeProfile      *ebpf.Map `ebpf:"ipe_profile"`
 	IpeReader       *ebpf.Map `ebpf:"ipe_reader"`
 	IpeRecallFile   *ebpf.Map `ebpf:"ipe_recall_file"`
@@ -252,6 +290,7 @@ type recallMaps struct {
 	IpeSignedInodes *ebpf.Map `ebpf:"ipe_signed_inodes"`
 	IpeSignedRoots  *ebpf.Map `ebpf:"ipe_signed_roots"`
 	IpeTables       *ebpf.Map `ebpf:"ipe_tables"`
+	IpeVoid         *ebpf.Map `ebpf:"ipe_void"`
 	IpeWalk         *ebpf.Map `ebpf:"ipe_walk"`
 	IpeWritten      *ebpf.Map `ebpf:"ipe_written"`
 }
@@ -261,7 +300,10 @@ func (m *recallMaps) Close() error {
 		m.IpeActive,
 		m.IpeControl,
 		m.IpeEvents,
+		m.IpeExceptions,
+		m.IpeIdentities,
 		m.IpeLost,
+		m.IpeMarks,
 		m.IpeProfile,
 		m.IpeReader,
 		m.IpeRecallFile,
@@ -269,6 +311,7 @@ func (m *recallMaps) Close() error {
 		m.IpeSignedInodes,
 		m.IpeSignedRoots,
 		m.IpeTables,
+		m.IpeVoid,
 		m.IpeWalk,
 		m.IpeWritten,
 	)

@@ -1,0 +1,236 @@
+/* SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause */
+/*
+ * Executables that a profile excepts: see internal/profile. Who executes one is marked, by
+ * what is verified of it. The mark goes to what it forks, and goes with the next execution.
+ * It is void once somebody without the same exceptions has traced one of them.
+ */
+#pragma once
+
+/* Directories above a file, at most: a path has room for no more. */
+#define PATH_NAMES (IPE_PATH_ROOM / 2)
+
+/* Room to put an identity together, more than there is on the stack. A name that is written at its very end goes over it. */
+struct identity_room {
+	struct identity id;
+	char over[IPE_PATH_ROOM];
+	struct facts facts;
+	struct mark mark;
+};
+
+struct {
+	__uint(type, BPF_MAP_TYPE_TASK_STORAGE);
+	__uint(map_flags, BPF_F_NO_PREALLOC);
+	__type(key, int);
+	__type(value, struct identity_room);
+} ipe_identity_room SEC(".maps");
+
+static __always_inline struct mark *mark_of(struct task_struct *task)
+{
+	struct task_struct *leader = task->group_leader;
+
+	return leader ? bpf_task_storage_get(&ipe_marks, leader, NULL, 0) : NULL;
+}
+
+/* The mark of a process, if it is good. */
+static __always_inline struct mark *good_mark(struct task_struct *task)
+{
+	struct mark *m = mark_of(task);
+
+	return m && m->execution == task->group_leader->self_exec_id && !bpf_map_lookup_elem(&ipe_void, &m->birth)
+		       ? m
+		       : NULL;
+}
+
+static __always_inline struct exception *exception_of(struct mark *m, __u32 by)
+{
+	return m->ids[by] ? bpf_map_lookup_elem(&ipe_exceptions, &m->ids[by]) : NULL;
+}
+
+static __always_inline bool has_exceptions(void)
+{
+	struct profile *p = this_profile();
+
+	return p && p->excepted;
+}
+
+/* How a rule is switched for the current process, where it is switched on for all. */
+static __always_inline __u32 switch_for_current(__u32 rule, __u32 is)
+{
+	struct mark *m = has_exceptions() ? good_mark(bpf_get_current_task_btf()) : NULL;
+	struct exception *e;
+	__u32 by;
+
+	if (!m || rule >= IPE_NUM_RULES)
+		return is;
+	for (by = 0; by < IPE_NUM_BY; by++) {
+		e = exception_of(m, by);
+		if (e && e->rules[rule] && e->rules[rule] - 1U < is)
+			is = e->rules[rule] - 1U;
+	}
+	return is;
+}
+
+/* Whether the current process may have executable memory that no file is behind. */
+static __always_inline bool may_have_memory(void)
+{
+	struct mark *m = has_exceptions() ? good_mark(bpf_get_current_task_btf()) : NULL;
+	struct exception *e;
+	__u32 by;
+
+	if (!m)
+		return false;
+	for (by = 0; by < IPE_NUM_BY; by++) {
+		e = exception_of(m, by);
+		if (e && e->anon_exec)
+			return true;
+	}
+	return false;
+}
+
+struct path_above {
+	__u64 dentry;
+	__u32 at; /* the path so far begins there */
+	__u32 whole;
+	struct identity_room *room;
+};
+
+/* Put one more name before the path; 1 ends it. */
+static long prepend_name(__u32 i, struct path_above *p)
+{
+	struct dentry *dentry = (struct dentry *)p->dentry;
+	__u64 parent = (__u64)BPF_CORE_READ(dentry, d_parent);
+	__u32 len = BPF_CORE_READ(dentry, d_name.hash_len) >> 32, at = p->at;
+
+	if (parent == p->dentry) {
+		p->whole = 1;
+		return 1;
+	}
+	if (!len || len >= at)
+		return 1;
+	at -= len;
+	bpf_probe_read_kernel(&p->room->id.path[at & (IPE_PATH_ROOM - 1)], len & (IPE_PATH_ROOM - 1),
+			      BPF_CORE_READ(dentry, d_name.name));
+	at--;
+	p->room->id.path[at & (IPE_PATH_ROOM - 1)] = '/';
+	p->at = at;
+	p->dentry = parent;
+	return 0;
+}
+
+/* The path of a file from the root of its file system. Names on a verified volume do not change. */
+static __always_inline bool write_path_inside(struct identity_room *room, struct file *file)
+{
+	struct path_above p = { .dentry = number_of(file->f_path.dentry), .at = IPE_PATH_ROOM, .room = room };
+
+	bpf_loop(PATH_NAMES, prepend_name, &p, 0);
+	return p.whole;
+}
+
+static __always_inline void set_identity(struct table_key *to, const struct table_key *from)
+{
+	*to = *from;
+	to->op = 0;
+	to->kind = 0;
+	to->root_id = 0;
+}
+
+static __always_inline void look_up_identity(struct identity_room *room, __u32 by, __u32 kinds)
+{
+	__u64 *id = kinds & 1 << by ? bpf_map_lookup_elem(&ipe_identities, &room->id) : NULL;
+
+	if (id)
+		room->mark.ids[by] = *id;
+}
+
+/* The room is all 0 but for the facts. */
+static __always_inline void identify(struct identity_room *room, __u32 kinds, struct file *file)
+{
+	struct facts *f = &room->facts;
+	bool has_root = f->present & IPE_NEED_ROOT, has_file = f->present & IPE_NEED_FILE;
+
+	if (has_file) {
+		set_identity(&room->id.file, &f->file);
+		look_up_identity(room, IPE_BY_FILE, kinds);
+	}
+	if (!has_root)
+		return;
+	set_identity(&room->id.root, &f->root);
+	if (has_file)
+		look_up_identity(room, IPE_BY_ROOT_FILE, kinds);
+	/* The path of an overlay is not that of the volume below. */
+	if (!(kinds & (1 << IPE_BY_PATH | 1 << IPE_BY_PATH_FILE)) ||
+	    file->f_inode->i_sb->s_magic == OVERLAYFS_SUPER_MAGIC || !write_path_inside(room, file))
+		return;
+	if (has_file)
+		look_up_identity(room, IPE_BY_PATH_FILE, kinds);
+	__builtin_memset(&room->id.file, 0, sizeof(room->id.file));
+	look_up_identity(room, IPE_BY_PATH, kinds);
+}
+
+static __always_inline void mark_current(struct task_struct *task, struct mark *m)
+{
+	if (!(m->ids[IPE_BY_FILE] || m->ids[IPE_BY_ROOT_FILE] || m->ids[IPE_BY_PATH] || m->ids[IPE_BY_PATH_FILE]))
+		return;
+	m->birth.ns = bpf_ktime_get_ns();
+	m->birth.pid = bpf_get_current_pid_tgid();
+	m->execution = task->self_exec_id;
+	bpf_task_storage_get(&ipe_marks, task, m, BPF_LOCAL_STORAGE_GET_F_CREATE);
+}
+
+/* Nothing is verified of this task but what it executes now, and no tracer came in before. */
+SEC("lsm/bprm_committed_creds")
+int BPF_PROG(ipe_committed, struct linux_binprm *bprm)
+{
+	struct task_struct *task = bpf_get_current_task_btf();
+	struct profile *p = this_profile();
+	struct file *file = bprm->file;
+	struct identity_room *room;
+
+	bpf_task_storage_delete(&ipe_marks, task);
+	if (!p || !p->excepted || task->ptrace || !file)
+		return 0;
+	room = bpf_task_storage_get(&ipe_identity_room, task, NULL, BPF_LOCAL_STORAGE_GET_F_CREATE);
+	if (!room)
+		return 0;
+	gather(&room->facts, IPE_NEED_ROOT | IPE_NEED_FILE, file, file->f_inode);
+	identify(room, p->excepted, file);
+	mark_current(task, &room->mark);
+	bpf_task_storage_delete(&ipe_identity_room, task);
+	return 0;
+}
+
+/* A new process; a thread, and a worker of io_uring, has the leader's mark. */
+SEC("lsm/task_alloc")
+int BPF_PROG(ipe_task_alloc, struct task_struct *task, unsigned long clone_flags)
+{
+	struct mark *m;
+
+	if (clone_flags & CLONE_THREAD)
+		return 0;
+	m = mark_of(bpf_get_current_task_btf());
+	if (!m)
+		return 0;
+	return bpf_task_storage_get(&ipe_marks, task, m, BPF_LOCAL_STORAGE_GET_F_CREATE) ? 0 : -ENOMEM;
+}
+
+/* Whether the one process has all exceptions of the other, and gains none by tracing it. */
+static __always_inline bool has_all(struct mark *tracer, struct mark *m)
+{
+	__u32 by;
+
+	for (by = 0; by < IPE_NUM_BY; by++)
+		if (m->ids[by] && (!tracer || tracer->ids[by] != m->ids[by]))
+			return false;
+	return true;
+}
+
+/* Before one process traces another, which may write what the other executes: -ENOSPC if that cannot be kept in mind. */
+static __always_inline int void_mark(struct task_struct *tracer, struct task_struct *traced)
+{
+	struct mark *m = good_mark(traced);
+	__u8 one = 1;
+
+	if (!m || has_all(good_mark(tracer), m))
+		return 0;
+	return bpf_map_update_elem(&ipe_void, &m->birth, &one, BPF_ANY) ? -ENOSPC : 0;
+}

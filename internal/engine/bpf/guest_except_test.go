@@ -1,0 +1,385 @@
+//go:build guest
+
+package bpf_test
+
+import (
+	"encoding/binary"
+	"errors"
+	"fmt"
+	"io"
+	"os"
+	"os/exec"
+	"runtime"
+	"slices"
+	"syscall"
+	"testing"
+
+	"golang.org/x/sys/unix"
+
+	"github.com/ipe-linux/ipe/digest"
+	"github.com/ipe-linux/ipe/internal/engine"
+	"github.com/ipe-linux/ipe/internal/engine/bpf"
+	"github.com/ipe-linux/ipe/internal/profile"
+	"github.com/ipe-linux/ipe/internal/strict"
+)
+
+// Parts of programs for x86-64 that ask for executable memory in one way or another. Each
+// ends with 1 if it got none.
+var (
+	asks = []byte{
+		0xb8, 9, 0, 0, 0, // mmap(
+		0x31, 0xff, 0xbe, 0, 0x10, 0, 0, 0xba, 5, 0, 0, 0, // 0, 4096, PROT_READ | PROT_EXEC,
+		0x41, 0xba, 0x22, 0, 0, 0, 0x49, 0xc7, 0xc0, 0xff, 0xff, 0xff, 0xff, 0x45, 0x31, 0xc9, 0x0f, 0x05, // MAP_PRIVATE | MAP_ANONYMOUS, -1, 0)
+		0x48, 0xc1, 0xe8, 0x3f, 0x89, 0xc7, 0xb8, 231, 0, 0, 0, 0x0f, 0x05, // exit_group(rax >> 63)
+	}
+	// waits writes a byte and reads one first.
+	waits = []byte{0xb8, 1, 0, 0, 0, 0xbf, 1, 0, 0, 0, 0x48, 0x89, 0xe6, 0xba, 1, 0, 0, 0, 0x0f, 0x05, 0x31, 0xc0, 0x31, 0xff, 0x48, 0x89, 0xe6, 0xba, 1, 0, 0, 0, 0x0f, 0x05}
+	// parent waits for its child and ends as it did.
+	parent = []byte{0x48, 0x83, 0xec, 16, 0x48, 0xc7, 0xc7, 0xff, 0xff, 0xff, 0xff, 0x48, 0x89, 0xe6, 0x31, 0xd2, 0x4d, 0x31, 0xd2,
+		0xb8, 61, 0, 0, 0, 0x0f, 0x05, 0x8b, 0x3c, 0x24, 0xc1, 0xef, 8, 0xb8, 231, 0, 0, 0, 0x0f, 0x05}
+	// sleeps is a thread that has another one do all.
+	sleeps = []byte{0xb8, 34, 0, 0, 0, 0x0f, 0x05, 0xeb, 0xf7}
+)
+
+// forks makes a child with these flags, which goes on with what follows. One that shares
+// the memory alone gets a stack below.
+func forks(flags uint32, meanwhile []byte) []byte {
+	b := binary.LittleEndian.AppendUint32([]byte{0xb8, 56, 0, 0, 0, 0xbf}, flags)
+	if flags&unix.CLONE_THREAD != 0 {
+		b = append(b, 0x48, 0x8d, 0xb4, 0x24, 0, 0xf0, 0xff, 0xff) // stack: rsp - 4096
+	} else {
+		b = append(b, 0x31, 0xf6)
+	}
+	b = append(b, 0x31, 0xd2, 0x4d, 0x31, 0xd2, 0x4d, 0x31, 0xc0, 0x0f, 0x05, 0x85, 0xc0, 0x74, byte(len(meanwhile)))
+	return append(b, meanwhile...)
+}
+
+// executes goes on as another program.
+func executes(path string) []byte {
+	return slices.Concat([]byte{0x48, 0x8d, 0x3d, 23, 0, 0, 0, 0x31, 0xf6, 0x31, 0xd2, 0xb8, 59, 0, 0, 0, 0x0f, 0x05}, // execve(behind all this, 0, 0)
+		[]byte{0xbf, 3, 0, 0, 0, 0xb8, 231, 0, 0, 0, 0x0f, 0x05}, []byte(path+"\x00")) // exit_group(3)
+}
+
+const threadFlags = unix.CLONE_VM | unix.CLONE_FS | unix.CLONE_FILES | unix.CLONE_SIGHAND | unix.CLONE_THREAD | unix.CLONE_SYSVSEM
+
+// askers ask in each way in which a process has what another one has.
+var askers = map[string][]byte{
+	"itself":                  asks,
+	"its thread":              slices.Concat(forks(threadFlags, sleeps), asks),
+	"fork":                    slices.Concat(forks(uint32(unix.SIGCHLD), parent), asks),
+	"fork of a fork":          slices.Concat(forks(uint32(unix.SIGCHLD), parent), forks(uint32(unix.SIGCHLD), parent), asks),
+	"vfork":                   slices.Concat(forks(unix.CLONE_VM|unix.CLONE_VFORK|uint32(unix.SIGCHLD), parent), asks),
+	"thread of a fork":        slices.Concat(forks(uint32(unix.SIGCHLD), parent), forks(threadFlags, sleeps), asks),
+	"itself, after it waited": slices.Concat(waits, asks),
+}
+
+// exceptVolume makes a volume with the programs that ask, mounts it, and returns its root hash.
+func exceptVolume(t *testing.T, at string) digest.Digest {
+	t.Helper()
+	image := "/images" + at + ".img"
+	disk := blankDisks(t, 8<<20, image)[0]
+	tool(t, "mke2fs", "-q", "-t", "ext4", "-b", "4096", "-O", "^has_journal,verity", disk)
+	tool(t, "mount", disk, directory(t, at))
+	for name, code := range askers {
+		check0(t, os.WriteFile(at+"/"+name, program(code, false), 0o755))
+	}
+	directory(t, at+"/a/directory")
+	for name, code := range map[string][]byte{"a/directory/asks": asks, "executes another": executes(at + "/another"), "another": asks, "executes itself": executes(at + "/itself"), "sealed": asks} {
+		check0(t, os.WriteFile(at+"/"+name, program(code, false), 0o755))
+	}
+	check0(t, os.Link(at+"/itself", at+"/linked"))
+	tool(t, "fsverity", "enable", at+"/sealed")
+	unmount(t, at)
+	freeDisks(t, disk)
+	return mountSealed(t, image, at, "ext4", "ro")
+}
+
+// gets runs a program that asks, and reports whether it got executable memory.
+func gets(t *testing.T, path string) bool {
+	t.Helper()
+	return got(t, path, exec.Command(path).Run())
+}
+
+func got(t *testing.T, path string, err error) bool {
+	t.Helper()
+	var exit *exec.ExitError
+	switch {
+	case err == nil:
+		return true
+	case errors.As(err, &exit) && exit.ExitCode() == 1:
+		return false
+	}
+	t.Fatalf("%s: %v", path, err)
+	return false
+}
+
+// TestEngineExcepts: what is verified of an executable gives its processes exceptions, and
+// those that they fork, until they execute another or somebody traces them.
+func TestEngineExcepts(t *testing.T) {
+	mountAll(t)
+	const at = "/excepts"
+	root := exceptVolume(t, at)
+	// Before anybody looks at what is written to the initramfs.
+	check0(t, os.WriteFile("/except-script", []byte("#!"+at+"/itself\n"), 0o755))
+	check0(t, os.WriteFile("/except-other", []byte("#!"+at+"/another "+at+"/itself\n"), 0o755))
+	defer func() {
+		unmount(t, at)
+		tool(t, "veritysetup", "close", "excepts")
+	}()
+	const pins = "/sys/fs/bpf/excepts"
+	e := openWith(t, bpf.Options{PinDir: pins, KeepCaches: true, Profile: engine.Strict()})
+	defer func() {
+		check0(t, e.Close())
+		check0(t, os.RemoveAll(pins))
+	}()
+	activate(t, e, engine.Mode{Enforce: true}, "DEFAULT action=ALLOW", "DEFAULT op=EXECUTE action=DENY",
+		"op=EXECUTE boot_verified=TRUE action=ALLOW", "op=EXECUTE dmverity_roothash="+root.String()+" action=ALLOW")
+	allows := func(exceptions ...profile.Exception) {
+		p := engine.Strict()
+		p.Rules[strict.Ptrace], p.Rules[strict.TraceMe], p.Rules[strict.ProcMem] = strict.Off, strict.Off, strict.Off
+		p.Exceptions = exceptions
+		check0(t, e.SetProfile(p))
+		if got := stateOf(t, e).Excepted; got != len(exceptions) {
+			t.Errorf("%d executables excepted, want %d", got, len(exceptions))
+		}
+	}
+	memory := func(i profile.Identity) profile.Exception { return profile.Exception{Identity: i} }
+	byPath := func(path string) profile.Identity { return profile.Identity{Root: root, Path: path} }
+	sealed := measure(t, at+"/sealed")
+
+	before := start(t, at+"/itself, after it waited")
+	for name := range askers {
+		if name != "itself, after it waited" && gets(t, at+"/"+name) {
+			t.Errorf("%s: got memory without an exception", name)
+		}
+	}
+	var all []profile.Exception
+	for name := range askers {
+		all = append(all, memory(byPath("/"+name)))
+	}
+	allows(all...)
+	for name := range askers {
+		if name != "itself, after it waited" && !gets(t, at+"/"+name) {
+			t.Errorf("%s: got none", name)
+		}
+	}
+	if before.goOn(t) {
+		t.Error("a process that was there before the exception got memory")
+	}
+	if !start(t, at+"/itself, after it waited").goOn(t) {
+		t.Error("the same, executed after it, got none")
+	}
+	t.Run("identities", func(t *testing.T) {
+		for _, c := range []struct {
+			name     string
+			id       profile.Identity
+			path     string
+			excepted bool
+		}{
+			{"path", byPath("/itself"), "/itself", true},
+			{"another path", byPath("/itself"), "/another", false},
+			{"a hard link", byPath("/itself"), "/linked", false},
+			{"a path in directories", byPath("/a/directory/asks"), "/a/directory/asks", true},
+			{"the end of a path", byPath("/asks"), "/a/directory/asks", false},
+			{"the mount's path", byPath(at + "/itself"), "/itself", false},
+			{"path on another volume", profile.Identity{Root: rootHash(t, "ROOT_HASH"), Path: "/itself"}, "/itself", false},
+			{"digest", profile.Identity{File: sealed}, "/sealed", true},
+			{"digest of another", profile.Identity{File: measure(t, "/files/sealed")}, "/sealed", false},
+			{"the same bytes without a digest", profile.Identity{File: sealed}, "/itself", false},
+			{"digest on the volume", profile.Identity{File: sealed, Root: root}, "/sealed", true},
+			{"digest on another volume", profile.Identity{File: sealed, Root: rootHash(t, "ROOT_HASH")}, "/sealed", false},
+			{"all three", profile.Identity{File: sealed, Root: root, Path: "/sealed"}, "/sealed", true},
+			{"all three, another path", profile.Identity{File: sealed, Root: root, Path: "/itself"}, "/sealed", false},
+			{"executes another", byPath("/executes another"), "/executes another", false},
+			{"executes what is excepted", byPath("/itself"), "/executes itself", true},
+		} {
+			allows(memory(c.id))
+			if got := gets(t, at+c.path); got != c.excepted {
+				t.Errorf("%s: got memory %t, want %t", c.name, got, c.excepted)
+			}
+		}
+	})
+	t.Run("the loader", func(t *testing.T) { testLoader(t, at, allows, memory(byPath("/itself"))) })
+	t.Run("taken away", func(t *testing.T) {
+		allows(memory(byPath("/itself, after it waited")))
+		p := start(t, at+"/itself, after it waited")
+		allows()
+		if p.goOn(t) {
+			t.Error("got memory after its exception was taken away")
+		}
+		allows(memory(byPath("/itself, after it waited")))
+		p = start(t, at+"/itself, after it waited")
+		allows(memory(byPath("/another")), memory(byPath("/itself, after it waited")))
+		if !p.goOn(t) {
+			t.Error("another profile with the same exception took it away")
+		}
+	})
+	t.Run("traced", func(t *testing.T) { testTraced(t, at, allows, memory(byPath("/itself, after it waited"))) })
+	t.Run("adopted", func(t *testing.T) {
+		p := engine.Strict()
+		p.Exceptions = []profile.Exception{memory(byPath("/itself, after it waited"))}
+		check0(t, e.SetProfile(p))
+		w := start(t, at+"/itself, after it waited")
+		check0(t, e.Close())
+		e = openWith(t, bpf.Options{PinDir: pins, KeepCaches: true, Profile: p})
+		if !w.goOn(t) {
+			t.Error("another process of the engine took the exception away")
+		}
+	})
+}
+
+// testLoader: to be the argument of another program is not to be executed.
+func testLoader(t *testing.T, at string, allows func(...profile.Exception), x profile.Exception) {
+	allows(x)
+	if !gets(t, "/except-script") {
+		t.Error("of a script its interpreter is executed, and got none")
+	}
+	if gets(t, "/except-other") {
+		t.Error("another program got memory, whose argument is excepted")
+	}
+}
+
+// testTraced: a tracer that has not the same exceptions takes them, from all processes of
+// that execution.
+func testTraced(t *testing.T, at string, allows func(...profile.Exception), x profile.Exception) {
+	allows(x)
+	path := at + "/itself, after it waited"
+	for name, trace := range map[string]func(pid int) error{
+		"seized": func(pid int) error {
+			return errors.Join(unix.PtraceSeize(pid), unix.PtraceInterrupt(pid), waitStopped(pid), unix.PtraceDetach(pid))
+		},
+		"written": func(pid int) error { return ignore(writeTo(pid)) },
+		"its mem opened": func(pid int) error {
+			return opens0(fmt.Sprintf("/proc/%d/mem", pid), unix.O_RDONLY)()
+		},
+	} {
+		p := start(t, path)
+		check0(t, trace(p.cmd.Process.Pid))
+		if p.goOn(t) {
+			t.Errorf("%s: got memory", name)
+		}
+	}
+	p := start(t, path)
+	_, err := os.ReadFile(fmt.Sprintf("/proc/%d/maps", p.cmd.Process.Pid))
+	check0(t, err)
+	if !p.goOn(t) {
+		t.Error("looked at: got none")
+	}
+	cmd := exec.Command(at + "/itself")
+	allows(profile.Exception{Identity: profile.Identity{Root: x.Identity.Root, Path: "/itself"}})
+	if err := runTraced(cmd); got(t, "traced from the start", err) {
+		t.Error("traced from the start: got memory")
+	}
+}
+
+// runTraced runs a program that its parent traces.
+func runTraced(cmd *exec.Cmd) error {
+	runtime.LockOSThread() // which is the tracer
+	defer runtime.UnlockOSThread()
+	cmd.SysProcAttr = &syscall.SysProcAttr{Ptrace: true}
+	if err := cmd.Start(); err != nil {
+		return err
+	}
+	if err := errors.Join(waitStopped(cmd.Process.Pid), unix.PtraceCont(cmd.Process.Pid, 0)); err != nil {
+		return err
+	}
+	return cmd.Wait()
+}
+
+// seize traces a process for a moment.
+func seize(pid int) error {
+	runtime.LockOSThread()
+	defer runtime.UnlockOSThread()
+	return errors.Join(unix.PtraceSeize(pid), unix.PtraceInterrupt(pid), waitStopped(pid), unix.PtraceDetach(pid))
+}
+
+func waitStopped(pid int) error {
+	var status unix.WaitStatus
+	_, err := unix.Wait4(pid, &status, unix.WALL, nil)
+	return err
+}
+
+// waiting is a process that asks when it is told to.
+type waiting struct {
+	cmd  *exec.Cmd
+	in   io.WriteCloser
+	path string
+}
+
+func start(t *testing.T, path string) *waiting {
+	t.Helper()
+	w := &waiting{cmd: exec.Command(path), path: path}
+	var err error
+	w.in, err = w.cmd.StdinPipe()
+	check0(t, err)
+	out, err := w.cmd.StdoutPipe()
+	check0(t, err)
+	check0(t, w.cmd.Start())
+	_, err = out.Read(make([]byte, 1)) // before, it may have our memory still
+	check0(t, err)
+	return w
+}
+
+// goOn reports whether it got memory.
+func (w *waiting) goOn(t *testing.T) bool {
+	t.Helper()
+	_, err := w.in.Write([]byte{'x'})
+	check0(t, err)
+	return got(t, w.path, w.cmd.Wait())
+}
+
+// TestEngineExceptsRules: an exception from a rule is one for what is executed, in all of
+// its threads and in a worker of io_uring, and for no program that it starts.
+func TestEngineExceptsRules(t *testing.T) {
+	strictPrograms(t)
+	const at, pins = "/except-rules", "/sys/fs/bpf/except-rules"
+	disk := blankDisks(t, 96<<20, "/images"+at+".img")[0]
+	tool(t, "mke2fs", "-q", "-t", "ext4", "-b", "4096", "-O", "^has_journal,verity", disk)
+	tool(t, "mount", disk, directory(t, at))
+	defer unmount(t, at)
+	self, err := os.ReadFile("/proc/self/exe")
+	check0(t, err)
+	path := at + "/itself"
+	check0(t, os.WriteFile(path, self, 0o755))
+	tool(t, "fsverity", "enable", path)
+	file := measure(t, path)
+	e := openWith(t, bpf.Options{PinDir: pins, KeepCaches: true, Profile: engine.Strict()})
+	defer func() {
+		check0(t, e.Close())
+		check0(t, os.RemoveAll(pins))
+	}()
+	activate(t, e, engine.Mode{Enforce: true}, "DEFAULT action=ALLOW", "DEFAULT op=EXECUTE action=DENY", "op=EXECUTE boot_verified=TRUE action=ALLOW",
+		"op=EXECUTE fsverity_digest="+file.String()+" action=ALLOW")
+	found := newFindings(t, e)
+	for _, action := range []strict.Switch{strict.Off, strict.Monitor} {
+		p := engine.Strict()
+		for _, r := range strict.All() {
+			p.Exceptions = append(p.Exceptions, profile.Exception{Rule: r, Action: action, Identity: profile.Identity{File: file}})
+		}
+		check0(t, e.SetProfile(p))
+		for _, a := range attacks() {
+			t.Run(fmt.Sprintf("%s, %s", a.name, action), func(t *testing.T) { testExcepted(t, found, path, a, action) })
+		}
+	}
+}
+
+func testExcepted(t *testing.T, found findings, path string, a attack, action strict.Switch) {
+	t.Helper()
+	if a.rule == strict.None {
+		return
+	}
+	other := a.rule.Kills() && a.name != "make what is readable executable" // of a program that it starts
+	err := tryAs(t, path, a)
+	switch {
+	case other && err != errKilled:
+		t.Errorf("%v, want that another program is killed", err)
+	case !other && err != nil:
+		t.Error(err)
+	}
+	if action == strict.Off && !other {
+		return
+	}
+	if ev, ok := found.next(); !ok || ev.Rule != a.rule || ev.Enforcing != other {
+		t.Errorf("recorded %+v, %t", ev, ok)
+	}
+}
