@@ -158,20 +158,18 @@ static __always_inline void identify(struct identity_room *room, __u32 kinds, st
 	if (has_file)
 		look_up_identity(room, IPE_BY_ROOT_FILE, kinds);
 	/* The path of an overlay is not that of the volume below. */
-	if (!(kinds & (1 << IPE_BY_PATH | 1 << IPE_BY_PATH_FILE)) ||
-	    file->f_inode->i_sb->s_magic == OVERLAYFS_SUPER_MAGIC || !write_path_inside(room, file))
+	if (!(kinds & 1 << IPE_BY_PATH) || file->f_inode->i_sb->s_magic == OVERLAYFS_SUPER_MAGIC ||
+	    !write_path_inside(room, file))
 		return;
-	if (has_file)
-		look_up_identity(room, IPE_BY_PATH_FILE, kinds);
 	__builtin_memset(&room->id.file, 0, sizeof(room->id.file));
 	look_up_identity(room, IPE_BY_PATH, kinds);
 }
 
 static __always_inline void mark_current(struct task_struct *task, struct mark *m)
 {
-	if (!(m->ids[IPE_BY_FILE] || m->ids[IPE_BY_ROOT_FILE] || m->ids[IPE_BY_PATH] || m->ids[IPE_BY_PATH_FILE]))
+	if (!(m->ids[IPE_BY_FILE] || m->ids[IPE_BY_ROOT_FILE] || m->ids[IPE_BY_PATH]))
 		return;
-	m->birth.ns = bpf_ktime_get_ns();
+	m->birth.ns = bpf_ktime_get_boot_ns();
 	m->birth.pid = bpf_get_current_pid_tgid();
 	m->execution = task->self_exec_id;
 	bpf_task_storage_get(&ipe_marks, task, m, BPF_LOCAL_STORAGE_GET_F_CREATE);

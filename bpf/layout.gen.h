@@ -34,8 +34,7 @@
 #define IPE_BY_FILE 0
 #define IPE_BY_ROOT_FILE 1
 #define IPE_BY_PATH 2
-#define IPE_BY_PATH_FILE 3
-#define IPE_NUM_BY 4
+#define IPE_NUM_BY 3
 #define IPE_PATH_ROOM 256
 #define IPE_MAX_EXCEPTIONS 1024
 #define IPE_SCOPE_RULE 0

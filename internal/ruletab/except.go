@@ -17,7 +17,6 @@ const (
 	ByFile     = iota // the digest
 	ByRootFile        // the digest and the root hash
 	ByPath            // the root hash and the path
-	ByPathFile        // all three
 
 	// NumBy is their number.
 	NumBy
@@ -84,8 +83,6 @@ func identify(i profile.Identity) (id Identity, kind int, ok bool) {
 		kind = ByRootFile
 	case hasRoot && !hasFile && i.Path != "":
 		kind = ByPath
-	case hasRoot && hasFile:
-		kind = ByPathFile
 	default:
 		return id, 0, false
 	}

@@ -18,6 +18,7 @@ import (
 
 	"github.com/ipe-linux/ipe/internal/engine"
 	"github.com/ipe-linux/ipe/internal/engine/bpf/ftrace"
+	"github.com/ipe-linux/ipe/internal/engine/bpf/recall"
 	"github.com/ipe-linux/ipe/internal/linux/abi"
 	"github.com/ipe-linux/ipe/policy"
 )
@@ -55,7 +56,7 @@ type Engine struct {
 	// signedRoots is the number of root hashes for which the caller vouched.
 	signedRoots atomic.Uint32
 
-	survey survey
+	survey recall.Survey
 
 	walk   sync.Mutex // serialises changes of what the programs are told of this kernel
 	unread string     // what of it was logged as not understood
@@ -86,7 +87,7 @@ func Open(o Options) (*Engine, error) {
 	defer releaseTypes()
 	mountSecurityfs()
 	types := btf.NewCache() // for this start; what is read of it is tens of megabytes
-	report := (&abi.System{Types: types.Kernel, Addresses: symbols}).Probe()
+	report := (&abi.System{Types: types.Kernel, Addresses: recall.Symbols}).Probe()
 	if err := report.Usable(); err != nil {
 		return nil, fmt.Errorf("open bpf engine: %w", err)
 	}
@@ -163,9 +164,7 @@ func (e *Engine) Close() error {
 	if e.ftrace != nil {
 		errs = append(errs, e.ftrace.Close())
 	}
-	e.survey.mu.Lock()
-	errs = append(errs, e.survey.close())
-	e.survey.mu.Unlock()
+	errs = append(errs, e.survey.Close())
 	errs = append(errs, e.links.close())
 	for _, m := range e.maps {
 		errs = append(errs, m.Close())

@@ -6,6 +6,7 @@ import (
 	"slices"
 	"testing"
 
+	"github.com/ipe-linux/ipe/internal/engine/bpf/recall"
 	"github.com/ipe-linux/ipe/internal/linux/abi"
 )
 
@@ -18,17 +19,17 @@ func TestEngineAsksForSymbols(t *testing.T) {
 		t.Fatal(err)
 	}
 	for i, name := range names {
-		if got, err := askSymbol(name); err != nil || got != want[i] {
+		if got, err := recall.Symbols(name); err != nil || got[0] != want[i] {
 			t.Errorf("%s is at %#x, %v, want %#x", name, got, err, want[i])
 		}
 	}
-	if got, err := symbols(names...); err != nil || !slices.Equal(got, want) {
+	if got, err := recall.Symbols(names...); err != nil || !slices.Equal(got, want) {
 		t.Errorf("all: %#x, %v, want %#x", got, err, want)
 	}
-	if at, err := askSymbol("no_such_symbol"); err == nil {
+	if at, err := recall.Symbols("no_such_symbol"); err == nil {
 		t.Errorf("a symbol that is not there is at %#x", at)
 	}
-	if _, err := symbols(names[0], "no_such_symbol"); err == nil {
+	if _, err := recall.Symbols(names[0], "no_such_symbol"); err == nil {
 		t.Error("a symbol that is not there was found")
 	}
 }

@@ -20,7 +20,7 @@ func TestHooksOfKernels(t *testing.T) {
 	every := []string{"bprm_check_security", "mmap_file", "file_mprotect", "kernel_read_file", "kernel_load_data"}
 	alone := []string{"ptrace_access_check", "ptrace_traceme", "inode_init_security_anon", "setup_arg_pages",
 		"__x64_sys_personality", "__ia32_sys_personality", "__x64_sys_brk", "__ia32_sys_brk"}
-	written := []string{"path_truncate", "file_open"}
+	written := []string{"path_truncate", "file_open", "task_alloc", "bprm_committed_creds"}
 	want := map[string][]string{
 		"6.1":  slices.Concat([]string{freeInode, verifySignature}, written, every, alone),
 		"6.12": slices.Concat([]string{freeInode, setIntegrity}, written, every, alone),

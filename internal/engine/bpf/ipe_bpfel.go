@@ -54,7 +54,7 @@ type ipeIdentityRoom struct {
 
 type ipeMark struct {
 	_         structs.HostLayout
-	Ids       [4]uint64
+	Ids       [3]uint64
 	Birth     ipeBirth
 	Execution uint64
 }

@@ -6,6 +6,7 @@ import (
 
 	"github.com/cilium/ebpf/btf"
 
+	"github.com/ipe-linux/ipe/internal/engine/bpf/recall"
 	"github.com/ipe-linux/ipe/internal/linux/abi"
 )
 
@@ -53,7 +54,7 @@ func (e *Engine) modulesChanged() {
 		}
 		time.Sleep(moduleSettle)
 	}
-	report := (&abi.System{Types: types.Kernel, Addresses: symbols}).Probe()
+	report := (&abi.System{Types: types.Kernel, Addresses: recall.Symbols}).Probe()
 	e.report.Store(&report)
 	if err := e.relower(); err != nil {
 		e.log.Error("the active policy was not adapted to a new driver", "error", err)

@@ -2,40 +2,20 @@ package bpf
 
 import (
 	"context"
-	"errors"
 	"fmt"
-	"io"
-	"maps"
 	"os"
 	"runtime"
-	"sync"
-
-	"github.com/cilium/ebpf"
-	"github.com/cilium/ebpf/btf"
-	"github.com/cilium/ebpf/link"
-	"golang.org/x/sys/unix"
 
 	"github.com/ipe-linux/ipe/internal/engine"
-	"github.com/ipe-linux/ipe/internal/engine/bpf/record"
 )
 
-// survey is the iterators, loaded when they are needed for the first time: a start has
-// no use for them.
-type survey struct {
-	mu    sync.Mutex
-	coll  *ebpf.Collection
-	links []*link.Iter
-}
-
-// iterators are the programs that are read, one after the other.
-func iterators() []string {
-	return []string{"ipe_survey_mapped", "ipe_survey_exe", "ipe_survey_open"}
-}
-
-// PrepareSurvey loads the iterators. See [engine.Surveyor].
+// PrepareSurvey loads the iterators. The recall of signatures comes first, as it does
+// before a policy that asks for them decides: else files would seem to lack theirs. See
+// [engine.Surveyor].
 func (e *Engine) PrepareSurvey() error {
-	if _, err := e.surveyLinks(); err != nil {
-		return fmt.Errorf("prepare survey: %w", err)
+	e.recallFirst()
+	if err := e.survey.Prepare(e.maps); err != nil {
+		return fmt.Errorf("prepare survey: %w", explain(err))
 	}
 	return nil
 }
@@ -43,123 +23,12 @@ func (e *Engine) PrepareSurvey() error {
 // Survey reads the facts as decisions read them, by iterators of the kernel over all
 // processes. See [engine.Surveyor].
 func (e *Engine) Survey(ctx context.Context, files []*os.File, fn func(engine.Use)) error {
-	links, err := e.surveyLinks()
-	if err != nil {
-		return fmt.Errorf("survey: %w", err)
+	if err := e.PrepareSurvey(); err != nil {
+		return err
 	}
-	for _, l := range links {
-		uses, err := readUses(ctx, l)
-		if err != nil {
-			return fmt.Errorf("survey: %w", err)
-		}
-		for _, u := range uses {
-			fn(u)
-		}
+	if err := e.survey.Read(ctx, fn); err != nil {
+		return fmt.Errorf("survey: %w", err)
 	}
 	runtime.KeepAlive(files)
 	return nil
-}
-
-// surveyLinks loads the iterators, once. The recall of signatures comes first, as it does
-// before a policy that asks for them decides: else files would seem to lack theirs.
-func (e *Engine) surveyLinks() ([]*link.Iter, error) {
-	e.recallFirst()
-	s := &e.survey
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	if s.coll != nil {
-		return s.links, nil
-	}
-	if err := s.load(e.maps); err != nil {
-		return nil, errors.Join(err, s.close())
-	}
-	return s.links, nil
-}
-
-// load attaches the iterators. An attached one does nothing until somebody reads it.
-func (s *survey) load(ours map[string]*ebpf.Map) error {
-	defer releaseTypes()
-	spec, err := loadSurvey()
-	if err != nil {
-		return fmt.Errorf("read embedded BPF object: %w", err)
-	}
-	types := btf.NewCache()
-	kernel, err := types.Kernel()
-	if err != nil {
-		return fmt.Errorf("read kernel BTF: %w", err)
-	}
-	s.coll, err = ebpf.NewCollectionWithOptions(spec, ebpf.CollectionOptions{
-		MapReplacements: shared(spec, ours), Cache: types, Programs: ebpf.ProgramOptions{KernelTypes: kernel},
-	})
-	if err != nil {
-		return fmt.Errorf("load BPF object: %w", explain(err))
-	}
-	if err := s.coll.Maps["ipe_survey_asked"].Put(slot, &surveyAsked{Pid: uint32(os.Getpid())}); err != nil {
-		return fmt.Errorf("say who asks: %w", err)
-	}
-	for _, name := range iterators() {
-		l, err := link.AttachIter(link.IterOptions{Program: s.coll.Programs[name]})
-		if err != nil {
-			return fmt.Errorf("attach %s: %w", name, err)
-		}
-		s.links = append(s.links, l)
-	}
-	return nil
-}
-
-// shared are those of the engine's maps that the object knows.
-func shared(spec *ebpf.CollectionSpec, ours map[string]*ebpf.Map) map[string]*ebpf.Map {
-	known := maps.Clone(ours)
-	maps.DeleteFunc(known, func(name string, _ *ebpf.Map) bool { return spec.Maps[name] == nil })
-	return known
-}
-
-func (s *survey) close() error {
-	var errs []error
-	for _, l := range s.links {
-		errs = append(errs, l.Close())
-	}
-	if s.coll != nil {
-		s.coll.Close()
-	}
-	s.coll, s.links = nil, nil
-	return errors.Join(errs...)
-}
-
-// readUses reads one iterator to its end. A process whose memory is just being changed
-// by something that hangs keeps the kernel waiting; then the reading is left alone.
-func readUses(ctx context.Context, l *link.Iter) ([]engine.Use, error) {
-	type outcome struct {
-		uses []engine.Use
-		err  error
-	}
-	done := make(chan outcome, 1)
-	r, err := l.Open()
-	if err != nil {
-		return nil, fmt.Errorf("open iterator: %w", err)
-	}
-	go func() {
-		defer r.Close()
-		uses, err := record.Uses(patient{r})
-		done <- outcome{uses, err}
-	}()
-	select {
-	case o := <-done:
-		return o.uses, o.err
-	case <-ctx.Done():
-		return nil, fmt.Errorf("read iterator: %w", context.Cause(ctx))
-	}
-}
-
-// patient reads on where an iterator pauses: after a million objects of which the
-// program had nothing to say.
-type patient struct{ r io.Reader }
-
-func (p patient) Read(b []byte) (int, error) {
-	for {
-		n, err := p.r.Read(b)
-		if n > 0 || !errors.Is(err, unix.EAGAIN) {
-			return n, err
-		}
-	}
 }

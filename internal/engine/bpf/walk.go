@@ -10,6 +10,7 @@ import (
 	"github.com/cilium/ebpf/btf"
 
 	"github.com/ipe-linux/ipe/internal/engine/bpf/offsets"
+	"github.com/ipe-linux/ipe/internal/engine/bpf/recall"
 	"github.com/ipe-linux/ipe/internal/linux/abi"
 )
 
@@ -83,7 +84,7 @@ func (e *Engine) findInfoTable(types *btf.Cache, w *offsets.Walk) {
 	if !offsets.HasInfoTable(kernel) {
 		return
 	}
-	found, err := symbols(abi.VerityTable, abi.VerityTableHash)
+	found, err := recall.Symbols(abi.VerityTable, abi.VerityTableHash)
 	if err != nil {
 		e.log.Error("fsverity_digest is not available", "error", err)
 		return

@@ -63,7 +63,6 @@ func defines() []define {
 	add("BY_FILE", ruletab.ByFile)
 	add("BY_ROOT_FILE", ruletab.ByRootFile)
 	add("BY_PATH", ruletab.ByPath)
-	add("BY_PATH_FILE", ruletab.ByPathFile)
 	add("NUM_BY", ruletab.NumBy)
 	add("PATH_ROOM", ruletab.PathRoom)
 	add("MAX_EXCEPTIONS", profile.MaxExceptions)

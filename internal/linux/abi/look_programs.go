@@ -24,6 +24,7 @@ func Helpers() []asm.BuiltinFunc {
 		asm.FnRingbufReserve, asm.FnRingbufSubmit, asm.FnRingbufReserveDynptr, asm.FnRingbufSubmitDynptr, asm.FnRingbufDiscardDynptr, asm.FnRingbufQuery,
 		asm.FnDynptrWrite, asm.FnDynptrData, asm.FnDynptrFromMem,
 		asm.FnLoop, asm.FnGetFuncArg,
+		asm.FnGetCurrentTaskBtf, asm.FnTaskStorageGet, asm.FnTaskStorageDelete,
 	}
 }
 

@@ -1,5 +1,6 @@
-// Package recall learns of fs-verity signatures that the kernel verified before an engine
-// listened.
+// Package recall asks the kernel for what was before an engine listened, or what it never
+// announces: fs-verity signatures that it verified, what processes execute, and where its
+// symbols are.
 package recall
 
 import (
@@ -8,7 +9,6 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
-	"maps"
 	"math"
 	"os"
 	"runtime"
@@ -156,14 +156,12 @@ func newAsker(ours map[string]*ebpf.Map, types *btf.Cache) (*asker, error) {
 	if err != nil {
 		return nil, fmt.Errorf("read embedded BPF object: %w", err)
 	}
-	known := maps.Clone(ours)
-	maps.DeleteFunc(known, func(name string, _ *ebpf.Map) bool { return spec.Maps[name] == nil })
 	kernel, err := types.Kernel()
 	if err != nil {
 		return nil, fmt.Errorf("read kernel BTF: %w", err)
 	}
 	coll, err := ebpf.NewCollectionWithOptions(spec, ebpf.CollectionOptions{
-		MapReplacements: known, Cache: types, Programs: ebpf.ProgramOptions{KernelTypes: kernel},
+		MapReplacements: shared(spec, ours), Cache: types, Programs: ebpf.ProgramOptions{KernelTypes: kernel},
 	})
 	if err != nil {
 		return nil, fmt.Errorf("load BPF object: %w", err)

@@ -40,7 +40,7 @@ type recallIdentity struct {
 
 type recallMark struct {
 	_         structs.HostLayout
-	Ids       [4]uint64
+	Ids       [3]uint64
 	Birth     recallBirth
 	Execution uint64
 }

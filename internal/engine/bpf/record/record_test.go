@@ -29,7 +29,7 @@ func TestLayout(t *testing.T) {
 		goType       reflect.Type
 	}{
 		{"../ipe_bpfel.o", "event", reflect.TypeFor[event]()},
-		{"../survey_bpfel.o", "use", reflect.TypeFor[use]()},
+		{"../recall/survey_bpfel.o", "use", reflect.TypeFor[use]()},
 		{"../recall/recall_bpfel.o", "in_use", reflect.TypeFor[InUse]()},
 	} {
 		types, err := btf.LoadSpec(tt.object)

@@ -25,7 +25,7 @@ const Major = 253
 
 // Objects are the BPF objects that are loaded on every kernel.
 func Objects() []string {
-	return []string{"ipe_bpfel.o", "recall/recall_bpfel.o", "survey_bpfel.o", "ftrace/ftrace_bpfel.o"}
+	return []string{"ipe_bpfel.o", "recall/recall_bpfel.o", "recall/survey_bpfel.o", "ftrace/ftrace_bpfel.o"}
 }
 
 // Expectation is what the whole type information of a kernel gives.

@@ -1,4 +1,4 @@
-package bpf
+package recall
 
 import (
 	"encoding/binary"
@@ -13,10 +13,10 @@ import (
 	"github.com/ipe-linux/ipe/internal/linux/abi"
 )
 
-// symbols is [abi.Symbols] by a program that asks the kernel for the names alone:
+// Symbols is [abi.Symbols] by a program that asks the kernel for the names alone:
 // the list has 200,000 lines, which take the kernel longer to write than all else that a
 // start does. The list is for what cannot be asked so; it tells why, too.
-func symbols(names ...string) ([]uint64, error) {
+func Symbols(names ...string) ([]uint64, error) {
 	addresses := make([]uint64, len(names))
 	for i, name := range names {
 		address, err := askSymbol(name)
@@ -36,7 +36,7 @@ func askSymbol(name string) (address uint64, err error) {
 		Name: "ipe_symbol", Type: ebpf.Syscall, Flags: unix.BPF_F_SLEEPABLE, License: "GPL", Instructions: symbolProgram(name),
 	})
 	if err != nil {
-		return 0, fmt.Errorf("load program: %w", explain(err))
+		return 0, fmt.Errorf("load program: %w", err)
 	}
 	defer p.Close()
 	result, err := p.Run(&ebpf.RunOptions{Context: address, ContextOut: &address})
