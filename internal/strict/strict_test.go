@@ -62,3 +62,15 @@ func FuzzSet(f *testing.F) {
 		}
 	})
 }
+
+// FuzzParseRule: a name is that of the rule found by it, and of no other.
+func FuzzParseRule(f *testing.F) {
+	f.Add("map-wx")
+	f.Add("none")
+	f.Fuzz(func(t *testing.T, name string) {
+		r, err := ParseRule(name)
+		if err == nil && (r.String() != name || r == None || r >= Count) || err != nil && (r != None || !errors.Is(err, ErrRule)) {
+			t.Errorf("%q: %v, %v", name, r, err)
+		}
+	})
+}
