@@ -8,6 +8,10 @@
 // An executable is excepted by what is verified of it: an fs-verity digest, or the root
 // hash of a dm-verity volume with the path inside that volume, or with the digest. A
 // signature alone would except each file of each signed volume, and is refused.
+//
+// [Parse] is stricter than the parser of policies, which has to take what kernels take: an
+// exception that can never hold is a mistake, and so is one that says nothing. Each refusal
+// is a [policy.SyntaxError] in one of the classes of policies.
 package profile
 
 import (
@@ -66,6 +70,11 @@ const (
 	// MaxPath is the length in bytes of the longest Path: the kernel compares it in one
 	// key of a table, which has this room.
 	MaxPath = 255
-	// MaxExceptions bounds the lines: the kernel has room for so many.
+	// MaxExceptions bounds the lines: the kernel has room for so many. No text has more,
+	// as MaxText and the shortest exception that says something see to.
 	MaxExceptions = 1024
+
+	shortest = len("anon_exec dmverity_roothash=sha1: path=/a\n") + 40
+	// It does not compile if a text could have more.
+	_ = uint(MaxExceptions - MaxText/shortest)
 )
