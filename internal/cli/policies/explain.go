@@ -71,7 +71,7 @@ func (a *app) runExplain(cmd *cobra.Command, file string, f facts) error {
 	}
 	p, err := policy.Parse(text)
 	if err != nil {
-		a.diagnose(file, text, err)
+		a.texts.Diagnose(file, text, err)
 		return ui.ErrSaid
 	}
 	x, err := explainEvent(file, p, event)

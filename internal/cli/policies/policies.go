@@ -6,16 +6,20 @@ import (
 	"github.com/spf13/cobra"
 
 	"github.com/ipe-linux/ipe/internal/cli/ui/daemon"
+	"github.com/ipe-linux/ipe/internal/cli/ui/texts"
 )
 
 // app is what the commands of this room share.
-type app struct{ *daemon.Asker }
+type app struct {
+	*daemon.Asker
+	texts *texts.Room
+}
 
 // Command returns the group of commands about policies.
 func Command(d *daemon.Asker) *cobra.Command {
-	a := &app{d}
+	a := &app{d, texts.Policies(d.UI)}
 	cmd := a.Group("policy", "Check, format, sign and deploy policies", "", otherWords())
-	cmd.AddCommand(a.check(), a.format(), a.explain(), a.sign(), a.verify(), a.show(),
+	cmd.AddCommand(a.check(), a.texts.Format(), a.explain(), a.texts.Sign(), a.texts.Verify(), a.show(),
 		a.load(), a.preflight(), a.activate(), a.update(), a.remove(), a.list())
 	return cmd
 }

@@ -1,4 +1,4 @@
-package policies
+package texts
 
 import (
 	"bytes"
@@ -8,29 +8,29 @@ import (
 
 	"github.com/ipe-linux/ipe/internal/cli/ui"
 	"github.com/ipe-linux/ipe/internal/plain"
-	"github.com/ipe-linux/ipe/policy/syntax"
 )
 
-// formatFlags are those of policy fmt.
+// formatFlags are those of fmt.
 type formatFlags struct {
 	write, check, diff bool
 }
 
-func (a *app) format() *cobra.Command {
+// Format is the command that prints texts in the one form.
+func (r *Room) Format() *cobra.Command {
 	var f formatFlags
 	cmd := &cobra.Command{
-		Use: "fmt FILE...", Short: "Print policy texts in the one form, comments kept", Args: ui.Some("at least one FILE"),
-		Long: "Fmt prints each policy in canonical form. FILE - is standard input.\n\n" +
+		Use: "fmt FILE...", Short: "Print " + r.noun + " texts in the one form, comments kept", Args: ui.Some("at least one FILE"),
+		Long: "Fmt prints each " + r.noun + " in canonical form. FILE - is standard input.\n\n" +
 			"With --check nothing is printed but the names of files that are not in that form;\n" +
 			"the exit status is 1 if there are any.",
 		RunE: func(cmd *cobra.Command, args []string) error {
 			switch {
 			case f.write && (f.check || f.diff):
 				return ui.Usage(cmd, "-w goes with neither --check nor --diff")
-			case a.JSON:
-				return ui.Usage(cmd, "the result is a text, there is no --json; policy check has one")
+			case r.JSON:
+				return ui.Usage(cmd, "the result is a text, there is no --json; %s check has one", r.noun)
 			}
-			return a.runFormat(args, f)
+			return r.runFormat(args, f)
 		},
 	}
 	cmd.Flags().BoolVarP(&f.write, "write", "w", false, "rewrite the files")
@@ -39,43 +39,43 @@ func (a *app) format() *cobra.Command {
 	return cmd
 }
 
-func (a *app) runFormat(files []string, f formatFlags) error {
-	return each(files, func(file string) (ok bool, err error) { return a.formatFile(file, f) })
+func (r *Room) runFormat(files []string, f formatFlags) error {
+	return Each(files, func(file string) (ok bool, err error) { return r.formatFile(file, f) })
 }
 
 // formatFile formats one file and reports what stands against it; err is only
 // about printing the result.
-func (a *app) formatFile(file string, f formatFlags) (ok bool, err error) {
-	src, err := a.Read(file)
+func (r *Room) formatFile(file string, f formatFlags) (ok bool, err error) {
+	src, err := r.Read(file)
 	var out []byte
 	if err == nil {
-		out, err = syntax.Format(src)
+		out, err = r.format(src)
 	}
 	inPlace := f.write && file != "-"
 	if err == nil && inPlace && !bytes.Equal(src, out) {
 		err = ui.Rewrite(file, out)
 	}
 	if err != nil {
-		a.diagnose(file, src, err)
+		r.Diagnose(file, src, err)
 		return false, nil
 	}
 	if inPlace {
 		return true, nil
 	}
-	return !f.check || bytes.Equal(src, out), a.formatted(file, src, out, f)
+	return !f.check || bytes.Equal(src, out), r.formatted(file, src, out, f)
 }
 
 // formatted prints of one result what the flags ask for.
-func (a *app) formatted(file string, src, out []byte, f formatFlags) error {
+func (r *Room) formatted(file string, src, out []byte, f formatFlags) error {
 	same := bytes.Equal(src, out)
 	switch {
 	case f.diff:
-		return a.EmitText(diff.Diff(plain.Name(file), src, plain.Name(file+" (formatted)"), out))
+		return r.EmitText(diff.Diff(plain.Name(file), src, plain.Name(file+" (formatted)"), out))
 	case f.check:
 		if same {
 			return nil
 		}
-		return a.Emit([]byte(plain.Name(file) + "\n"))
+		return r.Emit([]byte(plain.Name(file) + "\n"))
 	}
-	return a.EmitText(out)
+	return r.EmitText(out)
 }
