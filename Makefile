@@ -93,7 +93,7 @@ install: build ## programs, manual pages, completions and service below DESTDIR 
 	if [ -e build/ipe-pkcs11 ]; then install -m 755 build/ipe-pkcs11 $(DESTDIR)$(PREFIX)/bin/ipe-pkcs11; fi
 	install -D -m 755 build/iped $(DESTDIR)$(PREFIX)/sbin/iped
 	install -D -m 644 -t $(DESTDIR)$(PREFIX)/share/man/man1 doc/ipe.1
-	install -D -m 644 -t $(DESTDIR)$(PREFIX)/share/man/man5 doc/ipe-policy.5 doc/ipe-control.5 doc/ipe-audit.5
+	install -D -m 644 -t $(DESTDIR)$(PREFIX)/share/man/man5 doc/ipe-policy.5 doc/ipe-profile.5 doc/ipe-control.5 doc/ipe-audit.5
 	install -D -m 644 -t $(DESTDIR)$(PREFIX)/share/man/man8 doc/iped.8
 	install -d $(DESTDIR)$(COMPLETE_BASH) $(DESTDIR)$(COMPLETE_ZSH) $(DESTDIR)$(COMPLETE_FISH)
 	build/ipe completion bash >$(DESTDIR)$(COMPLETE_BASH)/ipe

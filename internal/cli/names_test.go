@@ -201,7 +201,7 @@ func wantErrors(t *testing.T, args []string, stderr string) {
 func TestErrorsAreJSON(t *testing.T) {
 	t.Chdir(t.TempDir())
 	t.Setenv("IPE_SOCKET", "nobody")
-	for _, c := range append(leaves(t), cli.Root(), command(t, "policy"), command(t, "fsverity"), command(t, "dmverity"),
+	for _, c := range append(leaves(t), cli.Root(), command(t, "policy"), command(t, "profile"), command(t, "fsverity"), command(t, "dmverity"),
 		command(t, "doctor"), command(t, "version")) {
 		for _, args := range [][]string{{"--frobnicate"}, {"--frobnicate", "--json"}, {"a", "b", "c", "d", "e", "f"}, {"--socket"}} {
 			if c.Name() == "fmt" && args[0] == "a" {

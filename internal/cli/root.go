@@ -7,6 +7,7 @@ import (
 	"github.com/ipe-linux/ipe/internal/cli/files"
 	"github.com/ipe-linux/ipe/internal/cli/machine"
 	"github.com/ipe-linux/ipe/internal/cli/policies"
+	"github.com/ipe-linux/ipe/internal/cli/profiles"
 	"github.com/ipe-linux/ipe/internal/cli/records"
 	"github.com/ipe-linux/ipe/internal/cli/ui"
 	"github.com/ipe-linux/ipe/internal/cli/ui/daemon"
@@ -24,7 +25,7 @@ func root(u *ui.UI) *cobra.Command {
 	root.Version = u.Version
 	root.SetVersionTemplate("ipe {{.Version}}\n")
 	iped.Flag(root.PersistentFlags())
-	root.AddCommand(policies.Command(iped), files.Command(u), volumes.Command(u), version(u), man())
+	root.AddCommand(policies.Command(iped), profiles.Command(iped), files.Command(u), volumes.Command(u), version(u), man())
 	root.AddCommand(machine.Commands(iped)...)
 	root.AddCommand(records.Commands(iped)...)
 	root.Flags().BoolP("version", "v", false, "print the version and exit")

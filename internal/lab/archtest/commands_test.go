@@ -16,7 +16,7 @@ import (
 const remedies = "internal/hint"
 
 // ours matches a command of ipe or an option, as a message would tell somebody to use it.
-var ours = regexp.MustCompile(`\bipe (audit|dmverity|doctor|events|fsverity|mode|policy|reload|status)\b|\biped? --[a-z]|(^|[\s(])--[a-z]{2}`)
+var ours = regexp.MustCompile(`\bipe (audit|dmverity|doctor|events|fsverity|mode|policy|profile|reload|status)\b|\biped? --[a-z]|(^|[\s(])--[a-z]{2}`)
 
 // foreignOptions are those of other programs that a message names.
 var foreignOptions = strings.NewReplacer("unshare --user", "")
