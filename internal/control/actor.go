@@ -33,7 +33,7 @@ func (a Actor) Careful() Actor {
 // policy.Parse, api.ErrExists, api.ErrBadName, api.ErrNameTooLong, and *store.StaleError for
 // a version below the floor of its name.
 func (a Actor) Load(envelope []byte) (info api.Info, err error) {
-	a.as.changing(func() { info, err = a.as.logLoad(envelope) })
+	a.as.Changing(func() { info, err = a.as.logLoad(envelope) })
 	return info, err
 }
 
@@ -42,7 +42,7 @@ func (a Actor) Load(envelope []byte) (info api.Info, err error) {
 // sign and of policy.Parse, api.ErrOtherName, api.ErrNotNewer, *store.StaleError for
 // a version below the floor, and the engine's, after which the old policy is what it was.
 func (a Actor) Update(name string, envelope []byte) (info api.Info, err error) {
-	a.as.changing(func() { info, err = a.as.logUpdate(name, envelope) })
+	a.as.Changing(func() { info, err = a.as.logUpdate(name, envelope) })
 	return info, err
 }
 
@@ -50,7 +50,7 @@ func (a Actor) Update(name string, envelope []byte) (info api.Info, err error) {
 // so without error. Errors: api.ErrNotFound, api.ErrUnverified, api.ErrOlder, and the
 // engine's, after which the previous policy stays active.
 func (a Actor) Activate(name string) (err error) {
-	a.as.changing(func() { err = a.as.logActivate(name) })
+	a.as.Changing(func() { err = a.as.logActivate(name) })
 	return err
 }
 
@@ -70,7 +70,7 @@ func (a Actor) Delete(name string) error {
 // brake, and a full disk must not take it away. Such a mode holds until this process
 // ends. It is a problem that Status shows, and each later change tries to store it.
 func (a Actor) ChangeMode(ch api.ModeChange) (m api.ModeResult, err error) {
-	a.as.changing(func() { m, err = a.as.changeMode(ch) })
+	a.as.Changing(func() { m, err = a.as.changeMode(ch) })
 	return m, err
 }
 

@@ -12,7 +12,7 @@ var errStill = errors.New("the engine still holds another policy")
 // enforce hands d to the engine and learns which generation that is.
 func (c *Control) enforce(d *deployed) error {
 	return c.trail.Switch(d.policy, func() (uint64, error) {
-		c.turn()
+		c.Turn()
 		if err := c.eng.Activate(d.toEngine()); err != nil {
 			return 0, err
 		}

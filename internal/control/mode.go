@@ -115,7 +115,7 @@ func (r request) changeMode(ch api.ModeChange) (api.ModeResult, error) {
 	}
 	r.recordSwitch(m, old)
 	if m != old {
-		r.turn()
+		r.Turn()
 		if err := r.eng.SetMode(m); err != nil {
 			r.recordSwitch(old, m)
 			return api.ModeResult{Mode: api.Mode(old)}, fmt.Errorf("set mode: engine: %w", err)

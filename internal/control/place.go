@@ -82,7 +82,7 @@ func (p Place) Get() (info api.Info, envelope, text []byte, err error) {
 
 // Update replaces the policy.
 func (p Place) Update(envelope []byte) (info api.Info, err error) {
-	p.c.changing(func() {
+	p.c.Changing(func() {
 		if _, err = p.deployed(); err != nil {
 			p.request().recordLoad(nil, err)
 			return
@@ -107,7 +107,7 @@ func (p Place) request() request { return request{p.c, p.who, nil} }
 
 // change calls fn, which changes something, if the place is still there.
 func (p Place) change(fn func() error) (err error) {
-	p.c.changing(func() {
+	p.c.Changing(func() {
 		p.c.follow()
 		if _, err = p.deployed(); err == nil {
 			err = fn()

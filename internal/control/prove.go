@@ -35,9 +35,9 @@ type prover struct {
 // Prove runs the self-test, unless one has run since the last change.
 func (c *Control) Prove() { c.prove(proofWait) }
 
-// changing has fn change something, alone, and then proves what is in force. It waits
+// Changing has fn change something, alone, and then proves what is in force. It waits
 // for others' self-tests only if that has become another.
-func (p *prover) changing(fn func()) {
+func (p *prover) Changing(fn func()) {
 	var wait time.Duration
 	func() {
 		p.change.Lock()

@@ -143,16 +143,16 @@ func (r *register) turnsNow() uint64 {
 	return r.turns
 }
 
-// turn notes that from here on what decides may be another policy or mode. It is
+// Turn notes that from here on what decides may be another policy or mode. It is
 // called before the engine hears of it, so that no test that saw the new one counts for
 // the old.
-func (r *register) turn() {
+func (r *register) Turn() {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	r.turned()
 }
 
-// turned is turn for a caller that holds mu.
+// turned is Turn for a caller that holds mu.
 func (r *register) turned() {
 	r.turns++
 	r.selfTest, r.testErr = nil, nil

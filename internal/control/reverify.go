@@ -14,7 +14,7 @@ import (
 //
 // Errors are those that Status shows from now on.
 func (c *Control) Reverify() (err error) {
-	c.changing(func() {
+	c.Changing(func() {
 		c.follow()
 		var errs []error
 		back := map[string]bool{}

@@ -9,10 +9,12 @@ import (
 	"slices"
 
 	"github.com/ipe-linux/ipe/internal/control/api"
+	"github.com/ipe-linux/ipe/internal/control/profiles"
 	"github.com/ipe-linux/ipe/internal/engine"
 	"github.com/ipe-linux/ipe/internal/engine/bpf"
 	"github.com/ipe-linux/ipe/internal/engine/securityfs"
 	"github.com/ipe-linux/ipe/internal/linux/abi"
+	"github.com/ipe-linux/ipe/internal/profile"
 )
 
 // errProfile refuses what only programs of ours can ask.
@@ -44,16 +46,15 @@ func choose(cfg config, whom *trusted) api.Choice {
 	if cfg.engine != engineAuto {
 		return api.Choice{Engine: cfg.engine, Reason: "asked for with --engine"}
 	}
-	return api.Choose(&abi.System{}, api.Wish{Certificates: whom.now().Certificates(), BootPolicy: cfg.bootPolicy != "", RootHashes: len(cfg.rootHashes) > 0, Strict: cfg.profileOf().Asks()})
+	return api.Choose(&abi.System{}, api.Wish{Certificates: whom.now().Certificates(), BootPolicy: cfg.bootPolicy != "", RootHashes: len(cfg.rootHashes) > 0, Profile: cfg.flags().Asked().Asks() || cfg.profiles.Any()})
 }
 
 func start(name string, cfg config, log *slog.Logger) (engine.Engine, error) {
-	profile := cfg.profileOf()
 	if name == api.EngineSecurityfs {
 		if cfg.bootPolicy != "" {
 			return nil, errBootPolicy
 		}
-		if profile.Asks() {
+		if cfg.flags().Asked().Asks() {
 			return nil, errProfile
 		}
 		if abi.BPFAttached() {
@@ -62,18 +63,16 @@ func start(name string, cfg config, log *slog.Logger) (engine.Engine, error) {
 		return securityfs.Open(securityfs.Options{Log: log})
 	}
 	warnOfNeighbour(log)
-	return bpf.Open(bpf.Options{Log: log, KeepCaches: cfg.keepCaches, Profile: profile})
+	return bpf.Open(bpf.Options{Log: log, KeepCaches: cfg.keepCaches, Profile: cfg.profiles.Asked()})
 }
 
-// profileOf is what the flags ask for beyond what the kernel's own IPE asks.
-func (c *config) profileOf() (p engine.Profile) {
+// flags are what the command line asks for beyond what the kernel's own IPE asks.
+func (c *config) flags() profiles.Flags {
+	f := profiles.Flags{Rules: c.rules}
 	if c.profile == api.ProfileStrict {
-		p = engine.Strict()
+		f.Base = profile.Strict
 	}
-	for _, text := range c.rules {
-		_ = p.Rules.Set(text) // the flags were read
-	}
-	return p
+	return f
 }
 
 // warnOfNeighbour says that the kernel's own IPE is at work beside another engine.

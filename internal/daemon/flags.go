@@ -9,6 +9,7 @@ import (
 	"strings"
 
 	"github.com/ipe-linux/ipe/internal/control/api"
+	"github.com/ipe-linux/ipe/internal/control/profiles"
 	"github.com/ipe-linux/ipe/internal/daemon/policydir"
 	"github.com/ipe-linux/ipe/internal/strict"
 )
@@ -32,6 +33,8 @@ type config struct {
 	audit      auditConfig
 	repair     bool
 	version    bool
+	// profiles is what is asked by a stored profile, or by the flags above; nil if by the latter.
+	profiles *profiles.Profiles
 	// problems are those that the process had before it began.
 	problems []error
 }
@@ -63,7 +66,7 @@ func parseFlags(args []string, stderr io.Writer) (config, error) {
 	})
 	fs.StringVar(&c.fs, "fs", "", "`directory` to mount the control tree on, as the kernel's /sys/kernel/security/ipe; not mounted by default")
 	fs.BoolVar(&c.keepCaches, "keep-caches", false, "do not make unused files leave memory at the first start, to learn of their fs-verity signatures")
-	fs.StringVar(&c.profile, "profile", api.ProfileCompat, "what is asked of facts: `compat|strict`, what the kernel's own IPE asks, or that they hold for all that is read; strict needs the bpf engine")
+	fs.StringVar(&c.profile, "profile", api.ProfileCompat, "what is asked of facts while no profile is loaded: `compat|strict`, what the kernel's own IPE asks, or that they hold for all that is read; strict needs the bpf engine")
 	fs.Func("rule", "`RULE=off|monitor|enforce`, a switch of a strict rule, which --profile strict enforces and compat leaves off; may be repeated: see iped(8)", func(text string) error {
 		c.rules = append(c.rules, text)
 		return new(strict.Rules).Set(text)

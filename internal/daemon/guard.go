@@ -1,11 +1,13 @@
 package daemon
 
 import (
+	"errors"
 	"log/slog"
 	"slices"
 
 	"github.com/ipe-linux/ipe/internal/control"
 	"github.com/ipe-linux/ipe/internal/control/preflight"
+	"github.com/ipe-linux/ipe/internal/control/profiles"
 	"github.com/ipe-linux/ipe/internal/control/store"
 )
 
@@ -13,10 +15,12 @@ import (
 type daemon struct {
 	log   *slog.Logger
 	store *store.Store
-	eng   opened
-	c     *control.Control
-	trust *trusted
-	roots *volumes
+	// profiles come before the engine, which is opened with what they ask.
+	profiles *profiles.Profiles
+	eng      opened
+	c        *control.Control
+	trust    *trusted
+	roots    *volumes
 	// events has the end of the reading of decisions.
 	events chan error
 
@@ -43,6 +47,8 @@ func guard(cfg config, open opener, start *starting, log *slog.Logger) (*daemon,
 	if d.store, err = store.Open(cfg.state); err != nil {
 		return nil, err
 	}
+	d.profiles = profiles.Open(profiles.Config{State: cfg.state, Verify: whom.verify, Flags: cfg.flags(), Log: log})
+	cfg.profiles = d.profiles
 	start.step("engine")
 	if d.eng, err = open(cfg, whom, log); err != nil {
 		d.close()
@@ -53,6 +59,7 @@ func guard(cfg config, open opener, start *starting, log *slog.Logger) (*daemon,
 	d.c = control.New(control.Config{Store: d.store, Verifier: verifier, Engine: d.eng.Engine, EngineReason: d.eng.reason, Log: log,
 		Preflight: preflight.New(d.eng.Engine), Boot: boot, BootErr: bootErr, Mode: mode, Problems: slices.Concat(cfg.problems, noKeyring, wrong)})
 	d.c.SetProblem(problemTrust, oneLine(slices.Concat(failed, skipped)))
+	d.profiles.Attach(d.c, d.eng.Engine)
 	start.step("root hashes")
 	if d.roots, err = newVolumes(cfg.rootHashes, verifier, d.eng.Engine, d.c, log); err != nil {
 		d.close()
@@ -79,7 +86,7 @@ func (d *daemon) close() {
 			d.log.Error("close engine", "error", err)
 		}
 	}
-	if err := d.store.Close(); err != nil {
+	if err := errors.Join(d.profiles.Close(), d.store.Close()); err != nil {
 		d.log.Error("close state", "error", err)
 	}
 }

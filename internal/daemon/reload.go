@@ -14,6 +14,7 @@ import (
 
 	"github.com/ipe-linux/ipe/internal/control"
 	"github.com/ipe-linux/ipe/internal/control/api"
+	"github.com/ipe-linux/ipe/internal/control/profiles"
 	"github.com/ipe-linux/ipe/internal/control/sink/journal"
 	"github.com/ipe-linux/ipe/internal/errno"
 	"github.com/ipe-linux/ipe/internal/plain"
@@ -33,8 +34,12 @@ var errEnds = errno.New(unix.ESHUTDOWN, "iped is stopping")
 // reloading is control with the reload of the daemon around it, as the socket serves it.
 type reloading struct {
 	*control.Control
+	*profiles.Profiles
 	d *daemon
 }
+
+// Status is that of control, with the profile.
+func (r reloading) Status() api.Status { return r.Complete(r.Control.Status()) }
 
 // Reload waits for a reload of its own, after one that goes on: that may have read already
 // what was changed since.
@@ -72,7 +77,7 @@ func (d *daemon) reloadAt(ctx context.Context, hangups <-chan os.Signal) {
 // whoever waits.
 func (d *daemon) reload() (err error) {
 	notify(d.log, beginsReload())
-	err = oneLine([]error{d.readTrust(), d.roots.read(), d.c.Reverify()})
+	err = oneLine([]error{d.readTrust(), d.roots.read(), d.c.Reverify(), d.profiles.Reverify()})
 	d.records.reopen()
 	s := d.c.Status()
 	told := sd.SdNotifyReady + "\nSTATUS=" + plain.Text(s.Summary)

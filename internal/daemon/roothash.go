@@ -2,10 +2,8 @@ package daemon
 
 import (
 	"errors"
-	"fmt"
 	"log/slog"
 
-	"github.com/ipe-linux/ipe/digest"
 	"github.com/ipe-linux/ipe/internal/control"
 	"github.com/ipe-linux/ipe/internal/engine"
 	"github.com/ipe-linux/ipe/internal/roothash"
@@ -19,10 +17,7 @@ var errNoRootSigner = errors.New("--roothash-signature works with --engine bpf o
 
 // volumes are the root hashes whose signatures iped verifies for the engine.
 type volumes struct {
-	paths []string
-	// of has the signed root hashes of each path, as far as it could be read.
-	of     map[string][]digest.Digest
-	verify roothash.Verify
+	reader roothash.Reader
 	signer engine.RootSigner // nil if the engine is none, and there are no paths
 	c      *control.Control
 	log    *slog.Logger
@@ -33,7 +28,7 @@ func newVolumes(paths []string, by control.Verifier, eng engine.Engine, c *contr
 	verifier, asks := by.(detachedVerifier)
 	switch {
 	case takes && asks:
-		return &volumes{paths: paths, of: map[string][]digest.Digest{}, verify: verifier.verifyDetached, signer: signer, c: c, log: log}, nil
+		return &volumes{reader: roothash.Reader{Paths: paths, Verify: verifier.verifyDetached}, signer: signer, c: c, log: log}, nil
 	case len(paths) > 0:
 		return nil, errNoRootSigner
 	}
@@ -46,25 +41,11 @@ func (v *volumes) read() error {
 	if v.signer == nil {
 		return nil
 	}
-	var roots []digest.Digest
-	var problems []error
-	for _, path := range v.paths {
-		problems = append(problems, v.readPath(path)...)
-		roots = append(roots, v.of[path]...)
-	}
+	roots, problems := v.reader.Read()
 	err := oneLine(append(problems, v.signer.SetSignedRoots(roots)))
 	v.c.SetProblem(problemRoots, err)
-	if len(v.paths) > 0 {
+	if len(v.reader.Paths) > 0 {
 		v.log.Info("root hashes read", "signed", len(roots))
 	}
 	return err
-}
-
-func (v *volumes) readPath(path string) []error {
-	roots, problems := roothash.Read([]string{path}, v.verify)
-	if n := len(v.of[path]); n > 0 && errors.Is(errors.Join(problems...), roothash.ErrPath) {
-		return []error{fmt.Errorf("%w: the root hashes that it had before, %d, still count", errors.Join(problems...), n)}
-	}
-	v.of[path] = roots
-	return problems
 }

@@ -45,7 +45,7 @@ func serve(ctx context.Context, cfg config, open opener, log *slog.Logger) error
 	}
 	defer l.Close()
 	ready := make(chan struct{})
-	served := beside(func() error { return server.Serve(ctx, l, ready, reloading{d.c, d}, log) })
+	served := beside(func() error { return server.Serve(ctx, l, ready, reloading{d.c, d.profiles, d}, log) })
 	d.settle(ctx, cfg, start)
 	if err := d.guarded(cfg.repair); err != nil {
 		return err

@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"sync"
 
+	"github.com/ipe-linux/ipe/internal/linux/keyring"
 	"github.com/ipe-linux/ipe/internal/trust"
 	"github.com/ipe-linux/ipe/sign"
 )
@@ -27,6 +28,10 @@ type trusted struct {
 	// of has the certificates of each path.
 	of   map[string][]*x509.Certificate
 	ring *sign.Keyring
+
+	opening sync.Mutex
+	// opened are the kernel's keyrings, once they could be opened.
+	opened *keyring.Kernel
 }
 
 // newTrusted trusts nobody yet: see read.

@@ -13,23 +13,49 @@ import (
 
 // verifier is what asks whom t trusts. It is used as long as iped runs. A kernel that
 // keeps policies verifies each that it takes; named certificates count in addition then.
-// Where the kernel cannot be asked, the certificates alone count.
 func (t *trusted) verifier(eng engine.Engine, log *slog.Logger) (v control.Verifier, problems []error) {
 	if _, ok := eng.(engine.Keeper); ok {
 		return keeperVerifier{t}, nil
 	}
+	if !t.kernel && len(t.now().Certificates()) == 0 {
+		log.Warn("no trusted certificate: no policy can be loaded until there is one where --trust says, and iped is reloaded")
+	}
+	v, err := t.own()
+	if err != nil {
+		return v, []error{fmt.Errorf("trust the kernel's keyrings: %w", err)}
+	}
+	return v, nil
+}
+
+// own is what asks whom t trusts where the engine verifies nothing. Where the kernel cannot be
+// asked, the certificates alone count.
+func (t *trusted) own() (control.Verifier, error) {
 	certificates := certificateVerifier{t}
 	if !t.kernel {
-		if len(t.now().Certificates()) == 0 {
-			log.Warn("no trusted certificate: no policy can be loaded until there is one where --trust says, and iped is reloaded")
-		}
 		return certificates, nil
 	}
-	k, err := keyring.Open()
+	k, err := t.keyrings()
 	if err != nil {
-		return certificates, []error{fmt.Errorf("trust the kernel's keyrings: %w", err)}
+		return certificates, err
 	}
 	return kernelVerifier{k, certificates}, nil
+}
+
+// keyrings are the kernel's.
+func (t *trusted) keyrings() (k *keyring.Kernel, err error) {
+	t.opening.Lock()
+	defer t.opening.Unlock()
+	if t.opened == nil {
+		t.opened, err = keyring.Open()
+	}
+	return t.opened, err
+}
+
+// verify is the question of [control.Verifier], for what no engine verifies. It may come
+// before there is an engine.
+func (t *trusted) verify(message []byte) (control.Verified, error) {
+	v, _ := t.own() // that the kernel cannot be asked is a problem already
+	return v.Verify(message)
 }
 
 // detachedVerifier is a verifier that can be asked about signatures of root hashes, too.

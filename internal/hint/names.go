@@ -10,6 +10,7 @@ const (
 	PolicyLoad     = "ipe policy load"
 	PolicySign     = "ipe policy sign"
 	PolicyUpdate   = "ipe policy update"
+	ProfileLoad    = "ipe profile load"
 	Status         = "ipe status"
 )
 

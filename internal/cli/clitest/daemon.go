@@ -9,6 +9,7 @@ import (
 	"github.com/ipe-linux/ipe/audit"
 	"github.com/ipe-linux/ipe/internal/control"
 	"github.com/ipe-linux/ipe/internal/control/controltest"
+	"github.com/ipe-linux/ipe/internal/control/profiles"
 	"github.com/ipe-linux/ipe/internal/control/rpc/server"
 	"github.com/ipe-linux/ipe/internal/control/store"
 )
@@ -23,6 +24,8 @@ func Serve(t *testing.T, eng *controltest.Engine, texts ...string) (c control.Ac
 	}
 	signer := controltest.NewSigner(t, "signer\x1b[2J")
 	ctl := control.New(control.Config{Store: st, Verifier: control.Certificates(signer.Keyring()), Engine: eng, Preflight: &controltest.Preflight{}})
+	profiled := profiles.Open(profiles.Config{State: "state", Verify: control.Certificates(signer.Keyring()).Verify, Log: slog.New(slog.DiscardHandler)})
+	profiled.Attach(ctl, eng)
 	if err := ctl.Start(); err != nil {
 		t.Fatal(err)
 	}
@@ -44,7 +47,7 @@ func Serve(t *testing.T, eng *controltest.Engine, texts ...string) (c control.Ac
 		}
 	})
 	running.Go(func() {
-		if err := server.Serve(ctx, l, nil, controltest.Daemon{Control: ctl}, slog.New(slog.DiscardHandler)); err != nil {
+		if err := server.Serve(ctx, l, nil, controltest.Daemon{Control: ctl, Profiles: profiled}, slog.New(slog.DiscardHandler)); err != nil {
 			t.Error(err)
 		}
 	})
@@ -54,6 +57,7 @@ func Serve(t *testing.T, eng *controltest.Engine, texts ...string) (c control.Ac
 	}
 	t.Cleanup(func() {
 		stop()
+		profiled.Close()
 		st.Close()
 	})
 	return c, stop

@@ -77,7 +77,7 @@ func (a *app) statusText(st api.Status) string {
 	if st.EngineReason != "" {
 		row("", "because: %s", st.EngineReason)
 	}
-	row("profile", "%s%s", st.Kernel.Profile, tables(st.Kernel))
+	row("profile", "%s%s%s", st.Kernel.Profile, loaded(st.Profile), tables(st.Kernel))
 	for i, line := range rules(st.Kernel.Rules) {
 		row([]string{"rules", ""}[min(i, 1)], "%s", line)
 	}
@@ -103,6 +103,23 @@ func (a *app) statusText(st api.Status) string {
 		fmt.Fprintf(&b, "%s %s\n", a.Paint(ui.Red, "problem   "), plain.Text(p))
 	}
 	return b.String()
+}
+
+// loaded says which profile asks for that; without one, iped's command line does.
+func loaded(p *api.Profile) string {
+	switch {
+	case p == nil:
+		return ""
+	case p.Error != "":
+		return fmt.Sprintf("; %s %s cannot be used, see the problem below", plain.Name(p.Name), p.Version)
+	case p.Overrides != "":
+		return fmt.Sprintf(", by %s; it overrules iped --profile %s", known(p), p.Overrides)
+	}
+	return ", by " + known(p)
+}
+
+func known(p *api.Profile) string {
+	return fmt.Sprintf("%s %s, %s, signed by %s", plain.Name(p.Name), p.Version, ui.Count(p.Exceptions, "exception"), strings.Join(p.Signers, "; "))
 }
 
 // tables says what is known of the tables of mapped devices, in a profile that asks.

@@ -1,4 +1,5 @@
-// Package profiles is the commands about profiles: their texts, and signed messages of them.
+// Package profiles is the commands about profiles: their texts, signed messages of them, and
+// the one that is in force.
 package profiles
 
 import (
@@ -17,12 +18,14 @@ type app struct {
 // Command returns the group of commands about profiles.
 func Command(d *daemon.Asker) *cobra.Command {
 	a := &app{d, texts.Profiles(d.UI)}
-	cmd := a.Group("profile", "Check, format and sign profiles", "", otherWords())
+	cmd := a.Group("profile", "Check, sign and load profiles: what is asked beyond the policy", "", otherWords())
 	cmd.AddCommand(
 		a.check(),
 		a.texts.Format(),
 		a.texts.Sign(),
 		a.texts.Verify(),
+		a.load(),
+		a.show(),
 	)
 	return cmd
 }

@@ -16,10 +16,12 @@
 //	POST   /v1/preflight                signed message in, Forecast out
 //	GET    /v1/mode                     Mode
 //	PUT    /v1/mode                     ModeChange in, ModeResult out
+//	GET    /v1/profile                  Profile, with its text
+//	PUT    /v1/profile                  signed message in, Profile out
 //	POST   /v1/reload                   Reloaded
 //	GET    /v1/events[?follow=1]        Record, one a line; with ?records=1, AuditRecord
 //
-// Everybody may read status and policies, as on securityfs. Changes need a peer
+// Everybody may read status, policies and profile, as on securityfs. Changes need a peer
 // with uid 0, and CAP_MAC_ADMIN in the initial user namespace, at the time it
 // connected; so does reading decisions, which name other users' processes as audit
 // records do. Other peers get EPERM before the request is looked at.
@@ -51,6 +53,7 @@ const (
 	PathPolicies  = "/policies"
 	PathPreflight = "/preflight"
 	PathMode      = "/mode"
+	PathProfile   = "/profile"
 	PathReload    = "/reload"
 	PathEvents    = "/events"
 )

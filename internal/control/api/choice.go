@@ -24,8 +24,8 @@ type Wish struct {
 	// RootHashes: volumes are to count as signed by root hashes whose signatures iped
 	// checks.
 	RootHashes bool
-	// Strict: more is asked than the kernel's own IPE asks.
-	Strict bool
+	// Profile: more is asked than the kernel's own IPE asks, or a profile is loaded.
+	Profile bool
 }
 
 // Machine is what the choice has to know of the kernel that runs.
@@ -51,8 +51,8 @@ func Choose(m Machine, w Wish) Choice {
 		return Choice{EngineBPF, "a boot policy is given, and the kernel's own IPE takes none but that compiled into it"}
 	case w.RootHashes:
 		return Choice{EngineBPF, "signed root hashes are given, and the kernel's own IPE takes none but those of opened volumes"}
-	case w.Strict:
-		return Choice{EngineBPF, "a strict profile is asked for, and the kernel's own IPE has none"}
+	case w.Profile:
+		return Choice{EngineBPF, "a profile is asked for or loaded, and the kernel's own IPE has none"}
 	case len(w.Certificates) == 0:
 		return Choice{EngineSecurityfs, "this kernel has IPE itself"}
 	}

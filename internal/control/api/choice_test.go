@@ -31,7 +31,7 @@ func TestChoose(t *testing.T) {
 		{"IPE", machine{ipe: true}, api.Wish{}, api.EngineSecurityfs, "has IPE itself"},
 		{"bpf is attached", machine{ipe: true, attached: true}, api.Wish{}, api.EngineBPF, "attached already"},
 		{"boot policy", machine{ipe: true}, api.Wish{BootPolicy: true}, api.EngineBPF, "boot policy"},
-		{"strict", machine{ipe: true}, api.Wish{Strict: true}, api.EngineBPF, "strict profile"},
+		{"strict", machine{ipe: true}, api.Wish{Profile: true}, api.EngineBPF, "a profile"},
 		{"root hashes", machine{ipe: true}, api.Wish{RootHashes: true}, api.EngineBPF, "signed root hashes"},
 		{"trusted", machine{ipe: true, trusts: true}, named, api.EngineSecurityfs, "trusts a given certificate"},
 		{"not trusted", machine{ipe: true}, named, api.EngineBPF, "none of the given certificates"},

@@ -43,6 +43,9 @@ const trustHint = "put the signer's certificate where iped's " + hint.Trust + " 
 // diskHint is for a state directory that takes nothing.
 const diskHint = "make room in the state directory of iped, or mend its file system; " + hint.Permissive + " works without"
 
+// raiseHint is for a profile that is too old.
+const raiseHint = "raise profile_version, sign again and load it"
+
 // remedy says what to do about a refusal that has a usual remedy: what the error says of
 // itself, or else what is known of its kind.
 func remedy(err error) string {
@@ -62,6 +65,12 @@ func remedy(err error) string {
 		{ErrUnverified, trustHint + "; or load a policy signed anew"},
 		{ErrLockout, "change the policy, or try it with " + hint.Permissive + "; " + hint.Force + " does it all the same, and an older ipe cannot say that"},
 		{ErrNoForecast, hint.Force + " does it without looking"},
+		{ErrNoProfile, hint.ProfileLoad + " FILE loads one"},
+		{ErrProfileNotNewer, raiseHint},
+		{ErrProfileStale, raiseHint},
+		{ErrProfileOlder, raiseHint},
+		{ErrNotProfile, "a policy is loaded by " + hint.PolicyLoad},
+		{ErrProfileUnverified, trustHint + "; or load a profile signed anew, of a higher version"},
 		{sign.ErrUntrusted, trustHint},
 		{unix.ENOSPC, diskHint},
 		{unix.EROFS, diskHint},

@@ -22,6 +22,8 @@ type Status struct {
 	Kernel KernelState `json:"kernel"`
 	// KernelSHA256 identifies the policy that the kernel decides by; empty if none.
 	KernelSHA256 string `json:"kernel_sha256"`
+	// Profile is nil where none was loaded. Kernel.Profile is what the kernel does.
+	Profile *Profile `json:"loaded_profile"`
 	// SelfTest is the last one; nil before the first.
 	SelfTest     *SelfTest    `json:"self_test"`
 	Capabilities []Capability `json:"capabilities"`

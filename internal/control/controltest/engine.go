@@ -24,6 +24,9 @@ type Engine struct {
 	// the first refuses it. Both may panic, to play a kill.
 	BeforeActivate func(engine.Active) error
 	AfterActivate  func()
+	// BeforeProfile and AfterProfile are those of SetProfile.
+	BeforeProfile func(engine.Profile) error
+	AfterProfile  func()
 	// ModeErr is what SetMode fails with.
 	ModeErr error
 	// Lies makes every denial fail to happen, as with programs that are attached
@@ -33,7 +36,10 @@ type Engine struct {
 	Activations int
 }
 
-var _ engine.Engine = (*Engine)(nil)
+var (
+	_ engine.Engine   = (*Engine)(nil)
+	_ engine.Profiler = (*Engine)(nil)
+)
 
 // NewEngine returns an engine without policy.
 func NewEngine() *Engine {
@@ -78,6 +84,20 @@ func (e *Engine) SetMode(m engine.Mode) error {
 		return e.ModeErr
 	}
 	e.state.Mode = m
+	return nil
+}
+
+// SetProfile implements engine.Profiler.
+func (e *Engine) SetProfile(p engine.Profile) error {
+	if e.BeforeProfile != nil {
+		if err := e.BeforeProfile(p); err != nil {
+			return err
+		}
+	}
+	e.Change(func(s *engine.State) { s.Profile = p })
+	if e.AfterProfile != nil {
+		e.AfterProfile()
+	}
 	return nil
 }
 

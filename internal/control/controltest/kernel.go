@@ -42,6 +42,10 @@ func NewKernel(boot string) *Kernel {
 	return k
 }
 
+// SetProfile has not the form of Engine's, so that Kernel is no engine.Profiler: the kernel
+// has no profiles.
+func (*Kernel) SetProfile() {}
+
 func (k *Kernel) admit(p *policy.Policy, envelope, text []byte) {
 	k.last++
 	k.held[p.Name] = &engine.Held{Name: p.Name, Version: p.Version.String(), Envelope: envelope, Text: text, Place: k.last}

@@ -29,6 +29,10 @@ const (
 	filePerm fs.FileMode = 0o600
 )
 
+// ProfilesName is the name of a directory in that of a store which is not its own: a store
+// of profiles.
+const ProfilesName = "profiles"
+
 func envelopeName(sum [sha256.Size]byte) string {
 	return hex.EncodeToString(sum[:]) + envelopeSuffix
 }

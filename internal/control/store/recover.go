@@ -66,7 +66,7 @@ func (r recovery) noteIndex() {
 	if err == nil {
 		err = fmt.Errorf("%s: its second copy is newer, change %d, not %d: %w", indexName, r.second.index.seq, r.first.index.seq, ErrCorrupt)
 	}
-	r.note(fmt.Errorf("%w; the second copy counts, with the active policy, the mode and the version floors as of change %d, perhaps not the last one", err, r.second.index.seq))
+	r.note(fmt.Errorf("%w; the second copy counts, with what was active, the mode and the version floors as of change %d, perhaps not the last one", err, r.second.index.seq))
 }
 
 // noteCopy says what is wrong with a second copy that does not count. One that is

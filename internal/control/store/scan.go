@@ -68,7 +68,7 @@ func (s *Store) scanDir(dir string, of func(fs.DirEntry) standing) {
 
 func (s *Store) standingOfTop(e fs.DirEntry) standing {
 	name := e.Name()
-	if name == policiesName || name == "lost+found" { // the latter where a store has its own file system
+	if name == policiesName || name == ProfilesName || name == "lost+found" { // the latter where a store has its own file system
 		return ownIf(e.IsDir())
 	}
 	if name == lostName {

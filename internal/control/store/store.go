@@ -22,7 +22,8 @@
 // nothing but what a crash left half written: a damaged file gets a name that ends in
 // .damaged, and foreign ones stay as they are.
 //
-// The store treats envelopes as opaque. Whoever takes one out verifies it again.
+// The store treats envelopes as opaque. Whoever takes one out verifies it again. So a store
+// of profiles is another one, in a directory of this one's that this one leaves alone.
 // A floor protects from those who can offer old policies, not from those who can
 // write to the directory.
 package store
@@ -36,6 +37,7 @@ import (
 	"slices"
 	"strings"
 	"sync"
+	"time"
 
 	"github.com/ipe-linux/ipe/internal/atomicfile"
 	"github.com/ipe-linux/ipe/policy"
@@ -157,6 +159,17 @@ func (s *Store) Item(name string) (item Item, ok bool) {
 	defer s.mu.Unlock()
 	r, ok := s.index.policies[name]
 	return Item{Name: name, Version: r.version, SHA256: r.sum}, ok
+}
+
+// Written says when the envelope of the named policy was put where it is; zero if that
+// cannot be told.
+func (s *Store) Written(name string) time.Time {
+	item, _ := s.Item(name)
+	info, err := os.Lstat(s.dir.envelope(item.SHA256))
+	if err != nil {
+		return time.Time{}
+	}
+	return info.ModTime()
 }
 
 // List describes the stored policies in the order of their names.

@@ -131,6 +131,16 @@ func (c *Client) SetMode(ctx context.Context, change api.ModeChange) (m api.Mode
 	return m, c.call(ctx, "PUT", api.PathMode+c.query, raw, &m)
 }
 
+// Profile returns the loaded profile, with its text.
+func (c *Client) Profile(ctx context.Context) (p api.Profile, err error) {
+	return p, c.call(ctx, "GET", api.PathProfile, nil, &p)
+}
+
+// LoadProfile puts a signed profile in the place of the loaded one.
+func (c *Client) LoadProfile(ctx context.Context, envelope []byte) (p api.Profile, err error) {
+	return p, c.call(ctx, "PUT", api.PathProfile, envelope, &p)
+}
+
 // Reload has the daemon read anew what can change while it runs, and returns when it has.
 func (c *Client) Reload(ctx context.Context) (r api.Reloaded, err error) {
 	return r, c.call(ctx, "POST", api.PathReload, nil, &r)

@@ -27,6 +27,8 @@ type Control interface {
 	ForecastOf(envelope []byte) (api.Forecast, error)
 	Get(name string) (info api.Info, envelope, text []byte, err error)
 	Mode() api.Mode
+	Profile() (api.Profile, error)
+	LoadProfile(who audit.Subject, envelope []byte) (api.Profile, error)
 	Status() api.Status
 	Events(ctx context.Context, follow bool, fn func(api.Record) error) error
 	Records(ctx context.Context, follow bool, fn func(api.AuditRecord) error) error
@@ -189,6 +191,8 @@ func handler(c Control, lim limits) http.Handler {
 		{"GET " + named + api.TailText, anybody, s.text},
 		{"GET " + api.PathMode, anybody, s.mode},
 		{"PUT " + api.PathMode, privileged, s.setMode},
+		{"GET " + api.PathProfile, anybody, s.profile},
+		{"PUT " + api.PathProfile, privileged, s.loadProfile},
 		{"POST " + api.PathReload, privileged, s.reload},
 	} {
 		mux.HandleFunc(versioned(r.pattern), s.respond(r.guarded, r.do))
@@ -320,6 +324,16 @@ func (s *server) setMode(r *http.Request) (any, error) {
 		return nil, err
 	}
 	return s.careful(r).ChangeMode(change)
+}
+
+func (s *server) profile(*http.Request) (any, error) { return s.c.Profile() }
+
+func (s *server) loadProfile(r *http.Request) (any, error) {
+	envelope, err := body(r)
+	if err != nil {
+		return nil, err
+	}
+	return s.c.LoadProfile(subject(r.Context()), envelope)
 }
 
 func (s *server) reload(r *http.Request) (any, error) { return s.c.Reload(r.Context()) }
