@@ -12,19 +12,25 @@ import (
 	"github.com/ipe-linux/ipe/internal/control/profiles"
 	"github.com/ipe-linux/ipe/internal/control/rpc/server"
 	"github.com/ipe-linux/ipe/internal/control/store"
+	"github.com/ipe-linux/ipe/internal/engine"
 )
 
 // Serve serves policies on the socket "s" of the working directory, until stop is called
 // or the test ends.
 func Serve(t *testing.T, eng *controltest.Engine, texts ...string) (c control.Actor, stop func()) {
 	t.Helper()
+	return ServeFor(t, controltest.NewSigner(t, "signer\x1b[2J"), profiles.Flags{}, eng, texts...)
+}
+
+// ServeFor is Serve by an iped with the flags, which trusts the signer.
+func ServeFor(t *testing.T, signer *controltest.Signer, flags profiles.Flags, eng engine.Engine, texts ...string) (c control.Actor, stop func()) {
+	t.Helper()
 	st, err := store.Open("state")
 	if err != nil {
 		t.Fatal(err)
 	}
-	signer := controltest.NewSigner(t, "signer\x1b[2J")
 	ctl := control.New(control.Config{Store: st, Verifier: control.Certificates(signer.Keyring()), Engine: eng, Preflight: &controltest.Preflight{}})
-	profiled := profiles.Open(profiles.Config{State: "state", Verify: control.Certificates(signer.Keyring()).Verify, Log: slog.New(slog.DiscardHandler)})
+	profiled := profiles.Open(profiles.Config{State: "state", Verify: control.Certificates(signer.Keyring()).Verify, Flags: flags, Log: slog.New(slog.DiscardHandler)})
 	profiled.Attach(ctl, eng)
 	if err := ctl.Start(); err != nil {
 		t.Fatal(err)

@@ -18,8 +18,8 @@ func (a *app) load() *cobra.Command {
 	return &cobra.Command{
 		Use: "load FILE.p7b", Short: "Put a signed profile in force, in the place of the loaded one", Args: ui.Exactly(1, "one FILE.p7b"),
 		Long: "Load puts a signed profile in force, in the place of the loaded one, and iped keeps it across\n" +
-			"reboots. Its base counts from then on, and iped --profile no longer. An older version than the\n" +
-			"one that was loaded is refused. " + running,
+			"reboots. Its base counts from then on, and what iped was started with no longer. A version that is\n" +
+			"not newer is refused. " + running,
 		RunE: func(cmd *cobra.Command, args []string) error {
 			raw, err := a.Read(args[0])
 			if err != nil {

@@ -40,6 +40,9 @@ var (
 	someTest = api.SelfTest{
 		Time: someTime, Probes: []api.Probe{{Name: "exec-memfd", Want: "EACCES", Got: "ok", OK: true, Unclear: true}}, DenialSeen: true, Failed: true,
 	}
+	someProfile = api.Profile{
+		Name: "site", Version: "1.2.3", Base: "strict", Exceptions: 2, SHA256: "00ff", Signers: []string{"CN=a <b>"}, Loaded: someTime, Overrides: "compat", Error: "no", Text: "profile_name=site",
+	}
 	someForecast = api.Forecast{
 		Policy: "site", Version: "1.2.3", Files: 1, Processes: 2, Omitted: 3, Findings: []api.Finding{{
 			Path: "/bin/sh", Memory: true, Device: "dm-0", Inode: 4, Roles: []string{"shell"},
@@ -53,7 +56,7 @@ var (
 var onTheWire = []any{
 	api.Status{
 		Summary: "enforcing", Enforcing: true, State: "enforcing", Reasons: []string{"why"}, Engine: "bpf", EngineReason: "asked for", Active: &someInfo,
-		Mode: someMode, Kernel: someState, KernelSHA256: "00ff", SelfTest: &someTest,
+		Mode: someMode, Kernel: someState, KernelSHA256: "00ff", Profile: &someProfile, SelfTest: &someTest,
 		Capabilities: []api.Capability{{Name: "fsverity_digest", Available: true, Detail: "how"}}, Problems: []string{"disk: full"},
 		Recorded: 1, Merged: 2, OverShare: 3, Refusals: 4, Users: someUsers, Missed: 5, Unnamed: 6,
 		Sinks:   []api.SinkStatus{{Name: "file:/x", Written: 1, Lost: 2, ChangesLost: 3, Error: "full"}},
@@ -70,6 +73,7 @@ var onTheWire = []any{
 	api.ModeChange{Enforce: &yes, SuccessAudit: &yes},
 	someMode,
 	api.Reloaded{Certificates: 2},
+	someProfile,
 }
 
 // TestWireForm: what travels keeps its bytes, full and empty.

@@ -78,7 +78,7 @@ func (l *loaded) describe() {
 	if err != nil {
 		return
 	}
-	if parsed, err := parse(e.Content); err == nil && parsed.Name == l.name && parsed.Version == l.version {
+	if parsed, err := textOf(e.Content); err == nil && parsed.Name == l.name && parsed.Version == l.version {
 		l.profile, l.text = parsed, bytes.Clone(e.Content)
 	}
 }

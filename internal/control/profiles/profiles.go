@@ -187,7 +187,7 @@ func (p *Profiles) verified(envelope []byte) (*loaded, error) {
 	if err != nil {
 		return nil, err
 	}
-	parsed, err := parse(v.Content)
+	parsed, err := textOf(v.Content)
 	if err != nil {
 		return nil, err
 	}
@@ -195,8 +195,8 @@ func (p *Profiles) verified(envelope []byte) (*loaded, error) {
 		envelope: envelope, id: v.SHA256, signers: v.By, at: time.Now()}, nil
 }
 
-// parse gives an error of the text a number, if it has none of its own.
-func parse(text []byte) (*profile.Profile, error) {
+// textOf is profile.Parse, and gives an error of the text a number, if it has none of its own.
+func textOf(text []byte) (*profile.Profile, error) {
 	parsed, err := profile.Parse(text)
 	if err == nil {
 		return parsed, nil

@@ -62,13 +62,15 @@ func TestMain(m *testing.M) {
 	_, forecastOf := c.PreflightOf(ctx, nil)
 	events := c.Events(ctx, false, func(api.Record) error { return nil })
 	_, reload := c.Reload(ctx)
-	for _, err := range []error{status, list, mode, load, update, activate, c.Delete(ctx, "x"), setMode, forecast, forecastOf, events, reload} {
+	_, profile := c.Profile(ctx)
+	_, loadProfile := c.LoadProfile(ctx, nil)
+	for _, err := range []error{status, list, mode, load, update, activate, c.Delete(ctx, "x"), setMode, forecast, forecastOf, events, reload, profile, loadProfile} {
 		fmt.Printf("%s,", errno.Symbol(err))
 	}
 }
 
 // childMay is what the child prints if reading is all that it may do.
-const childMay = ",,,EPERM,EPERM,EPERM,EPERM,EPERM,EPERM,EPERM,EPERM,EPERM,"
+const childMay = ",,,EPERM,EPERM,EPERM,EPERM,EPERM,EPERM,EPERM,EPERM,EPERM,ENOENT,EPERM,"
 
 // The first goroutine is on the first thread while variables get their values, and stays
 // there: capabilities are a thread's, and those of the first count as the process's. A
