@@ -53,13 +53,13 @@ func TestLost(t *testing.T) {
 		spoil func(*machine) error
 		want  engine.Profile
 	}{
-		"message":                 {profile.Compat, "compat", func(m *machine) error { return errors.Join(m.spoil("policies/*"), m.spoil("copy")) }, engine.Strict()},
-		"state":                   {profile.Compat, "compat", func(m *machine) error { return errors.Join(m.spoil("index"), m.spoil("copy")) }, engine.Strict()},
-		"both files":              {profile.Compat, "strict", func(m *machine) error { return errors.Join(m.remove("index"), m.remove("copy")) }, engine.Strict()},
-		"a file in its place":     {profile.Compat, "compat", (*machine).block, engine.Strict()},
-		"trust":                   {profile.Compat, "compat", (*machine).distrust, engine.Profile{}},
-		"trust, strict base":      {profile.Compat, "strict", (*machine).distrust, engine.Strict()},
-		"trust, strict by flag":   {profile.Strict, "compat", (*machine).distrust, engine.Strict()},
+		"message":               {profile.Compat, "compat", func(m *machine) error { return errors.Join(m.spoil("policies/*"), m.spoil("copy")) }, engine.Strict()},
+		"state":                 {profile.Compat, "compat", func(m *machine) error { return errors.Join(m.spoil("index"), m.spoil("copy")) }, engine.Strict()},
+		"both files":            {profile.Compat, "strict", func(m *machine) error { return errors.Join(m.remove("index"), m.remove("copy")) }, engine.Strict()},
+		"a file in its place":   {profile.Compat, "compat", (*machine).block, engine.Strict()},
+		"trust":                 {profile.Compat, "compat", (*machine).distrust, engine.Profile{}},
+		"trust, strict base":    {profile.Compat, "strict", (*machine).distrust, engine.Strict()},
+		"trust, strict by flag": {profile.Strict, "compat", (*machine).distrust, engine.Strict()},
 	} {
 		t.Run(name, func(t *testing.T) {
 			m := newMachine(t)
