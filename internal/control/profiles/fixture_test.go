@@ -105,7 +105,7 @@ const digestText = "sha256:11111111111111111111111111111111111111111111111111111
 
 // text is a profile with one exception.
 func text(name, version, base string) string {
-	return fmt.Sprintf("profile_name=%s profile_version=%s base=%s\nrule=protect-wx fsverity_digest=%s action=off\n", name, version, base, digestText)
+	return fmt.Sprintf("profile_name=%s profile_version=%s base=%s\nanon_exec fsverity_digest=%s\n", name, version, base, digestText)
 }
 
 func (m *machine) signed(name, version, base string) []byte {
