@@ -57,38 +57,6 @@ static __always_inline bool always_verifies(struct walk *w, __u64 verity)
 	return peek32(verity, w->verity_mode) != w->verity_logging && !peek(verity, w->verity_validated);
 }
 
-/*
- * No journal, or one on the device itself. A read that fails gives 0: the pointer that
- * leads back to the superblock proves the others.
- */
-static __always_inline bool ext4_is_whole(struct walk *w, __u64 sb, __u64 info, __u64 bdev)
-{
-	__u64 journal = peek(info, w->ext4_journal);
-
-	if (!w->ext4 || peek(info, w->ext4_sb) != sb)
-		return false;
-	return !journal || peek(journal, w->journal_device) == bdev;
-}
-
-/*
- * Whether all that a file system reads is on its block device. Of btrfs, whose device was
- * found, that has been asked. One that is not here may have data anywhere.
- */
-static __always_inline bool is_whole(struct walk *w, struct super_block *sb)
-{
-	__u64 info = (__u64)BPF_CORE_READ(sb, s_fs_info), bdev = (__u64)BPF_CORE_READ(sb, s_bdev);
-
-	switch ((__u32)BPF_CORE_READ(sb, s_magic)) {
-	case BTRFS_SUPER_MAGIC:
-		return true;
-	case SQUASHFS_MAGIC:
-		return IS_TYPE(sb, "squashfs");
-	case EXT4_SUPER_MAGIC:
-		return IS_TYPE(sb, "ext4") && ext4_is_whole(w, (__u64)sb, info, bdev);
-	}
-	return false;
-}
-
 /* Whether a volume's facts hold for the files of a superblock. Addresses, for all callers alike. */
 static __noinline bool volume_holds(__u64 verity, __u64 sb)
 {

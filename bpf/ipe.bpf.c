@@ -18,6 +18,7 @@
 #include "overlay.h"
 #include "filesystem.h"
 #include "btrfs.h"
+#include "whole.h"
 #include "honest.h"
 #include "evidence.h"
 #include "table.h"

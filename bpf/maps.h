@@ -39,7 +39,7 @@ struct {
 } ipe_control SEC(".maps");
 
 /*
- * Where device-mapper, dm-verity, overlayfs and btrfs, which may be modules, keep what is
+ * Where device-mapper, dm-verity and file systems, which may be modules, keep what is
  * read from them: byte offsets that user space takes from their BTF. While ready is 0
  * dm-verity is not loaded, or was a moment ago, and volumes have no facts. What has
  * no place in BTF are addresses, which are symbols.
@@ -107,6 +107,11 @@ struct walk {
 	__u32 table_md;
 	/* device-mapper: 0 if it is not there, or not understood; then there is no md_map */
 	__u32 mapper;
+	/* erofs: 0 if it is not there, or not understood */
+	__u32 erofs;
+	__u32 erofs_devices;
+	__u32 erofs_domain;
+	__u32 erofs_extra_devices;
 };
 
 struct {

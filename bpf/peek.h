@@ -33,3 +33,11 @@ static __always_inline __u32 peek32(__u64 base, __u32 offset)
 	bpf_probe_read_kernel(&value, sizeof(value), (void *)(base + offset));
 	return value;
 }
+
+/* Whether a member of at most eight bytes is 0 or NULL. That of a pointer that is gone is not. */
+static __always_inline bool is_none(__u64 base, __u32 offset, __u32 size)
+{
+	__u64 value = 0;
+
+	return !bpf_probe_read_kernel(&value, size, (void *)(base + offset)) && !value;
+}

@@ -151,6 +151,10 @@ type ipeWalk struct {
 	TargetTable         uint32
 	TableMd             uint32
 	Mapper              uint32
+	Erofs               uint32
+	ErofsDevices        uint32
+	ErofsDomain         uint32
+	ErofsExtraDevices   uint32
 	_                   [4]byte
 }
 

@@ -22,7 +22,7 @@ func (e *Engine) refreshWalk(types *btf.Cache) (ready bool) {
 	var w offsets.Walk
 	major, err := deviceMapperMajor()
 	err = errors.Join(err, w.FindVerity(types, major))
-	e.tellUnread(errors.Join(w.FindMapper(types), w.FindOverlay(types), w.FindBtrfs(types), w.FindExt4(types)))
+	e.tellUnread(errors.Join(w.FindMapper(types), w.FindFileSystems(types)))
 	e.findInfoTable(types, &w)
 	err = errors.Join(err, e.putWalk(w))
 	e.noVolumes.Store(err != nil)
@@ -54,12 +54,7 @@ func (e *Engine) putWalk(w offsets.Walk) error {
 	if w == have {
 		return nil
 	}
-	unready := w
-	have.Ready, unready.Ready = 0, 0
-	have.Overlay, unready.Overlay = 0, 0
-	have.Btrfs, unready.Btrfs = 0, 0
-	have.Ext4, unready.Ext4 = 0, 0
-	for _, step := range []offsets.Walk{have, unready, w} {
+	for _, step := range []offsets.Walk{have.Unready(), w.Unready(), w} {
 		if err := e.maps[mapWalk].Put(slot, &step); err != nil {
 			return fmt.Errorf("write offsets: %w", err)
 		}

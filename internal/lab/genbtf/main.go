@@ -87,7 +87,7 @@ func write(ctx context.Context, k debian.Kernel, names map[string]bool, dir stri
 // describe computes what tests expect.
 func describe(k debian.Kernel, whole *whole) ([]byte, error) {
 	e := offsetstest.Expectation{Package: k.Package, Release: k.Release, Walk: offsets.Walk{}, Relocations: map[string][]string{}}
-	err := errors.Join(e.Walk.FindMapper(whole), e.Walk.FindVerity(whole, offsetstest.Major), e.Walk.FindOverlay(whole), e.Walk.FindBtrfs(whole), e.Walk.FindExt4(whole))
+	err := errors.Join(e.Walk.FindMapper(whole), e.Walk.FindVerity(whole, offsetstest.Major), e.Walk.FindFileSystems(whole))
 	if err != nil {
 		return nil, err
 	}

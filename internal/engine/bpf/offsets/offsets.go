@@ -97,6 +97,12 @@ type Walk struct {
 
 	Mapper uint32 // 1 if MdMap is there, also without dm-verity
 
+	// Erofs is 1 if the following are there, up to ErofsExtraDevices.
+	Erofs             uint32
+	ErofsDevices      uint32
+	ErofsDomain       uint32
+	ErofsExtraDevices uint32
+
 	_ [4]byte // as C rounds up to the alignment of the addresses
 }
 

@@ -17,6 +17,9 @@ func UdevTools() []string { return []string{"udev"} }
 // BtrfsTools is the package that makes file systems of that kind.
 func BtrfsTools() []string { return []string{"btrfs-progs"} }
 
+// ErofsTools is the package that makes images of that kind. A host runs what is in it.
+func ErofsTools() []string { return []string{"erofs-utils"} }
+
 // Unpacked gives a directory with the files of Debian packages, without those that they
 // depend on. It is kept in the cache; with a warm one this needs neither network nor apt.
 func Unpacked(ctx context.Context, packages ...string) (string, error) {

@@ -1,7 +1,7 @@
 //go:build linux
 
-// Command fetch brings the kernels of the test guests, and the tools of auditd and
-// udev, into the cache.
+// Command fetch brings the kernels of the test guests, and the tools of auditd, udev
+// and file systems, into the cache.
 //
 //	fetch [-update]
 //
@@ -39,7 +39,7 @@ func fetch(ctx context.Context, update bool) error {
 		}
 		fmt.Printf("kernel %-6s %s\n", k.Name, k.Dir)
 	}
-	for _, packages := range [][]string{debian.AuditTools(), debian.UdevTools(), debian.BtrfsTools()} {
+	for _, packages := range [][]string{debian.AuditTools(), debian.UdevTools(), debian.BtrfsTools(), debian.ErofsTools()} {
 		dir, err := debian.Unpacked(ctx, packages...)
 		if err != nil {
 			return err

@@ -1,0 +1,47 @@
+/* SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause */
+/*
+ * Whether a file system reads all that it reads from its block device. Where a read that
+ * fails would give the answer that it does, something else proves the read.
+ */
+#pragma once
+
+/* No journal, or one on the device itself. The pointer that leads back to the superblock proves the others. */
+static __always_inline bool ext4_is_whole(struct walk *w, __u64 sb, __u64 info, __u64 bdev)
+{
+	__u64 journal = peek(info, w->ext4_journal);
+
+	if (!w->ext4 || peek(info, w->ext4_sb) != sb)
+		return false;
+	return !journal || peek(journal, w->journal_device) == bdev;
+}
+
+/*
+ * No further devices, and no domain: files of all superblocks of one domain may share
+ * their pages, whoever read them. Nothing leads back to the superblock, so each read
+ * says itself whether it failed.
+ */
+static __always_inline bool erofs_is_whole(struct walk *w, __u64 info)
+{
+	__u64 devices = peek(info, w->erofs_devices);
+
+	return w->erofs && is_none(info, w->erofs_domain, sizeof(__u64)) &&
+	       is_none(devices, w->erofs_extra_devices, sizeof(__u32));
+}
+
+/* Of btrfs, whose device was found, that has been asked. One that is not here may have data anywhere. */
+static __always_inline bool is_whole(struct walk *w, struct super_block *sb)
+{
+	__u64 info = (__u64)BPF_CORE_READ(sb, s_fs_info), bdev = (__u64)BPF_CORE_READ(sb, s_bdev);
+
+	switch ((__u32)BPF_CORE_READ(sb, s_magic)) {
+	case BTRFS_SUPER_MAGIC:
+		return true;
+	case SQUASHFS_MAGIC:
+		return IS_TYPE(sb, "squashfs");
+	case EXT4_SUPER_MAGIC:
+		return IS_TYPE(sb, "ext4") && ext4_is_whole(w, (__u64)sb, info, bdev);
+	case EROFS_SUPER_MAGIC:
+		return IS_TYPE(sb, "erofs") && erofs_is_whole(w, info);
+	}
+	return false;
+}
