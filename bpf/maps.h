@@ -112,6 +112,12 @@ struct walk {
 	__u32 erofs_devices;
 	__u32 erofs_domain;
 	__u32 erofs_extra_devices;
+	/* xfs: 0 if it is not there, or not understood */
+	__u32 xfs;
+	__u32 xfs_sb;
+	__u32 xfs_data;
+	__u32 xfs_log;
+	__u32 xfs_realtime;
 };
 
 struct {

@@ -28,6 +28,19 @@ static __always_inline bool erofs_is_whole(struct walk *w, __u64 info)
 	       is_none(devices, w->erofs_extra_devices, sizeof(__u32));
 }
 
+/*
+ * Log and realtime part, if there is one, are on the device of the data. The pointer that
+ * leads back to the superblock proves the others.
+ */
+static __always_inline bool xfs_is_whole(struct walk *w, __u64 sb, __u64 info)
+{
+	__u64 data = peek(info, w->xfs_data), realtime = peek(info, w->xfs_realtime);
+
+	if (!w->xfs || peek(info, w->xfs_sb) != sb)
+		return false;
+	return data && peek(info, w->xfs_log) == data && (!realtime || realtime == data);
+}
+
 /* Of btrfs, whose device was found, that has been asked. One that is not here may have data anywhere. */
 static __always_inline bool is_whole(struct walk *w, struct super_block *sb)
 {
@@ -42,6 +55,8 @@ static __always_inline bool is_whole(struct walk *w, struct super_block *sb)
 		return IS_TYPE(sb, "ext4") && ext4_is_whole(w, (__u64)sb, info, bdev);
 	case EROFS_SUPER_MAGIC:
 		return IS_TYPE(sb, "erofs") && erofs_is_whole(w, info);
+	case XFS_SUPER_MAGIC:
+		return IS_TYPE(sb, "xfs") && xfs_is_whole(w, (__u64)sb, info);
 	}
 	return false;
 }

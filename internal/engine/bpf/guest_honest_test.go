@@ -34,6 +34,9 @@ var honestly = []struct {
 	{"erofs with its data elsewhere", sealedImage("erofs", "erofs-apart.img", "ro", "device=erofs.data"), false},
 	// Files of one domain may share their pages, whoever read them. Kernels before 7.0 have no domains.
 	{"erofs in a domain", sealedImage("erofs", "erofs-shared.img", "ro,domain_id=any"), os.Getenv("KERNEL_NAME") != "newest"},
+	{"xfs", sealedImage("xfs", "xfs.img", "ro"), true},
+	{"xfs with a log elsewhere", sealedImage("xfs", "xfs-log.img", "ro", "logdev=xfs.log"), false},
+	{"xfs with a realtime device", sealedImage("xfs", "xfs-rt.img", "ro", "rtdev=xfs.rt"), false},
 	// The driver of ext4 has it, too; what has all on its device is told of by name.
 	{"ext2", sealedExt("ext2", false), false},
 }

@@ -19,18 +19,15 @@ import (
 
 func TestVMEngineOnKernels(t *testing.T) {
 	images := makeImages(t)
-	btrfs, err := debian.Unpacked(t.Context(), debian.BtrfsTools()...)
-	if err != nil {
-		t.Fatal(err)
-	}
+	btrfs := unpacked(t, debian.BtrfsTools())
 	for _, k := range vmtest.Kernels(t) {
 		t.Run(k.Name, func(t *testing.T) {
 			files := images.files(t)
 			files.Add(vmtest.HostBinary(t, "losetup", "mke2fs", "dmsetup", filepath.Join(btrfs, "sbin", "mkfs.btrfs"), filepath.Join(btrfs, "bin", "btrfs"), filepath.Join(btrfs, "bin", "btrfstune")))
-			addErofs(t, files)
+			addVolumes(t, files)
 			vmtest.RunPackage(t, vm.Config{
 				Kernel:  k,
-				Modules: []string{"dm-verity", "loop", "squashfs", "overlay", "btrfs", "erofs", "fuse"},
+				Modules: []string{"dm-verity", "loop", "squashfs", "overlay", "btrfs", "erofs", "xfs", "fuse"},
 				Files:   files,
 				// Newer ones take root-hash signatures from the key that the firmware vouches
 				// for; 6.1 only from one that the machine's owner has enrolled.

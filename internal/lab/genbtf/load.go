@@ -18,7 +18,7 @@ import (
 
 // drivers are the modules that facts come from.
 func drivers() []string {
-	return []string{"dm_mod", "dm_verity", "overlay", "btrfs", "ext4", "erofs"}
+	return []string{"dm_mod", "dm_verity", "overlay", "btrfs", "ext4", "erofs", "xfs"}
 }
 
 // load reads the types of a kernel and of its drivers from the unpacked package.

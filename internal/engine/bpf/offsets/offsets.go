@@ -103,7 +103,12 @@ type Walk struct {
 	ErofsDomain       uint32
 	ErofsExtraDevices uint32
 
-	_ [4]byte // as C rounds up to the alignment of the addresses
+	// Xfs is 1 if the following are there, up to XfsRealtime.
+	Xfs         uint32
+	XfsSb       uint32
+	XfsData     uint32
+	XfsLog      uint32
+	XfsRealtime uint32
 }
 
 // HasFunction looks for a function that a program can be attached to.

@@ -160,7 +160,7 @@ func load(t *testing.T, stored offsetstest.Stored) *edited {
 	if e.kernel, err = stored.Kernel(); err != nil {
 		t.Fatal(err)
 	}
-	for _, name := range []string{"dm_mod", "dm_verity", "overlay", "btrfs", "erofs"} { // ext4 is built in
+	for _, name := range []string{"dm_mod", "dm_verity", "overlay", "btrfs", "erofs", "xfs"} { // ext4 is built in
 		if e.modules[name], err = stored.Module(name); err != nil {
 			t.Fatal(err)
 		}
@@ -259,6 +259,7 @@ func TestDamaged(t *testing.T) {
 		{"no journal", drop("ext4_sb_info", "s_journal"), "find ext4: struct ext4_sb_info has no s_journal"},
 		{"no devices of erofs", drop("erofs_sb_info", "devs"), "find erofs: struct erofs_sb_info has no devs"},
 		{"no domain", drop("erofs_sb_info", "domain_id"), "find erofs: struct erofs_sb_info has no domain_id"},
+		{"no realtime part", drop("xfs_mount", "m_rtdev_targp"), "find xfs: struct xfs_mount has no m_rtdev_targp"},
 		{"no live table", drop("mapped_device", "map"), "find device-mapper: struct mapped_device has no map of the size expected"},
 		{"short state", func(t *testing.T, e *edited) { e.members(t, "btrfs_dev_replace", narrower("replace_state")) }, "struct btrfs_dev_replace has no replace_state"},
 	} {
@@ -270,8 +271,8 @@ func TestDamaged(t *testing.T) {
 				if err == nil || !strings.Contains(err.Error(), tt.want) {
 					t.Fatalf("%v, want %q", err, tt.want)
 				}
-				const drivers = 6
-				failed := drivers - int(w.Mapper+w.Ready+w.Overlay+w.Btrfs+w.Ext4+w.Erofs)
+				const drivers = 7
+				failed := drivers - int(w.Mapper+w.Ready+w.Overlay+w.Btrfs+w.Ext4+w.Erofs+w.Xfs)
 				if n := strings.Count(err.Error(), "find "); n != failed {
 					t.Errorf("%d of %d drivers are not understood, and %d errors: %v", failed, drivers, n, err)
 				}

@@ -161,7 +161,11 @@ type surveyWalk struct {
 	ErofsDevices        uint32
 	ErofsDomain         uint32
 	ErofsExtraDevices   uint32
-	_                   [4]byte
+	Xfs                 uint32
+	XfsSb               uint32
+	XfsData             uint32
+	XfsLog              uint32
+	XfsRealtime         uint32
 }
 
 // Names of all BPF objects in the ELF.

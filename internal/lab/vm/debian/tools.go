@@ -20,6 +20,10 @@ func BtrfsTools() []string { return []string{"btrfs-progs"} }
 // ErofsTools is the package that makes images of that kind. A host runs what is in it.
 func ErofsTools() []string { return []string{"erofs-utils"} }
 
+// XfsTools are the packages that make file systems of that kind, with the libraries that
+// nothing else here needs.
+func XfsTools() []string { return []string{"xfsprogs", "libinih1", "liburcu8"} }
+
 // Unpacked gives a directory with the files of Debian packages, without those that they
 // depend on. It is kept in the cache; with a warm one this needs neither network nor apt.
 func Unpacked(ctx context.Context, packages ...string) (string, error) {

@@ -39,7 +39,7 @@ func fetch(ctx context.Context, update bool) error {
 		}
 		fmt.Printf("kernel %-6s %s\n", k.Name, k.Dir)
 	}
-	for _, packages := range [][]string{debian.AuditTools(), debian.UdevTools(), debian.BtrfsTools(), debian.ErofsTools()} {
+	for _, packages := range [][]string{debian.AuditTools(), debian.UdevTools(), debian.BtrfsTools(), debian.ErofsTools(), debian.XfsTools()} {
 		dir, err := debian.Unpacked(ctx, packages...)
 		if err != nil {
 			return err
