@@ -243,9 +243,7 @@ func testTraced(t *testing.T, at string, allows func(...profile.Exception), x pr
 	allows(x)
 	path := at + "/itself, after it waited"
 	for name, trace := range map[string]func(pid int) error{
-		"seized": func(pid int) error {
-			return errors.Join(unix.PtraceSeize(pid), unix.PtraceInterrupt(pid), waitStopped(pid), unix.PtraceDetach(pid))
-		},
+		"seized":  seize,
 		"written": func(pid int) error { return ignore(writeTo(pid)) },
 		"its mem opened": func(pid int) error {
 			return opens0(fmt.Sprintf("/proc/%d/mem", pid), unix.O_RDONLY)()
