@@ -110,6 +110,8 @@ func loaded(p *api.Profile) string {
 	switch {
 	case p == nil:
 		return ""
+	case p.Error != "" && p.InForce:
+		return fmt.Sprintf(", by %s; in force until iped starts anew, see the problem below", known(p))
 	case p.Error != "":
 		return fmt.Sprintf("; %s %s cannot be used, see the problem below", plain.Name(p.Name), p.Version)
 	case p.Overrides != "":

@@ -24,8 +24,10 @@ type Profile struct {
 	Loaded time.Time `json:"loaded"`
 	// Overrides is what iped --profile says; empty if that is Base.
 	Overrides string `json:"overrides"`
-	// Error says why the profile cannot be used; empty if it can.
-	Error string `json:"error"`
+	// Error says why the profile cannot be used; empty if it can. InForce: its exceptions
+	// count all the same until iped starts anew.
+	Error   string `json:"error"`
+	InForce bool   `json:"in_force"`
 	// Text is as it was signed. A Status leaves it out.
 	Text string `json:"text,omitempty"`
 }

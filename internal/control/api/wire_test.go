@@ -41,7 +41,7 @@ var (
 		Time: someTime, Probes: []api.Probe{{Name: "exec-memfd", Want: "EACCES", Got: "ok", OK: true, Unclear: true}}, DenialSeen: true, Failed: true,
 	}
 	someProfile = api.Profile{
-		Name: "site", Version: "1.2.3", Base: "strict", Exceptions: 2, SHA256: "00ff", Signers: []string{"CN=a <b>"}, Loaded: someTime, Overrides: "compat", Error: "no", Text: "profile_name=site",
+		Name: "site", Version: "1.2.3", Base: "strict", Exceptions: 2, SHA256: "00ff", Signers: []string{"CN=a <b>"}, Loaded: someTime, Overrides: "compat", Error: "no", InForce: true, Text: "profile_name=site",
 	}
 	someForecast = api.Forecast{
 		Policy: "site", Version: "1.2.3", Files: 1, Processes: 2, Omitted: 3, Findings: []api.Finding{{

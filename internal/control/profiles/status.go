@@ -51,7 +51,7 @@ func (p *Profiles) diskProblems() []error {
 }
 
 func (p *Profiles) infoOf(l *loaded) api.Profile {
-	i := api.Profile{Name: l.name, Version: l.version.String(), SHA256: hex.EncodeToString(l.id[:]), Signers: append([]string{}, l.signers...), Loaded: l.at.UTC()}
+	i := api.Profile{Name: l.name, Version: l.version.String(), SHA256: hex.EncodeToString(l.id[:]), Signers: append([]string{}, l.signers...), Loaded: l.at.UTC(), InForce: l.inForce}
 	if l.err != nil {
 		i.Error = l.err.Error()
 	}

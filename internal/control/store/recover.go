@@ -22,7 +22,8 @@ const damagedSuffix = ".damaged"
 const lostText = `The index of this directory and its second copy were damaged or missing. So nobody knows
 which policy was active, in which mode, and below which versions policies are refused: policies
 that had been replaced can be loaded again. ` + hint.Status + ` says so as long as this file is here.
-Remove it when you have seen to it.
+Remove it when you have seen to it. In the directory of profiles, load the profile first: while
+this file is here the strict base holds, and without it and a profile what iped --profile says.
 `
 
 // recovery is what Open found of the state: the index and its second copy.
