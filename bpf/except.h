@@ -31,14 +31,22 @@ static __always_inline struct mark *mark_of(struct task_struct *task)
 	return leader ? bpf_task_storage_get(&ipe_marks, leader, NULL, 0) : NULL;
 }
 
+static __always_inline __u64 this_epoch(void)
+{
+	__u32 zero = 0;
+	__u64 *epoch = bpf_map_lookup_elem(&ipe_epoch, &zero);
+
+	return epoch ? *epoch : 0;
+}
+
 /* The mark of a process, if it is good. */
 static __always_inline struct mark *good_mark(struct task_struct *task)
 {
 	struct mark *m = mark_of(task);
 
-	return m && m->execution == task->group_leader->self_exec_id && !bpf_map_lookup_elem(&ipe_void, &m->birth)
-		       ? m
-		       : NULL;
+	if (!m || m->execution != task->group_leader->self_exec_id || m->epoch != this_epoch())
+		return NULL;
+	return bpf_map_lookup_elem(&ipe_void, &m->birth) ? NULL : m;
 }
 
 static __always_inline struct exception *exception_of(struct mark *m, __u32 by)
@@ -89,6 +97,7 @@ static __always_inline bool may_have_memory(void)
 
 struct path_above {
 	__u64 dentry;
+	__u64 root;
 	__u32 at; /* the path so far begins there */
 	__u32 whole;
 	struct identity_room *room;
@@ -101,11 +110,11 @@ static long prepend_name(__u32 i, struct path_above *p)
 	__u64 parent = (__u64)BPF_CORE_READ(dentry, d_parent);
 	__u32 len = BPF_CORE_READ(dentry, d_name.hash_len) >> 32, at = p->at;
 
-	if (parent == p->dentry) {
+	if (p->dentry == p->root) {
 		p->whole = 1;
 		return 1;
 	}
-	if (!len || len >= at)
+	if (!len || len >= at || parent == p->dentry)
 		return 1;
 	at -= len;
 	bpf_probe_read_kernel(&p->room->id.path[at & (IPE_PATH_ROOM - 1)], len & (IPE_PATH_ROOM - 1),
@@ -120,7 +129,10 @@ static long prepend_name(__u32 i, struct path_above *p)
 /* The path of a file from the root of its file system. Names on a verified volume do not change. */
 static __always_inline bool write_path_inside(struct identity_room *room, struct file *file)
 {
-	struct path_above p = { .dentry = number_of(file->f_path.dentry), .at = IPE_PATH_ROOM, .room = room };
+	struct path_above p = { .at = IPE_PATH_ROOM, .room = room };
+
+	p.dentry = number_of(file->f_path.dentry);
+	p.root = number_of(file->f_inode->i_sb->s_root);
 
 	bpf_loop(PATH_NAMES, prepend_name, &p, 0);
 	return p.whole;
@@ -172,6 +184,7 @@ static __always_inline void mark_current(struct task_struct *task, struct mark *
 	m->birth.ns = bpf_ktime_get_boot_ns();
 	m->birth.pid = bpf_get_current_pid_tgid();
 	m->execution = task->self_exec_id;
+	m->epoch = this_epoch();
 	bpf_task_storage_get(&ipe_marks, task, m, BPF_LOCAL_STORAGE_GET_F_CREATE);
 }
 

@@ -92,6 +92,7 @@ struct fsverity_operations {
 };
 
 struct super_block {
+	struct dentry *s_root;
 	struct file_system_type *s_type;
 	unsigned long s_flags;
 	struct block_device *s_bdev;

@@ -191,7 +191,17 @@ struct mark {
 	struct birth birth;
 	/* the kernel's count of executions: with another one the mark is of what was executed before */
 	__u64 execution;
+	__u64 epoch;
 };
+
+/* In which time marks were made: who was traced before it, nobody saw. */
+struct {
+	__uint(type, BPF_MAP_TYPE_ARRAY);
+	__uint(max_entries, 1);
+	__uint(map_flags, BPF_F_RDONLY_PROG);
+	__type(key, __u32);
+	__type(value, __u64);
+} ipe_epoch SEC(".maps");
 
 /*
  * What a process has executed, at the leader of its threads. All builds share it, and

@@ -22,11 +22,11 @@ func (e *Engine) attach(spec *ebpf.CollectionSpec, types *btf.Cache) error {
 	if err := e.openMaps(spec); err != nil {
 		return errors.Join(abi.Explain(), err)
 	}
-	if err := e.ask(*e.profile.Load()); err != nil {
-		return err
-	}
 	missing, err := e.adoptLinks()
 	if err != nil {
+		return err
+	}
+	if err := errors.Join(e.endMarks(missing), e.ask(*e.profile.Load())); err != nil {
 		return err
 	}
 	var wanted []hook
@@ -136,7 +136,7 @@ func (p *pinned) load(spec *ebpf.CollectionSpec, wanted []hook, cache *btf.Cache
 			return err
 		}
 	}
-	return nil
+	return p.endMarks(wanted)
 }
 
 // loadOnly loads the programs of the wanted hooks on our maps.

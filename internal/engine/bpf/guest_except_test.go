@@ -213,6 +213,20 @@ func TestEngineExcepts(t *testing.T) {
 		}
 	})
 	t.Run("traced", func(t *testing.T) { testTraced(t, at, allows, memory(byPath("/itself, after it waited"))) })
+	t.Run("traced while nobody looked", func(t *testing.T) {
+		x := memory(byPath("/itself, after it waited"))
+		allows(x)
+		p, q := start(t, at+"/itself, after it waited"), start(t, at+"/itself, after it waited")
+		check0(t, e.SetProfile(engine.Profile{}))
+		check0(t, seize(p.cmd.Process.Pid))
+		allows(x)
+		if p.goOn(t) || q.goOn(t) {
+			t.Error("got memory with an exception of before")
+		}
+		if !start(t, at+"/itself, after it waited").goOn(t) {
+			t.Error("executed after it: got none")
+		}
+	})
 	t.Run("adopted", func(t *testing.T) {
 		p := engine.Strict()
 		p.Exceptions = []profile.Exception{memory(byPath("/itself, after it waited"))}

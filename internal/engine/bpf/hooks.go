@@ -40,6 +40,12 @@ const (
 	verifySignature = "fsverity_verify_signature"
 )
 
+// What tells that a process is traced by another, or wants to be.
+const (
+	traces = "ptrace_access_check"
+	traced = "ptrace_traceme"
+)
+
 // What gives a mapped device another table, what ends it, and what gives its name.
 const (
 	swapTable     = "dm_swap_table"
@@ -67,8 +73,8 @@ func hooks() []hook {
 		{name: "file_mprotect", program: "ipe_file_mprotect", purpose: "decides mappings made executable", rules: []strict.Rule{strict.ProtectWX, strict.ExecMod}},
 		{name: "kernel_read_file", program: "ipe_kernel_read_file", purpose: "decides files that the kernel reads for itself"},
 		{name: "kernel_load_data", program: "ipe_kernel_load_data", purpose: "decides data that the kernel takes from a process"},
-		tracing("ptrace_access_check", "ipe_ptrace", strict.Ptrace),
-		tracing("ptrace_traceme", "ipe_traceme", strict.TraceMe),
+		tracing(traces, "ipe_ptrace", strict.Ptrace),
+		tracing(traced, "ipe_traceme", strict.TraceMe),
 		strictHook("inode_init_security_anon", "ipe_anon_inode", strict.Userfaultfd),
 		killing("setup_arg_pages", "ipe_exec_stack", strict.ExecStack),
 		killing("__x64_sys_personality", "ipe_personality", strict.Personality),

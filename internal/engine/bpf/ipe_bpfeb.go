@@ -57,6 +57,7 @@ type ipeMark struct {
 	Ids       [3]uint64
 	Birth     ipeBirth
 	Execution uint64
+	Epoch     uint64
 }
 
 type ipeProfile struct {
@@ -168,6 +169,7 @@ type ipeWalk struct {
 const (
 	ipeMapIpeActive             = "ipe_active"
 	ipeMapIpeControl            = "ipe_control"
+	ipeMapIpeEpoch              = "ipe_epoch"
 	ipeMapIpeEvents             = "ipe_events"
 	ipeMapIpeExceptions         = "ipe_exceptions"
 	ipeMapIpeIdentities         = "ipe_identities"
@@ -284,6 +286,7 @@ type ipeProgramSpecs struct {
 type ipeMapSpecs struct {
 	IpeActive       *ebpf.MapSpec `ebpf:"ipe_active"`
 	IpeControl      *ebpf.MapSpec `ebpf:"ipe_control"`
+	IpeEpoch        *ebpf.MapSpec `ebpf:"ipe_epoch"`
 	IpeEvents       *ebpf.MapSpec `ebpf:"ipe_events"`
 	IpeExceptions   *ebpf.MapSpec `ebpf:"ipe_exceptions"`
 	IpeIdentities   *ebpf.MapSpec `ebpf:"ipe_identities"`
@@ -330,6 +333,7 @@ func (o *ipeObjects) Close() error {
 type ipeMaps struct {
 	IpeActive       *ebpf.Map `ebpf:"ipe_active"`
 	IpeControl      *ebpf.Map `ebpf:"ipe_control"`
+	IpeEpoch        *ebpf.Map `ebpf:"ipe_epoch"`
 	IpeEvents       *ebpf.Map `ebpf:"ipe_events"`
 	IpeExceptions   *ebpf.Map `ebpf:"ipe_exceptions"`
 	IpeIdentities   *ebpf.Map `ebpf:"ipe_identities"`
@@ -352,6 +356,7 @@ func (m *ipeMaps) Close() error {
 	return _IpeClose(
 		m.IpeActive,
 		m.IpeControl,
+		m.IpeEpoch,
 		m.IpeEvents,
 		m.IpeExceptions,
 		m.IpeIdentities,

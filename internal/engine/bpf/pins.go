@@ -36,6 +36,7 @@ const (
 	mapRules   = "ipe_rules"
 	mapMarks   = "ipe_marks"
 	mapVoid    = "ipe_void"
+	mapEpoch   = "ipe_epoch"
 	mapIDs     = "ipe_identities"
 	mapExcepts = "ipe_exceptions"
 	mapRoots   = "ipe_signed_roots"
@@ -46,7 +47,7 @@ const (
 )
 
 // sharedMaps are those that all builds share.
-var sharedMaps = []string{mapSigned, mapTables, mapWritten, mapRoots, mapMarks, mapVoid}
+var sharedMaps = []string{mapSigned, mapTables, mapWritten, mapRoots, mapMarks, mapVoid, mapEpoch}
 
 // ErrInUse says that another process holds the engine of this machine.
 var ErrInUse = errors.New("another process holds the engine")

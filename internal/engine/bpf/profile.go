@@ -1,8 +1,11 @@
 package bpf
 
 import (
+	"crypto/rand"
 	"errors"
 	"fmt"
+	"os"
+	"path/filepath"
 	"slices"
 
 	"github.com/cilium/ebpf"
@@ -63,6 +66,36 @@ func (e *Engine) follow() error {
 	}
 	e.followTables(types)
 	return nil
+}
+
+// endMarks takes the exceptions of all processes that have some, if these hooks, which were
+// not attached or are so now, are among those that see who is traced, and no other build
+// has seen it: a tracer may have come in.
+func (p *pinned) endMarks(missing []hook) error {
+	if !slices.ContainsFunc(missing, func(h hook) bool { return h.name == traces || h.name == traced }) {
+		return nil
+	}
+	others, err := p.otherBuilds()
+	if err != nil {
+		return err
+	}
+	for _, dir := range others {
+		if exists(dir, traces) && exists(dir, traced) {
+			return nil
+		}
+	}
+	var epoch [8]byte
+	_, _ = rand.Read(epoch[:]) // it never fails
+	if err := p.maps[mapEpoch].Put(slot, epoch[:]); err != nil {
+		return fmt.Errorf("end exceptions: %w", err)
+	}
+	return nil
+}
+
+// exists reports whether another build has a hook attached.
+func exists(dir, hook string) bool {
+	_, err := os.Lstat(filepath.Join(dir, "link_"+hook))
+	return err == nil
 }
 
 // letGo detaches what the profile does not ask for.

@@ -43,6 +43,7 @@ type recallMark struct {
 	Ids       [3]uint64
 	Birth     recallBirth
 	Execution uint64
+	Epoch     uint64
 }
 
 type recallProfile struct {
@@ -168,6 +169,7 @@ type recallWalk struct {
 const (
 	recallMapIpeActive       = "ipe_active"
 	recallMapIpeControl      = "ipe_control"
+	recallMapIpeEpoch        = "ipe_epoch"
 	recallMapIpeEvents       = "ipe_events"
 	recallMapIpeExceptions   = "ipe_exceptions"
 	recallMapIpeIdentities   = "ipe_identities"
@@ -241,6 +243,7 @@ type recallProgramSpecs struct {
 type recallMapSpecs struct {
 	IpeActive       *ebpf.MapSpec `ebpf:"ipe_active"`
 	IpeControl      *ebpf.MapSpec `ebpf:"ipe_control"`
+	IpeEpoch        *ebpf.MapSpec `ebpf:"ipe_epoch"`
 	IpeEvents       *ebpf.MapSpec `ebpf:"ipe_events"`
 	IpeExceptions   *ebpf.MapSpec `ebpf:"ipe_exceptions"`
 	IpeIdentities   *ebpf.MapSpec `ebpf:"ipe_identities"`
@@ -286,6 +289,7 @@ func (o *recallObjects) Close() error {
 type recallMaps struct {
 	IpeActive       *ebpf.Map `ebpf:"ipe_active"`
 	IpeControl      *ebpf.Map `ebpf:"ipe_control"`
+	IpeEpoch        *ebpf.Map `ebpf:"ipe_epoch"`
 	IpeEvents       *ebpf.Map `ebpf:"ipe_events"`
 	IpeExceptions   *ebpf.Map `ebpf:"ipe_exceptions"`
 	IpeIdentities   *ebpf.Map `ebpf:"ipe_identities"`
@@ -307,6 +311,7 @@ func (m *recallMaps) Close() error {
 	return _RecallClose(
 		m.IpeActive,
 		m.IpeControl,
+		m.IpeEpoch,
 		m.IpeEvents,
 		m.IpeExceptions,
 		m.IpeIdentities,

@@ -48,6 +48,7 @@ type surveyMark struct {
 	Ids       [3]uint64
 	Birth     surveyBirth
 	Execution uint64
+	Epoch     uint64
 }
 
 type surveyProfile struct {
@@ -174,6 +175,7 @@ type surveyWalk struct {
 const (
 	surveyMapIpeActive        = "ipe_active"
 	surveyMapIpeControl       = "ipe_control"
+	surveyMapIpeEpoch         = "ipe_epoch"
 	surveyMapIpeEvents        = "ipe_events"
 	surveyMapIpeExceptions    = "ipe_exceptions"
 	surveyMapIpeIdentities    = "ipe_identities"
@@ -248,6 +250,7 @@ type surveyProgramSpecs struct {
 type surveyMapSpecs struct {
 	IpeActive       *ebpf.MapSpec `ebpf:"ipe_active"`
 	IpeControl      *ebpf.MapSpec `ebpf:"ipe_control"`
+	IpeEpoch        *ebpf.MapSpec `ebpf:"ipe_epoch"`
 	IpeEvents       *ebpf.MapSpec `ebpf:"ipe_events"`
 	IpeExceptions   *ebpf.MapSpec `ebpf:"ipe_exceptions"`
 	IpeIdentities   *ebpf.MapSpec `ebpf:"ipe_identities"`
@@ -294,6 +297,7 @@ func (o *surveyObjects) Close() error {
 type surveyMaps struct {
 	IpeActive       *ebpf.Map `ebpf:"ipe_active"`
 	IpeControl      *ebpf.Map `ebpf:"ipe_control"`
+	IpeEpoch        *ebpf.Map `ebpf:"ipe_epoch"`
 	IpeEvents       *ebpf.Map `ebpf:"ipe_events"`
 	IpeExceptions   *ebpf.Map `ebpf:"ipe_exceptions"`
 	IpeIdentities   *ebpf.Map `ebpf:"ipe_identities"`
@@ -316,6 +320,7 @@ func (m *surveyMaps) Close() error {
 	return _SurveyClose(
 		m.IpeActive,
 		m.IpeControl,
+		m.IpeEpoch,
 		m.IpeEvents,
 		m.IpeExceptions,
 		m.IpeIdentities,
