@@ -111,6 +111,8 @@ struct walk {
 	__u32 erofs;
 	__u32 erofs_devices;
 	__u32 erofs_domain;
+	/* where on the device it begins; Linux 6.17 and later */
+	__u32 erofs_begins;
 	__u32 erofs_extra_devices;
 	/* xfs: 0 if it is not there, or not understood */
 	__u32 xfs;
@@ -118,6 +120,7 @@ struct walk {
 	__u32 xfs_data;
 	__u32 xfs_log;
 	__u32 xfs_realtime;
+	__u32 pad;
 };
 
 struct {
@@ -158,7 +161,7 @@ struct identity {
 /* The identities that have exceptions, each with a number that says the same in all builds and profiles. */
 struct {
 	__uint(type, BPF_MAP_TYPE_HASH);
-	__uint(max_entries, IPE_MAX_EXCEPTIONS);
+	__uint(max_entries, 2 * IPE_MAX_EXCEPTIONS); /* one profile takes the place of another */
 	__uint(map_flags, BPF_F_NO_PREALLOC | BPF_F_RDONLY_PROG);
 	__type(key, struct identity);
 	__type(value, __u64);
@@ -173,7 +176,7 @@ struct exception {
 
 struct {
 	__uint(type, BPF_MAP_TYPE_HASH);
-	__uint(max_entries, IPE_MAX_EXCEPTIONS);
+	__uint(max_entries, 2 * IPE_MAX_EXCEPTIONS);
 	__uint(map_flags, BPF_F_NO_PREALLOC | BPF_F_RDONLY_PROG);
 	__type(key, __u64);
 	__type(value, struct exception);
@@ -214,7 +217,7 @@ struct {
 	__type(value, struct mark);
 } ipe_marks SEC(".maps");
 
-/* More executions than anybody traces; one that finds no room is not traced. */
+/* Bounds the memory for executions that were traced. What finds no room is not traced. */
 #define IPE_MAX_VOID (1 << 16)
 
 /* Executions of which a process was traced: somebody may have changed its memory, or that of one it shares it with. */

@@ -17,13 +17,16 @@ static __always_inline bool ext4_is_whole(struct walk *w, __u64 sb, __u64 info, 
 
 /*
  * No further devices, and no domain: files of all superblocks of one domain may share
- * their pages, whoever read them. Nothing leads back to the superblock, so each read
+ * their pages, whoever read them. It begins where the device does: further on there may
+ * be an image in a file, with paths of its own. Nothing leads back to the superblock, so each read
  * says itself whether it failed.
  */
 static __always_inline bool erofs_is_whole(struct walk *w, __u64 info)
 {
 	__u64 devices = peek(info, w->erofs_devices);
 
+	if (w->erofs_begins != IPE_NO_OFFSET && !is_none(info, w->erofs_begins, sizeof(__u64)))
+		return false;
 	return w->erofs && is_none(info, w->erofs_domain, sizeof(__u64)) &&
 	       is_none(devices, w->erofs_extra_devices, sizeof(__u32));
 }

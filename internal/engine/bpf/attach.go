@@ -63,7 +63,7 @@ func (e *Engine) adoptLinks() (missing []hook, err error) {
 		case err != nil:
 			return nil, fmt.Errorf("adopt link %s: %w", h.name, err)
 		}
-		ours, err := e.usesOurMaps(l, h)
+		ours, err := e.usesOurMaps(l)
 		if err != nil {
 			l.Close()
 			return nil, fmt.Errorf("adopt link %s: %w", h.name, err)
@@ -87,9 +87,9 @@ func (p *pinned) detach(h hook) error {
 	return nil
 }
 
-// usesOurMaps reports whether the link's program reads the maps that are pinned
-// beside it. One that remembers facts may have only the one that all builds share.
-func (p *pinned) usesOurMaps(l link.Link, h hook) (bool, error) {
+// usesOurMaps reports whether the maps that the link's program uses are those that are
+// pinned for it.
+func (p *pinned) usesOurMaps(l link.Link) (bool, error) {
 	program, err := programOf(l)
 	if err != nil {
 		return false, err
@@ -103,16 +103,16 @@ func (p *pinned) usesOurMaps(l link.Link, h hook) (bool, error) {
 	if !ok {
 		return false, errors.New("the kernel does not say which maps a program uses")
 	}
-	mapName := mapActive
-	if h.remembers != "" {
-		mapName = h.remembers
+	ours := map[ebpf.MapID]bool{}
+	for _, m := range p.maps {
+		minfo, err := m.Info()
+		if err != nil {
+			return false, err
+		}
+		id, ok := minfo.ID()
+		ours[id] = ok
 	}
-	minfo, err := p.maps[mapName].Info()
-	if err != nil {
-		return false, err
-	}
-	id, ok := minfo.ID()
-	return ok && slices.Contains(used, id), nil
+	return !slices.ContainsFunc(used, func(id ebpf.MapID) bool { return !ours[id] }), nil
 }
 
 func (p *pinned) linkPath(h hook) string { return filepath.Join(p.dir, "link_"+h.name) }
@@ -165,6 +165,8 @@ func (p *pinned) loadOnly(spec *ebpf.CollectionSpec, wanted []hook, cache *btf.C
 // keepLink pins a link in the place of a foreign one, if there is one; both enforce in
 // between.
 func (p *pinned) keepLink(h hook, l link.Link) error {
+	p.pinning.Lock()
+	defer p.pinning.Unlock()
 	p.links.set(h.name, l)
 	if err := os.Remove(p.linkPath(h)); err != nil && !errors.Is(err, os.ErrNotExist) {
 		return fmt.Errorf("replace pin of %s: %w", h.name, err)

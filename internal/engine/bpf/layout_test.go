@@ -3,6 +3,7 @@
 package bpf
 
 import (
+	"encoding/binary"
 	"reflect"
 	"testing"
 
@@ -24,6 +25,10 @@ func TestLayout(t *testing.T) {
 		"walk": reflect.TypeFor[offsets.Walk](),
 	} {
 		layouttest.Compare(t, spec.Types, name, goType)
+	}
+	// A library that reads it wants no bytes left, and counts no padding.
+	if n := binary.Size(offsets.Walk{}); n != int(spec.Maps[mapWalk].ValueSize) {
+		t.Errorf("struct walk has %d bytes with padding, %d without", spec.Maps[mapWalk].ValueSize, n)
 	}
 	inner := spec.Maps[mapActive].InnerMap
 	if inner.KeySize != uint32(reflect.TypeFor[ruletab.Key]().Size()) || inner.ValueSize != uint32(reflect.TypeFor[ruletab.Meta]().Size()) {

@@ -13,7 +13,7 @@ import (
 // TestHeard: only a module itself is a source of facts, and only a device is one.
 func TestHeard(t *testing.T) {
 	for object, want := range map[string][2]bool{
-		"/module/dm_mod": {true, false}, "/module/dm_verity": {true, false}, "/module/overlay": {true, false}, "/module/btrfs": {true, false}, "/module/ext4": {true, false},
+		"/module/dm_mod": {true, false}, "/module/dm_verity": {true, false}, "/module/overlay": {true, false}, "/module/btrfs": {true, false}, "/module/ext4": {true, false}, "/module/erofs": {true, false}, "/module/xfs": {true, false},
 		"/module/dm_verity/x": {}, "/module/fuse": {}, "/devices/virtual/block/dm-0": {false, true}, "/devices/virtual/block/loop0": {}, "": {},
 	} {
 		e := abi.Event{Action: "change", Object: object}

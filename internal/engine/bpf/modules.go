@@ -30,7 +30,7 @@ func (e *Engine) heard(event abi.Event) {
 // isFactSource tells whether it is a driver that facts come from.
 func isFactSource(event abi.Event) bool {
 	switch event.Object {
-	case "/module/dm_mod", "/module/dm_verity", "/module/overlay", "/module/btrfs", "/module/ext4":
+	case "/module/dm_mod", "/module/dm_verity", "/module/overlay", "/module/btrfs", "/module/erofs", "/module/ext4", "/module/xfs":
 		return true
 	}
 	return false

@@ -89,7 +89,7 @@ func (p *pinned) endMarks(missing []hook) error {
 	if err := p.maps[mapEpoch].Put(slot, epoch[:]); err != nil {
 		return fmt.Errorf("end exceptions: %w", err)
 	}
-	return nil
+	return keepOnly(p.maps[mapVoid], map[ipeBirth]uint8{}) // nothing is left to be void
 }
 
 // exists reports whether another build has a hook attached.
@@ -100,6 +100,8 @@ func exists(dir, hook string) bool {
 
 // letGo detaches what the profile does not ask for.
 func (p *pinned) letGo(profile engine.Profile) (err error) {
+	p.pinning.Lock()
+	defer p.pinning.Unlock()
 	for _, h := range hooks() {
 		if h.wantedBy(profile) {
 			continue
@@ -184,7 +186,9 @@ func (p *pinned) readProfile(s *engine.State) error {
 		return err
 	}
 	s.Profile.HonestFacts = value.Honest != 0
+	p.asking.Lock() // or entries would go while they are counted
 	excepted, err := keysOf[ruletab.Identity, uint64](p.maps[mapIDs])
+	p.asking.Unlock()
 	if err != nil {
 		return err
 	}

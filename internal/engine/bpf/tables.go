@@ -173,6 +173,8 @@ func (p *pinned) checkMissed() {
 }
 
 func (p *pinned) noteMissed() error {
+	p.asking.Lock()
+	defer p.asking.Unlock()
 	var value ipeProfile
 	if err := p.maps[mapProfile].Lookup(slot, &value); err != nil {
 		return err

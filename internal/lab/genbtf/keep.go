@@ -23,7 +23,7 @@ func lookedUp() map[string]bool {
 		ovl_inode ovl_file ovl_inode_flag
 		btrfs_fs_info btrfs_dev_replace btrfs_fs_devices btrfs_device
 		verity_mode ext4_sb_info journal_s
-		erofs_sb_info erofs_dev_context xfs_mount
+		erofs_sb_info erofs_dev_context erofs_device_info xfs_mount
 		linux_binprm fsverity_info`) {
 		names[name] = true
 	}

@@ -30,6 +30,10 @@ func (w *Walk) findErofs(m *members) error {
 	found.ErofsDevices = m.must("erofs_sb_info", "devs", pointer)
 	found.ErofsDomain = m.must("erofs_sb_info", "domain_id", pointer)
 	found.ErofsExtraDevices = m.must("erofs_dev_context", "extra_devices", word)
+	found.ErofsBegins = None
+	if m.hasMember("erofs_device_info", "fsoff") {
+		found.ErofsBegins = m.must("erofs_sb_info", "dif0", anySize) + m.must("erofs_device_info", "fsoff", pointer)
+	}
 	found.Erofs = 1
 	return w.take(found, m.err)
 }

@@ -101,6 +101,7 @@ type Walk struct {
 	Erofs             uint32
 	ErofsDevices      uint32
 	ErofsDomain       uint32
+	ErofsBegins       uint32 // None before Linux 6.17
 	ErofsExtraDevices uint32
 
 	// Xfs is 1 if the following are there, up to XfsRealtime.
@@ -109,6 +110,7 @@ type Walk struct {
 	XfsData     uint32
 	XfsLog      uint32
 	XfsRealtime uint32
+	_           uint32
 }
 
 // HasFunction looks for a function that a program can be attached to.

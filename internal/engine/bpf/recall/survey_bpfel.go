@@ -161,12 +161,14 @@ type surveyWalk struct {
 	Erofs               uint32
 	ErofsDevices        uint32
 	ErofsDomain         uint32
+	ErofsBegins         uint32
 	ErofsExtraDevices   uint32
 	Xfs                 uint32
 	XfsSb               uint32
 	XfsData             uint32
 	XfsLog              uint32
 	XfsRealtime         uint32
+	Pad                 uint32
 }
 
 // Names of all BPF objects in the ELF.
