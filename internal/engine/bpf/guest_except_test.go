@@ -3,7 +3,6 @@
 package bpf_test
 
 import (
-	"encoding/binary"
 	"errors"
 	"fmt"
 	"io"
@@ -19,59 +18,25 @@ import (
 	"github.com/ipe-linux/ipe/digest"
 	"github.com/ipe-linux/ipe/internal/engine"
 	"github.com/ipe-linux/ipe/internal/engine/bpf"
+	"github.com/ipe-linux/ipe/internal/lab/attack"
 	"github.com/ipe-linux/ipe/internal/profile"
 	"github.com/ipe-linux/ipe/internal/strict"
 )
 
-// Parts of programs for x86-64 that ask for executable memory in one way or another. Each
-// ends with 1 if it got none.
-var (
-	asks = []byte{
-		0xb8, 9, 0, 0, 0, // mmap(
-		0x31, 0xff, 0xbe, 0, 0x10, 0, 0, 0xba, 5, 0, 0, 0, // 0, 4096, PROT_READ | PROT_EXEC,
-		0x41, 0xba, 0x22, 0, 0, 0, 0x49, 0xc7, 0xc0, 0xff, 0xff, 0xff, 0xff, 0x45, 0x31, 0xc9, 0x0f, 0x05, // MAP_PRIVATE | MAP_ANONYMOUS, -1, 0)
-		0x48, 0xc1, 0xe8, 0x3f, 0x89, 0xc7, 0xb8, 231, 0, 0, 0, 0x0f, 0x05, // exit_group(rax >> 63)
-	}
-	// waits writes a byte and reads one first.
-	waits = []byte{0xb8, 1, 0, 0, 0, 0xbf, 1, 0, 0, 0, 0x48, 0x89, 0xe6, 0xba, 1, 0, 0, 0, 0x0f, 0x05, 0x31, 0xc0, 0x31, 0xff, 0x48, 0x89, 0xe6, 0xba, 1, 0, 0, 0, 0x0f, 0x05}
-	// parent waits for its child and ends as it did.
-	parent = []byte{0x48, 0x83, 0xec, 16, 0x48, 0xc7, 0xc7, 0xff, 0xff, 0xff, 0xff, 0x48, 0x89, 0xe6, 0x31, 0xd2, 0x4d, 0x31, 0xd2,
-		0xb8, 61, 0, 0, 0, 0x0f, 0x05, 0x8b, 0x3c, 0x24, 0xc1, 0xef, 8, 0xb8, 231, 0, 0, 0, 0x0f, 0x05}
-	// sleeps is a thread that has another one do all.
-	sleeps = []byte{0xb8, 34, 0, 0, 0, 0x0f, 0x05, 0xeb, 0xf7}
-)
-
-// forks makes a child with these flags, which goes on with what follows. One that shares
-// the memory alone gets a stack below.
-func forks(flags uint32, meanwhile []byte) []byte {
-	b := binary.LittleEndian.AppendUint32([]byte{0xb8, 56, 0, 0, 0, 0xbf}, flags)
-	if flags&unix.CLONE_THREAD != 0 {
-		b = append(b, 0x48, 0x8d, 0xb4, 0x24, 0, 0xf0, 0xff, 0xff) // stack: rsp - 4096
-	} else {
-		b = append(b, 0x31, 0xf6)
-	}
-	b = append(b, 0x31, 0xd2, 0x4d, 0x31, 0xd2, 0x4d, 0x31, 0xc0, 0x0f, 0x05, 0x85, 0xc0, 0x74, byte(len(meanwhile)))
-	return append(b, meanwhile...)
-}
-
-// executes goes on as another program.
-func executes(path string) []byte {
-	return slices.Concat([]byte{0x48, 0x8d, 0x3d, 23, 0, 0, 0, 0x31, 0xf6, 0x31, 0xd2, 0xb8, 59, 0, 0, 0, 0x0f, 0x05}, // execve(behind all this, 0, 0)
-		[]byte{0xbf, 3, 0, 0, 0, 0xb8, 231, 0, 0, 0, 0x0f, 0x05}, []byte(path+"\x00")) // exit_group(3)
-}
-
-const threadFlags = unix.CLONE_VM | unix.CLONE_FS | unix.CLONE_FILES | unix.CLONE_SIGHAND | unix.CLONE_THREAD | unix.CLONE_SYSVSEM
-
 // askers ask in each way in which a process has what another one has.
 var askers = map[string][]byte{
-	"itself":                  asks,
-	"its thread":              slices.Concat(forks(threadFlags, sleeps), asks),
-	"fork":                    slices.Concat(forks(uint32(unix.SIGCHLD), parent), asks),
-	"fork of a fork":          slices.Concat(forks(uint32(unix.SIGCHLD), parent), forks(uint32(unix.SIGCHLD), parent), asks),
-	"vfork":                   slices.Concat(forks(unix.CLONE_VM|unix.CLONE_VFORK|uint32(unix.SIGCHLD), parent), asks),
-	"thread of a fork":        slices.Concat(forks(uint32(unix.SIGCHLD), parent), forks(threadFlags, sleeps), asks),
-	"itself, after it waited": slices.Concat(waits, asks),
+	"itself":                  attack.Asks(),
+	"its thread":              slices.Concat(thread(), attack.Asks()),
+	"fork":                    slices.Concat(fork(), attack.Asks()),
+	"fork of a fork":          slices.Concat(fork(), fork(), attack.Asks()),
+	"vfork":                   slices.Concat(attack.Forks(unix.CLONE_VM|unix.CLONE_VFORK|uint32(unix.SIGCHLD), attack.Parent()), attack.Asks()),
+	"thread of a fork":        slices.Concat(fork(), thread(), attack.Asks()),
+	"itself, after it waited": slices.Concat(attack.Waits(), attack.Asks()),
 }
+
+func fork() []byte { return attack.Forks(uint32(unix.SIGCHLD), attack.Parent()) }
+
+func thread() []byte { return attack.Forks(attack.ThreadFlags, attack.Sleeps()) }
 
 // exceptVolume makes a volume with the programs that ask, mounts it, and returns its root hash.
 func exceptVolume(t *testing.T, at string) digest.Digest {
@@ -81,11 +46,11 @@ func exceptVolume(t *testing.T, at string) digest.Digest {
 	tool(t, "mke2fs", "-q", "-t", "ext4", "-b", "4096", "-O", "^has_journal,verity", disk)
 	tool(t, "mount", disk, directory(t, at))
 	for name, code := range askers {
-		check0(t, os.WriteFile(at+"/"+name, program(code, false), 0o755))
+		check0(t, os.WriteFile(at+"/"+name, attack.Program(code, false), 0o755))
 	}
 	directory(t, at+"/a/directory")
-	for name, code := range map[string][]byte{"a/directory/asks": asks, "executes another": executes(at + "/another"), "another": asks, "executes itself": executes(at + "/itself"), "sealed": asks} {
-		check0(t, os.WriteFile(at+"/"+name, program(code, false), 0o755))
+	for name, code := range map[string][]byte{"a/directory/asks": attack.Asks(), "executes another": attack.Executes(at + "/another"), "another": attack.Asks(), "executes itself": attack.Executes(at + "/itself"), "sealed": attack.Asks()} {
+		check0(t, os.WriteFile(at+"/"+name, attack.Program(code, false), 0o755))
 	}
 	check0(t, os.Link(at+"/itself", at+"/linked"))
 	tool(t, "fsverity", "enable", at+"/sealed")
@@ -367,13 +332,13 @@ func TestEngineExceptsRules(t *testing.T) {
 			p.Exceptions = append(p.Exceptions, profile.Exception{Rule: r, Action: action, Identity: profile.Identity{File: file}})
 		}
 		check0(t, e.SetProfile(p))
-		for _, a := range attacks() {
+		for _, a := range techniques() {
 			t.Run(fmt.Sprintf("%s, %s", a.name, action), func(t *testing.T) { testExcepted(t, found, path, a, action) })
 		}
 	}
 }
 
-func testExcepted(t *testing.T, found findings, path string, a attack, action strict.Switch) {
+func testExcepted(t *testing.T, found findings, path string, a technique, action strict.Switch) {
 	t.Helper()
 	if a.rule == strict.None {
 		return

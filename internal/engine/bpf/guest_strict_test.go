@@ -30,8 +30,8 @@ func TestEngineStrictTry(t *testing.T) {
 	if name == "" {
 		name = "ask for the personality"
 	}
-	all := attacks()
-	i := slices.IndexFunc(all, func(a attack) bool { return a.name == name })
+	all := techniques()
+	i := slices.IndexFunc(all, func(a technique) bool { return a.name == name })
 	if i < 0 {
 		t.Fatalf("no attack %q", name)
 	}
@@ -52,13 +52,13 @@ func TestEngineStrictWaits(*testing.T) {
 const tryTime = 2 * time.Minute
 
 // tryAttack has a technique tried and gives its error, errKilled if that killed it.
-func tryAttack(t *testing.T, a attack) error {
+func tryAttack(t *testing.T, a technique) error {
 	t.Helper()
 	return tryAs(t, "/proc/self/exe", a)
 }
 
 // tryAs has it tried by another copy of this program.
-func tryAs(t *testing.T, program string, a attack) error {
+func tryAs(t *testing.T, program string, a technique) error {
 	t.Helper()
 	ctx, cancel := context.WithTimeout(t.Context(), tryTime)
 	defer cancel()
@@ -169,7 +169,7 @@ func testStance(t *testing.T, e *bpf.Engine, s stance) {
 	found := newFindings(t, e)
 	want := map[strict.Rule]uint64{}
 	seen := map[strict.Rule]bool{}
-	for _, a := range attacks() {
+	for _, a := range techniques() {
 		if seen[a.rule] && s.name != "enforced" {
 			continue // one of a rule is enough
 		}
@@ -206,7 +206,7 @@ func testStance(t *testing.T, e *bpf.Engine, s stance) {
 }
 
 // judge says what is wrong with the answer to a technique.
-func (s stance) judge(a attack, err error) string {
+func (s stance) judge(a technique, err error) string {
 	refused := s.refuses && a.rule != strict.None
 	switch {
 	case !refused && err == nil:

@@ -3,9 +3,6 @@
 package bpf_test
 
 import (
-	"bytes"
-	"debug/elf"
-	"encoding/binary"
 	"errors"
 	"fmt"
 	"os"
@@ -17,11 +14,12 @@ import (
 
 	"golang.org/x/sys/unix"
 
+	"github.com/ipe-linux/ipe/internal/lab/attack"
 	"github.com/ipe-linux/ipe/internal/strict"
 )
 
-// attack is one technique: what it does is done by another process, which may be killed.
-type attack struct {
+// technique is one: what it does is done by another process, which may be killed.
+type technique struct {
 	name string
 	rule strict.Rule // None for what no rule refuses
 	try  func() error
@@ -29,10 +27,10 @@ type attack struct {
 	errno syscall.Errno
 }
 
-// attacks are the techniques, and beside them what is like them and must go on.
-func attacks() []attack {
+// techniques are all of them, and beside them what is like them and must go on.
+func techniques() []technique {
 	const rx, rw, rwx = unix.PROT_READ | unix.PROT_EXEC, unix.PROT_READ | unix.PROT_WRITE, unix.PROT_READ | unix.PROT_WRITE | unix.PROT_EXEC
-	return []attack{
+	return []technique{
 		{"map a file writable and executable", strict.MapWX, func() error { _, err := mapSelf(rwx); return err }, 0},
 		{"map it executable", strict.None, func() error { _, err := mapSelf(rx); return err }, 0},
 		{"make code writable", strict.ProtectWX, steps(rx, false, rwx), 0},
@@ -215,39 +213,10 @@ func userfaultDevice() error {
 	return call(unix.SYS_IOCTL, uintptr(fd), ioctlNew, unix.O_CLOEXEC)
 }
 
-// Programs of few instructions, for x86-64.
-var (
-	exits         = []byte{0xb8, 60, 0, 0, 0, 0x31, 0xff, 0x0f, 0x05}                             // exit(0)
-	personality32 = append([]byte{0xb8, 136, 0, 0, 0, 0xbb, 0, 0, 0x40, 0, 0xcd, 0x80}, exits...) // int 0x80: personality(0x400000)
-)
-
-// program is an ELF file of them; an executable stack is asked for, or refused.
-func program(code []byte, executableStack bool) []byte {
-	const base, headers = 0x400000, 64 + 2*56
-	flags := uint32(elf.PF_R | elf.PF_W)
-	if executableStack {
-		flags |= uint32(elf.PF_X)
-	}
-	size := uint64(headers + len(code))
-	var b bytes.Buffer
-	for _, part := range []any{
-		elf.Header64{Ident: [16]byte{0x7f, 'E', 'L', 'F', byte(elf.ELFCLASS64), byte(elf.ELFDATA2LSB), byte(elf.EV_CURRENT)}, Type: uint16(elf.ET_EXEC),
-			Machine: uint16(elf.EM_X86_64), Version: 1, Entry: base + headers, Phoff: 64, Ehsize: 64, Phentsize: 56, Phnum: 2, Shentsize: 64},
-		elf.Prog64{Type: uint32(elf.PT_LOAD), Flags: uint32(elf.PF_R | elf.PF_X), Vaddr: base, Paddr: base, Filesz: size, Memsz: size, Align: 0x1000},
-		elf.Prog64{Type: uint32(elf.PT_GNU_STACK), Flags: flags, Align: 16},
-		code,
-	} {
-		if err := binary.Write(&b, binary.LittleEndian, part); err != nil {
-			panic(err)
-		}
-	}
-	return b.Bytes()
-}
-
 // strictPrograms are made before the rules are on.
 func strictPrograms(t *testing.T) {
 	t.Helper()
-	for name, content := range map[string][]byte{"stack": program(exits, true), "no-stack": program(exits, false), "personality32": program(personality32, false)} {
+	for name, content := range map[string][]byte{"stack": attack.Program(attack.Exits(), true), "no-stack": attack.Program(attack.Exits(), false), "personality32": attack.Program(attack.Personality32(), false)} {
 		check0(t, os.WriteFile("/strict-"+name, content, 0o755))
 	}
 }
