@@ -98,7 +98,7 @@ type decision struct {
 	merged uint64
 }
 
-// strictText names the switch that relaxes the rule.
+// strictText names what relaxes the rule: a switch for all, and an exception for one.
 func (a *app) strictText(r api.Record, file string) string {
 	st, mode, what := ui.Red, "", "DENY"
 	switch {
@@ -107,8 +107,8 @@ func (a *app) strictText(r api.Record, file string) string {
 	case r.Killed:
 		what = "KILL"
 	}
-	return fmt.Sprintf("%s %s%s%s strict rule %s by %s[%d]: %s: iped --rule %s=monitor lets it happen\n", timeText(r.Time), times(r.Merged), a.Paint(st, what), mode,
-		r.Strict, plain.Name(r.Comm), r.PID, plain.Text(file), r.Strict)
+	return fmt.Sprintf("%s %s%s%s strict rule %s by %s[%d]: %s: iped --rule %s=monitor lets it happen, rule=%s in a profile for one executable\n", timeText(r.Time), times(r.Merged), a.Paint(st, what), mode,
+		r.Strict, plain.Name(r.Comm), r.PID, plain.Text(file), r.Strict, r.Strict)
 }
 
 func times(merged uint64) string {

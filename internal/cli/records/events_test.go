@@ -30,9 +30,9 @@ func TestEventsStrict(t *testing.T) {
 	for _, e := range []engine.Event{refused, killed, monitored} {
 		eng.Emit(e)
 	}
-	const want = "1970-01-01T00:00:01Z DENY strict rule ptrace by gdb[7]: no file: iped --rule ptrace=monitor lets it happen\n" +
-		"1970-01-01T00:00:01Z KILL strict rule exec-stack by gdb[7]: /x on dm-0 inode 4: iped --rule exec-stack=monitor lets it happen\n" +
-		"1970-01-01T00:00:01Z DENY (monitored) strict rule traceme by gdb[7]: no file: iped --rule traceme=monitor lets it happen\n"
+	const want = "1970-01-01T00:00:01Z DENY strict rule ptrace by gdb[7]: no file: iped --rule ptrace=monitor lets it happen, rule=ptrace in a profile for one executable\n" +
+		"1970-01-01T00:00:01Z KILL strict rule exec-stack by gdb[7]: /x on dm-0 inode 4: iped --rule exec-stack=monitor lets it happen, rule=exec-stack in a profile for one executable\n" +
+		"1970-01-01T00:00:01Z DENY (monitored) strict rule traceme by gdb[7]: no file: iped --rule traceme=monitor lets it happen, rule=traceme in a profile for one executable\n"
 	var stdout string
 	if !await.Until(func() bool {
 		_, stdout, _ = clitest.Run(nil, "events")
