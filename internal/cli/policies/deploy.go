@@ -74,7 +74,7 @@ func (a *app) update() *cobra.Command {
 			}
 			name, err := nameIn(raw)
 			if err != nil {
-				return a.texts.Misplaced(args[0], raw, err)
+				return a.texts.NotLoaded(args[0], raw, err)
 			}
 			return a.Change(cmd, force, func(ctx context.Context, c *daemon.Client) error {
 				i, err := c.Update(ctx, name, raw)

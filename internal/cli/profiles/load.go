@@ -28,7 +28,7 @@ func (a *app) load() *cobra.Command {
 			return a.Ask(cmd, func(ctx context.Context, c *daemon.Client) error {
 				p, err := c.LoadProfile(ctx, raw)
 				if err != nil {
-					return a.texts.Misplaced(args[0], raw, err)
+					return a.texts.NotLoaded(args[0], raw, err)
 				}
 				return a.Result(p, "loaded %s %s, base %s, %s\n%s\n", plain.Name(p.Name), p.Version, p.Base, ui.Count(p.Exceptions, "exception"), running)
 			})

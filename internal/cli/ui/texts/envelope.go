@@ -179,6 +179,17 @@ func isPEM(raw []byte) bool {
 // Misplaced says which file an error is about, and whether that is a text, PEM, or a message
 // with something else where a signed text of the language belongs.
 func (r *Room) Misplaced(file string, raw []byte, err error) error {
+	return r.misplaced(file, raw, err, signedHint)
+}
+
+// NotLoaded is Misplaced for a file that was to be loaded: it says what loads the other thing.
+func (r *Room) NotLoaded(file string, raw []byte, err error) error {
+	return r.misplaced(file, raw, err, func(file, other string) string {
+		return fmt.Sprintf("%s holds a signed %s: ipe %s load %s", plain.Name(file), other, other, hint.File(file))
+	})
+}
+
+func (r *Room) misplaced(file string, raw []byte, err error, holds func(file, other string) string) error {
 	err = fmt.Errorf("%s: %w", plain.Name(file), err)
 	if isPEM(raw) {
 		return ui.Hinted(err, "a kernel takes DER: openssl cms -cmsout -inform PEM -in %s -outform DER -out NEW.p7b", hint.File(file))
@@ -189,7 +200,7 @@ func (r *Room) Misplaced(file string, raw []byte, err error) error {
 		}
 	}
 	if other := r.signed(raw); other != r.noun {
-		return ui.Hinted(err, "%s", signedHint(file, other))
+		return ui.Hinted(err, "%s", holds(file, other))
 	}
 	return err
 }
