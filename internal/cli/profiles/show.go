@@ -37,7 +37,7 @@ func shown(p api.Profile) string {
 		fmt.Fprintf(&b, "%-11s%s\n", label, plain.Text(fmt.Sprintf(format, args...)))
 	}
 	row("profile", "%s %s, sha256:%.16s", plain.Name(p.Name), p.Version, p.SHA256)
-	row("signed by", "%s", orUnknown(strings.Join(p.Signers, "; ")))
+	row("signed by", "%s", signedBy(p))
 	if p.Loaded.IsZero() {
 		row("loaded", "not known when")
 	} else {
@@ -56,9 +56,13 @@ func shown(p api.Profile) string {
 	return b.String()
 }
 
-func orUnknown(s string) string {
-	if s == "" {
-		return "nobody whom iped trusts"
+// signedBy says who vouches for a profile. Of a message that is lost nobody knows.
+func signedBy(p api.Profile) string {
+	switch {
+	case len(p.Signers) > 0:
+		return strings.Join(p.Signers, "; ")
+	case p.Text == "":
+		return "not known"
 	}
-	return s
+	return "nobody whom iped trusts"
 }
