@@ -78,5 +78,5 @@ func (l *loaded) problem() error {
 	case l.inForce:
 		return fmt.Errorf("%q %s: %w; it stays in force until iped starts anew", l.name, l.version, l.err)
 	}
-	return fmt.Errorf("%q %s: %w; the stricter base holds, without exceptions", l.name, l.version, l.err)
+	return fmt.Errorf("%q %s: %w; the stricter base holds, without exceptions, until it or a newer one is loaded", l.name, l.version, l.err)
 }
