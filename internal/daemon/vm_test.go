@@ -246,6 +246,20 @@ var builtPrograms = sync.OnceValues(func() (vm.Files, error) {
 // returns signs more.
 func deployment(t testing.TB, files vm.Files) func(text string, detached bool) []byte {
 	t.Helper()
+	cert, key := newOwner(t)
+	deploy(t, files, cert, key)
+	return func(text string, detached bool) []byte {
+		signed, err := sign.Content([]byte(text), cert, key, sign.Options{Detached: detached})
+		if err != nil {
+			t.Fatal(err)
+		}
+		return signed
+	}
+}
+
+// newOwner makes who signs.
+func newOwner(t testing.TB) (*x509.Certificate, *ecdsa.PrivateKey) {
+	t.Helper()
 	key, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
 	if err != nil {
 		t.Fatal(err)
@@ -262,14 +276,7 @@ func deployment(t testing.TB, files vm.Files) func(text string, detached bool) [
 	if err != nil {
 		t.Fatal(err)
 	}
-	deploy(t, files, cert, key)
-	return func(text string, detached bool) []byte {
-		signed, err := sign.Content([]byte(text), cert, key, sign.Options{Detached: detached})
-		if err != nil {
-			t.Fatal(err)
-		}
-		return signed
-	}
+	return cert, key
 }
 
 // platformDeployment is programs and policies signed with the key that the guest's

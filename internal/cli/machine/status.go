@@ -77,7 +77,7 @@ func (a *app) statusText(st api.Status) string {
 	if st.EngineReason != "" {
 		row("", "because: %s", st.EngineReason)
 	}
-	row("profile", "%s%s%s", st.Kernel.Profile, loaded(st.Profile), tables(st.Kernel))
+	row("profile", "%s%s%s", st.Kernel.Profile, loaded(st), tables(st.Kernel))
 	for i, line := range rules(st.Kernel.Rules) {
 		row([]string{"rules", ""}[min(i, 1)], "%s", line)
 	}
@@ -105,9 +105,13 @@ func (a *app) statusText(st api.Status) string {
 	return b.String()
 }
 
-// loaded says which profile asks for that; without one, iped's command line does.
-func loaded(p *api.Profile) string {
+// loaded says which profile asks for that; without one, iped's command line does. Whoever
+// has upgraded reads what there is to ask for.
+func loaded(st api.Status) string {
+	p := st.Profile
 	switch {
+	case p == nil && st.Kernel.Profile == api.ProfileCompat && st.Engine != api.EngineSecurityfs:
+		return ", as before there were profiles; iped --profile strict asks for more"
 	case p == nil:
 		return ""
 	case p.Error != "" && p.InForce:
@@ -131,7 +135,7 @@ func tables(k api.KernelState) string {
 		fmt.Fprintf(&b, "; no facts from %s that had another table before", ui.Count(k.Swapped, "mapped device"))
 	}
 	if k.UnknownTables > 0 {
-		fmt.Fprintf(&b, "; not known what came before it: %s", ui.Count(k.UnknownTables, "mapped device"))
+		fmt.Fprintf(&b, "; not known whether %s had another table before", ui.Count(k.UnknownTables, "mapped device"))
 	}
 	return b.String()
 }

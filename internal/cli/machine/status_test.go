@@ -72,7 +72,7 @@ func TestStatusStrict(t *testing.T) {
 	eng := controltest.NewEngine()
 	_, stop := clitest.Serve(t, eng, "policy_name=deny policy_version=1.0.0\nDEFAULT action=DENY\n")
 	defer stop()
-	if code, stdout, _ := clitest.Run(nil, "status"); code != ui.ExitOK || !strings.Contains(stdout, "\nprofile    compat\nhooks ") {
+	if code, stdout, _ := clitest.Run(nil, "status"); code != ui.ExitOK || !strings.Contains(stdout, "\nprofile    compat, as before there were profiles; iped --profile strict asks for more\nhooks ") {
 		t.Errorf("exit code %d: %s", code, stdout)
 	}
 	eng.Change(func(s *engine.State) {
@@ -84,7 +84,7 @@ func TestStatusStrict(t *testing.T) {
 		}
 		s.RuleCounts[strict.Ptrace-1].Refused = 3
 	})
-	const want = "\nprofile    strict; no facts from 1 mapped device that had another table before; not known what came before it: 2 mapped devices\n" +
+	const want = "\nprofile    strict; no facts from 1 mapped device that had another table before; not known whether 2 mapped devices had another table before\n" +
 		"rules      enforce: map-wx protect-wx execmod proc-mem ptrace userfaultfd exec-stack personality\n" +
 		"           monitor: traceme\n" +
 		"           ptrace: 3 refused, 0 monitored\nhooks "

@@ -44,7 +44,7 @@ func run(t *testing.T, want int, pattern string, args ...string) {
 func TestProfile(t *testing.T) {
 	served(t, profile.Strict, controltest.NewEngine())
 	run(t, ui.ExitRefused, `no profile is loaded \[ENOENT\]\n.*ipe profile load FILE`, "profile", "show")
-	run(t, ui.ExitOK, `(?m)^profile    compat$`, "status")
+	run(t, ui.ExitOK, `(?m)^profile    compat, as before there were profiles; iped --profile strict asks for more$`, "status")
 	run(t, ui.ExitOK, `^loaded site 1\.2\.0, base compat, 1 exception\nProcesses that run already .* until they are executed anew\.\n$`, "profile", "load", "p")
 	run(t, ui.ExitOK, `(?m)^profile    compat, by site 1\.2\.0, 1 exception, signed by CN=owner.*; it overrules iped --profile strict$`, "status")
 	run(t, ui.ExitOK, `^profile    site 1\.2\.0, sha256:[0-9a-f]{16}\nsigned by  CN=owner.*\nloaded     20.*Z\nbase       compat, which overrules iped --profile strict\n\nprofile_name=site .*\nanon_exec fs`, "profile", "show")
