@@ -33,7 +33,7 @@ GOTEST    = env -u IPE_GUEST_RUN -u IPE_VM_KERNEL -u IPE_VM_SNAPSHOT GORACE=atex
 
 .NOTPARALLEL:
 .DEFAULT_GOAL := build
-.PHONY: build pkcs11 setup demo conformance quick vm test vet lint generate btf check-generated fuzz bench install clean help
+.PHONY: build pkcs11 setup demo conformance quick vm test vet lint generate btf check-generated fuzz bench install install-config clean help
 
 build: $(if $(filter 1,$(CGO)),pkcs11) ## static programs in build/, and pkcs11 if there is a C compiler (the default)
 	$(GOBUILD) -o build/ipe ./cmd/ipe
@@ -88,7 +88,14 @@ fuzz: ## every fuzz target for FUZZTIME (10m)
 bench: ## every benchmark
 	$(GO) test -run '^$$' -bench . -benchmem ./...
 
-install: build ## programs, manual pages, completions and service below DESTDIR and PREFIX
+# What an upgrade finds, it keeps: where there is a state, nothing is asked that was not asked before. A package does the same
+# when it is first installed, and has the file not among its own.
+install-config:
+	install -d $(DESTDIR)$(SYSCONF)/ipe/trust.d
+	if [ ! -e $(DESTDIR)/var/lib/ipe/index ] && [ ! -e $(DESTDIR)/var/lib/ipe/copy ] && [ ! -e $(DESTDIR)$(SYSCONF)/ipe/iped.conf ]; then \
+		install -m 644 init/iped.conf $(DESTDIR)$(SYSCONF)/ipe/iped.conf; fi
+
+install: build install-config ## programs, manual pages, completions and service below DESTDIR and PREFIX
 	install -D -m 755 build/ipe $(DESTDIR)$(PREFIX)/bin/ipe
 	if [ -e build/ipe-pkcs11 ]; then install -m 755 build/ipe-pkcs11 $(DESTDIR)$(PREFIX)/bin/ipe-pkcs11; fi
 	install -D -m 755 build/iped $(DESTDIR)$(PREFIX)/sbin/iped
@@ -99,7 +106,7 @@ install: build ## programs, manual pages, completions and service below DESTDIR 
 	build/ipe completion bash >$(DESTDIR)$(COMPLETE_BASH)/ipe
 	build/ipe completion zsh >$(DESTDIR)$(COMPLETE_ZSH)/_ipe
 	build/ipe completion fish >$(DESTDIR)$(COMPLETE_FISH)/ipe.fish
-	install -d $(DESTDIR)$(PREFIX)/lib/systemd/system $(DESTDIR)$(SYSCONF)/ipe/trust.d
+	install -d $(DESTDIR)$(PREFIX)/lib/systemd/system
 	sed 's,/usr/sbin/,$(PREFIX)/sbin/,; s,/usr/bin/,$(PREFIX)/bin/,; s,/etc/ipe,$(SYSCONF)/ipe,' init/iped.service \
 		>$(DESTDIR)$(PREFIX)/lib/systemd/system/iped.service
 	install -D -m 755 -t $(DESTDIR)$(PREFIX)/lib/systemd/system-generators init/iped-order

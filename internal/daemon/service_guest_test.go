@@ -34,6 +34,7 @@ func TestService(t *testing.T) {
 	}
 	says("loaded site 1.0.0", "policy", "load", "/site.p7b")
 	says("enforcing", "policy", "activate", "site")
+	says("\nprofile    strict", "status") // as a new installation is configured
 	denied(t, "under systemd")
 	if err := exec.Command("/files/signed").Run(); !errors.Is(err, unix.ENOENT) {
 		t.Errorf("a signed program that was open before: %v, want ENOENT: it may be executed, its interpreter is not there", err)

@@ -22,7 +22,8 @@ func TestVMServiceOnKernels(t *testing.T) {
 	files["/site.p7b"] = vm.File{Data: signed(policyText("site", "1.0.0")+"op=EXECUTE fsverity_signature=TRUE action=ALLOW\n", false)}
 	files["/lib/systemd/system/iped.service"] = vm.File{Host: filepath.Join("..", "..", "init", "iped.service")}
 	files["/etc/systemd/system/iped.service.d/log.conf"] = vm.File{Data: []byte("[Service]\nStandardOutput=null\nStandardError=append:/run/iped.log\n" +
-		"ExecStart=\nExecStart=/usr/sbin/iped --trust /etc/ipe/trust.d --fs /run/ipe/tree --audit journal --audit netlink --audit file:/var/log/ipe/records\n")}
+		"ExecStart=\nExecStart=/usr/sbin/iped --trust /etc/ipe/trust.d --fs /run/ipe/tree --audit journal --audit netlink --audit file:/var/log/ipe/records $IPED_FLAGS\n")}
+	files["/etc/ipe/iped.conf"] = vm.File{Host: filepath.Join("..", "..", "init", "iped.conf")}
 	for _, unit := range []string{"sysinit", "basic", "multi-user", "shutdown", "umount"} {
 		path := "/lib/systemd/system/" + unit + ".target"
 		files[path] = vm.File{Host: path}
