@@ -21,6 +21,7 @@ import (
 
 	"github.com/ipe-linux/ipe/internal/engine"
 	"github.com/ipe-linux/ipe/internal/engine/bpf"
+	"github.com/ipe-linux/ipe/internal/lab/attack"
 	"github.com/ipe-linux/ipe/internal/strict"
 )
 
@@ -253,8 +254,8 @@ func TestEngineStrictHadIt(t *testing.T) {
 		return
 	}
 	runtime.LockOSThread() // a personality is that of one thread
-	check0(t, call(unix.SYS_PERSONALITY, readImpliesExec, 0, 0))
+	check0(t, attack.Call(unix.SYS_PERSONALITY, attack.ReadImpliesExec, 0, 0))
 	fmt.Println("ready")
 	_, _ = io.Copy(io.Discard, os.Stdin)
-	check0(t, call(unix.SYS_BRK, 0, 0, 0))
+	check0(t, attack.Call(unix.SYS_BRK, 0, 0, 0))
 }

@@ -29,15 +29,15 @@ type technique struct {
 
 // techniques are all of them, and beside them what is like them and must go on.
 func techniques() []technique {
-	const rx, rw, rwx = unix.PROT_READ | unix.PROT_EXEC, unix.PROT_READ | unix.PROT_WRITE, unix.PROT_READ | unix.PROT_WRITE | unix.PROT_EXEC
+	const r, rx, rw, rwx = attack.Readable, attack.Executable, attack.Writable, attack.Both
 	return []technique{
-		{"map a file writable and executable", strict.MapWX, func() error { _, err := mapSelf(rwx); return err }, 0},
-		{"map it executable", strict.None, func() error { _, err := mapSelf(rx); return err }, 0},
-		{"make code writable", strict.ProtectWX, steps(rx, false, rwx), 0},
-		{"write, then execute", strict.ExecMod, steps(rw, true, rx), 0},
-		{"write code, then execute again", strict.ExecMod, steps(rx, false, rw, true, rx), 0},
-		{"code becomes data and code again", strict.None, steps(rx, false, rw, false, rx), 0},
-		{"data becomes code", strict.None, steps(unix.PROT_READ, false, rx), 0},
+		{"map a file writable and executable", strict.MapWX, func() error { _, err := attack.MapSelf(rwx); return err }, 0},
+		{"map it executable", strict.None, func() error { _, err := attack.MapSelf(rx); return err }, 0},
+		{"make code writable", strict.ProtectWX, steps(rx, attack.Step{Protection: rwx}), 0},
+		{"write, then execute", strict.ExecMod, steps(rw, attack.Step{Write: true, Protection: rx}), 0},
+		{"write code, then execute again", strict.ExecMod, steps(rx, attack.Step{Protection: rw}, attack.Step{Write: true, Protection: rx}), 0},
+		{"code becomes data and code again", strict.None, steps(rx, attack.Step{Protection: rw}, attack.Step{Protection: rx}), 0},
+		{"data becomes code", strict.None, steps(r, attack.Step{Protection: rx}), 0},
 		{"write, then execute, by a key", strict.ExecMod, byKey, 0},
 		{"write to /proc/self/mem", strict.ProcMem, opens0("/proc/self/mem", unix.O_RDWR), 0},
 		{"write to a thread's mem", strict.ProcMem, opens0("/proc/thread-self/mem", unix.O_WRONLY), 0},
@@ -49,62 +49,30 @@ func techniques() []technique {
 		{"take its descriptor", strict.Ptrace, onChild(takeFrom), unix.EPERM},
 		{"look at it", strict.None, onChild(func(pid int) error { _, err := os.ReadFile(fmt.Sprintf("/proc/%d/stat", pid)); return err }), 0},
 		{"have oneself traced", strict.TraceMe, traceMe, 0},
-		{"userfaultfd", strict.Userfaultfd, func() error { return call(unix.SYS_USERFAULTFD, unix.O_CLOEXEC, 0, 0) }, 0},
+		{"userfaultfd", strict.Userfaultfd, attack.Userfaultfd, 0},
 		{"/dev/userfaultfd", strict.Userfaultfd, userfaultDevice, 0},
-		{"another anonymous inode", strict.None, func() error { return call(unix.SYS_EVENTFD2, 0, 0, 0) }, 0},
+		{"another anonymous inode", strict.None, func() error { return attack.Call(unix.SYS_EVENTFD2, 0, 0, 0) }, 0},
 		{"execute with an executable stack", strict.ExecStack, func() error { return runProgram("stack") }, 0},
 		{"execute without", strict.None, func() error { return runProgram("no-stack") }, 0},
-		{"make what is readable executable", strict.Personality, makeReadableExecutable, 0},
+		{"make what is readable executable", strict.Personality, attack.MakeReadableExecutable, 0},
 		{"the same, as a 32-bit program", strict.Personality, func() error { return runProgram("personality32") }, 0},
-		{"ask for the personality", strict.None, func() error { return call(unix.SYS_PERSONALITY, 0xffffffff, 0, 0) }, 0},
-		{"more memory", strict.None, func() error { return call(unix.SYS_BRK, 0, 0, 0) }, 0},
+		{"ask for the personality", strict.None, func() error { return attack.Call(unix.SYS_PERSONALITY, 0xffffffff, 0, 0) }, 0},
+		{"more memory", strict.None, func() error { return attack.Call(unix.SYS_BRK, 0, 0, 0) }, 0},
 	}
 }
 
-const readImpliesExec = 0x0400000
-
-func call(number, a, b, c uintptr) error {
-	if _, _, errno := unix.Syscall(number, a, b, c); errno != 0 {
-		return errno
-	}
-	return nil
+// steps maps a page and protects it anew.
+func steps(first int, rest ...attack.Step) func() error {
+	return func() error { return attack.Protect(first, rest...) }
 }
 
-// mapSelf maps a page of this very program.
-func mapSelf(prot int) ([]byte, error) {
-	f, err := os.Open("/proc/self/exe")
-	if err != nil {
-		return nil, err
-	}
-	defer f.Close()
-	return unix.Mmap(int(f.Fd()), 0, unix.Getpagesize(), prot, unix.MAP_PRIVATE)
-}
-
-// steps maps a page and protects it anew, writing to it wherever it says true.
-func steps(first int, rest ...any) func() error {
-	return func() error {
-		mem, err := mapSelf(first)
-		if err != nil {
-			return err
-		}
-		for _, step := range rest {
-			switch step := step.(type) {
-			case bool:
-				if step {
-					mem[100]++
-				}
-			case int:
-				if err := unix.Mprotect(mem, step); err != nil {
-					return err
-				}
-			}
-		}
-		return nil
-	}
+// opens0 opens a file for a moment.
+func opens0(path string, flags int) func() error {
+	return func() error { return attack.Open(path, flags) }
 }
 
 func byKey() error {
-	mem, err := mapSelf(unix.PROT_READ | unix.PROT_WRITE)
+	mem, err := attack.MapSelf(attack.Writable)
 	if err != nil {
 		return err
 	}
@@ -116,16 +84,6 @@ func byKey() error {
 		return errno
 	}
 	return nil
-}
-
-func opens0(path string, flags int) func() error {
-	return func() error {
-		fd, err := unix.Open(path, flags, 0)
-		if err != nil {
-			return err
-		}
-		return unix.Close(fd)
-	}
 }
 
 // onChild does something to a process that waits.
@@ -192,17 +150,6 @@ func traceMe() error {
 	return errors.Join(cmd.Process.Kill(), ignore(cmd.Wait()))
 }
 
-// makeReadableExecutable undoes it at once: what Go's runtime maps next would be executable.
-func makeReadableExecutable() error {
-	runtime.LockOSThread()
-	before, _, errno := unix.RawSyscall(unix.SYS_PERSONALITY, readImpliesExec, 0, 0)
-	if errno != 0 {
-		return errno
-	}
-	_, _, _ = unix.RawSyscall(unix.SYS_PERSONALITY, before, 0, 0)
-	return nil
-}
-
 // userfaultDevice uses the device, which gives the same as the system call.
 func userfaultDevice() error {
 	const ioctlNew = 0xaa00 // USERFAULTFD_IOC_NEW
@@ -210,7 +157,7 @@ func userfaultDevice() error {
 	if err != nil {
 		return err
 	}
-	return call(unix.SYS_IOCTL, uintptr(fd), ioctlNew, unix.O_CLOEXEC)
+	return attack.Call(unix.SYS_IOCTL, uintptr(fd), ioctlNew, unix.O_CLOEXEC)
 }
 
 // strictPrograms are made before the rules are on.

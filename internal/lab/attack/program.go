@@ -1,5 +1,5 @@
-// Package attack makes what integrity enforcement is tried with: programs of few
-// instructions, for x86-64.
+// Package attack is what integrity enforcement is tried with: programs of few instructions,
+// for x86-64, and techniques of a process that has got so far as to run its own code.
 package attack
 
 import (
