@@ -51,6 +51,9 @@ func checkRows(t *testing.T, rows []row.Row) {
 		if !r.OK {
 			t.Errorf("boot %d, %s: %s", r.Boot, r.Tried, r.Why)
 		}
+		if own := map[bool]string{true: "has no IPE", false: "ok"}[r.Kernel == "6.1"]; r.Policy == "strict" && (r.Own != own || r.Compat != "ok") {
+			t.Errorf("boot %d, %s: the kernel's own IPE answered %q, compat %q", r.Boot, r.Tried, r.Own, r.Compat)
+		}
 		if r.Policy == "ALLOW" && r.Answered != "EIO" && !strings.HasPrefix(r.Rule, "op=EXECUTE ") {
 			t.Errorf("boot %d, %s: allowed by %q, which is no rule", r.Boot, r.Tried, r.Rule)
 		}
@@ -80,6 +83,15 @@ func checkRows(t *testing.T, rows []row.Row) {
 		"iped starts; nobody deploys anything: keep: enforcing",
 		"update firewall to 1.0.0: refuse: ESTALE",
 		"load installer 0.1.0; 0.2.0 was deleted: refuse: ESTALE",
+		"map a file writable and executable: strict: EACCES",
+		"make mapped code writable: strict: EACCES",
+		"write a file's page, then execute it: strict: EACCES",
+		"write to /proc/self/mem: strict: EACCES",
+		"trace another process: strict: EACCES",
+		"fill its own pages (userfaultfd): strict: EACCES",
+		"execute with an executable stack: strict: signal: SIGKILL",
+		"make what is readable executable: strict: signal: SIGKILL",
+		"a program written to the initramfs: strict: EACCES",
 	} {
 		if !slices.Contains(got, want) {
 			t.Errorf("no row %q", want)

@@ -12,6 +12,7 @@ import (
 	"path/filepath"
 	"time"
 
+	"github.com/ipe-linux/ipe/internal/lab/attack"
 	"github.com/ipe-linux/ipe/internal/lab/demo/appliance"
 	"github.com/ipe-linux/ipe/internal/lab/demo/row"
 	"github.com/ipe-linux/ipe/internal/lab/vm"
@@ -46,6 +47,7 @@ func guest(k debian.Kernel, site *appliance.Site, boot int) (vm.Config, error) {
 		"/usr/bin/ipe":              {Host: site.Ipe},
 		"/usr/sbin/iped":            {Host: site.Iped},
 		"/usr/bin/agent":            {Host: site.Agent},
+		row.StackProgram:            {Data: attack.Program(attack.Exits(), true), Mode: 0o755},
 		row.SetupPath:               {Data: setup},
 		row.TrustDir + "/owner.pem": {Host: site.Cert},
 	})

@@ -15,7 +15,9 @@
 // The parts: package appliance makes the disks and policies, program agent runs in
 // the guest, package row is what they say to each other, and this program boots the
 // guests and prints the table. The guest is booted twice on the same disk, for the
-// second time to show what survives.
+// second time to show what survives. iped is strict in both. At the end of the second, the
+// techniques that strict is about are tried once more with compat; the kernel's own IPE, if
+// it has one, was asked before iped started.
 package main
 
 import (

@@ -97,7 +97,10 @@ func (s *screen) output(o row.Output) {
 }
 
 // Widths of the columns; with gaps, margin and mark, a row is 119 wide.
-var widths = [4]int{39, 11, 15, 43}
+var (
+	widths     = [4]int{39, 11, 15, 43}
+	comparison = [4]int{36, 16, 12, 44}
+)
 
 // tableWidth is that of a row without its margin.
 const tableWidth = 117
@@ -111,14 +114,19 @@ func (s *screen) row(r row.Row) {
 		json.NewEncoder(s.rows).Encode(r) //nolint:errcheck // nobody is left to tell
 		return
 	}
+	compared := r.Compat != ""
 	if r.Section != s.section {
-		s.heading(r.Section)
+		s.heading(r.Section, compared)
 	}
 	mark, style := "✓", green
 	if !r.OK {
 		mark, style = "✗", red
 	}
-	s.cells(mark, style, r.Tried, r.Policy, r.Answered, shorten(r))
+	if compared {
+		s.cells(mark, style, comparison, r.Tried, r.Own, r.Compat, r.Answered+", "+shorten(r))
+	} else {
+		s.cells(mark, style, widths, r.Tried, r.Policy, r.Answered, shorten(r))
+	}
 	if r.Why != "" {
 		for _, line := range wrap(r.Why, 110) {
 			s.printf("      %s\n", s.paint(red, line))
@@ -126,10 +134,16 @@ func (s *screen) row(r row.Row) {
 	}
 }
 
-func (s *screen) heading(section string) {
-	if s.section == "" {
+// heading begins a section; one that compares has columns of its own.
+func (s *screen) heading(section string, compared bool) {
+	switch {
+	case compared:
 		s.printf("\n")
-		s.cells("", "", "tried", "policy says", "kernel answered", "deciding rule")
+		s.cells("", "", comparison, "tried", "kernel's own IPE", "iped, compat", "iped --profile strict")
+		s.printf("  %s\n", strings.Repeat("─", tableWidth))
+	case s.section == "":
+		s.printf("\n")
+		s.cells("", "", widths, "tried", "policy says", "kernel answered", "deciding rule")
 		s.printf("  %s\n", strings.Repeat("─", tableWidth))
 	}
 	s.printf("  %s\n", s.paint(bold, section))
@@ -137,7 +151,7 @@ func (s *screen) heading(section string) {
 }
 
 // cells prints columns, wrapped, and a mark at the end of the first line.
-func (s *screen) cells(mark, style string, cells ...string) {
+func (s *screen) cells(mark, style string, widths [4]int, cells ...string) {
 	var columns [len(widths)][]string
 	height := 0
 	for i, c := range cells {

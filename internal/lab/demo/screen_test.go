@@ -43,6 +43,23 @@ func TestScreenRow(t *testing.T) {
 	}
 }
 
+// TestScreenCompared: what three answer stands side by side.
+func TestScreenCompared(t *testing.T) {
+	var b bytes.Buffer
+	s := newScreen(&b)
+	s.row(row.Row{Section: "before", Tried: "t", Policy: "accept", Answered: "ok", OK: true})
+	s.row(row.Row{Section: "a section", Tried: "trace another process", Policy: "strict", Own: "has no IPE", Compat: "ok", Answered: "EACCES", Rule: "strict rule ptrace", OK: true})
+	want := `
+  tried                                 kernel's own IPE  iped, compat  iped --profile strict
+  ` + strings.Repeat("─", 117) + `
+  a section
+  trace another process                 has no IPE        ok            EACCES, strict rule ptrace                    ✓
+`
+	if _, got, _ := strings.Cut(b.String(), "✓\n"); got != want {
+		t.Error(cmp.Diff(want, got))
+	}
+}
+
 func TestScreenJSON(t *testing.T) {
 	var rows, rest bytes.Buffer
 	s := newScreen(&rest)

@@ -158,6 +158,10 @@ func (a *agent) secondBoot(ctx context.Context) error {
 	if err := plant(); err != nil {
 		return err
 	}
+	own, err := a.own(ctx)
+	if err != nil {
+		return err
+	}
 	a.section = "after a reboot"
 	st, err := a.startDaemon(ctx)
 	if err != nil {
@@ -181,7 +185,7 @@ func (a *agent) secondBoot(ctx context.Context) error {
 			return err
 		}
 	}
-	return nil
+	return a.compareProfiles(ctx, own)
 }
 
 // restored looks at what iped did by itself.

@@ -60,11 +60,13 @@ func refused(err error) error {
 
 // actions are what a child can try, each without effects but the one meant.
 var actions = map[string]func(args []string) error{
-	"exec":   execIn,
-	"memfd":  execMemory,
-	"anon":   mapAnonymous,
-	"wx":     writeThenExecute,
-	"hammer": hammer,
+	"exec":      execIn,
+	"memfd":     execMemory,
+	"anon":      mapAnonymous,
+	"wx":        writeThenExecute,
+	"hammer":    hammer,
+	"technique": tryTechnique,
+	"wait":      wait,
 }
 
 // execIn replaces the child by a program: root directory, program, arguments.

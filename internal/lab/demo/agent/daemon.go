@@ -27,7 +27,7 @@ type daemon struct {
 
 // startDaemon starts iped and waits until it answers.
 func (a *agent) startDaemon(ctx context.Context) (api.Status, error) {
-	cmd := exec.CommandContext(ctx, "iped", "--engine", "bpf", "--trust", row.TrustDir, "--state", state+"/ipe")
+	cmd := exec.CommandContext(ctx, "iped", "--engine", "bpf", "--trust", row.TrustDir, "--state", state+"/ipe", "--profile", a.profile)
 	cmd.Stderr = os.Stderr
 	if err := cmd.Start(); err != nil {
 		return api.Status{}, fmt.Errorf("start iped: %w", err)

@@ -41,12 +41,14 @@ type agent struct {
 	policy  *policy.Policy
 	section string
 	iped    *daemon
+	// profile is what iped is to ask.
+	profile string
 }
 
 // work is one boot. An error is the demonstration's own; what goes against the
 // policy is a row.
 func work(ctx context.Context) error {
-	a := &agent{out: json.NewEncoder(os.Stdout), client: client.New(api.DefaultSocket)}
+	a := &agent{out: json.NewEncoder(os.Stdout), client: client.New(api.DefaultSocket), profile: api.ProfileStrict}
 	a.out.SetEscapeHTML(false)
 	text, err := os.ReadFile(row.SetupPath)
 	if err != nil {

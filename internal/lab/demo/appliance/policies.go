@@ -37,6 +37,11 @@ func (s *Site) makePolicies(ctx context.Context) error {
 			return err
 		}
 	}
+	if s.platformKey != "" {
+		if err := s.signBy(ctx, row.Own, s.platformCert, s.platformKey, s.Policy); err != nil {
+			return err
+		}
+	}
 	return s.tamper(ctx, digest)
 }
 
@@ -58,11 +63,15 @@ op=EXECUTE fsverity_digest=%s action=ALLOW
 }
 
 func (s *Site) sign(ctx context.Context, file, signer string, text []byte) error {
+	return s.signBy(ctx, file, signer+".pem", signer+".key", text)
+}
+
+func (s *Site) signBy(ctx context.Context, file, cert, key string, text []byte) error {
 	pol := s.PolicyFile(file + ".pol")
 	if err := write(pol, text, 0o644); err != nil {
 		return err
 	}
-	_, err := run(ctx, s.Dir, s.Ipe, "policy", "sign", "--key", signer+".key", "--cert", signer+".pem", "-o", s.PolicyFile(file+".p7b"), pol)
+	_, err := run(ctx, s.Dir, s.Ipe, "policy", "sign", "--key", key, "--cert", cert, "-o", s.PolicyFile(file+".p7b"), pol)
 	return err
 }
 

@@ -32,6 +32,8 @@ type Site struct {
 	State string
 	// Signature is the signed root hash of the service volume; empty if it is unsigned.
 	Signature string
+	// platformCert and platformKey are those that the guest's firmware vouches for.
+	platformCert, platformKey string
 }
 
 // NewSite makes an owner, a state disk and policies. With signed set, the volume's
@@ -96,6 +98,7 @@ func (s *Site) signRoot(ctx context.Context) error {
 		return err
 	}
 	s.Signature = hash + ".p7s"
+	s.platformCert, s.platformKey = cert, key
 	_, err = run(ctx, "", "openssl", "smime", "-sign", "-nocerts", "-noattr", "-binary", "-in", hash,
 		"-inkey", key, "-signer", cert, "-outform", "der", "-out", s.Signature)
 	return err

@@ -10,6 +10,8 @@ const (
 	PolicyDir = "/demo/policies"
 	// TrustDir holds the owner's certificate.
 	TrustDir = "/etc/ipe/trust"
+	// StackProgram asks for an executable stack, and ends.
+	StackProgram = "/usr/bin/wants-stack"
 	// SignaturePath is the signed root hash of the service volume.
 	SignaturePath = "/demo/roothash.p7s"
 )
@@ -35,6 +37,8 @@ const (
 	// before: active once, deleted later, and not to come back older.
 	NewInstaller = "installer-0.2.0"
 	OldInstaller = "installer-0.1.0"
+	// Own is First, signed by whom the kernel itself trusts.
+	Own = "own"
 )
 
 // FirewallName and InstallerName are the policy_name of the two policies.
@@ -76,6 +80,10 @@ type Row struct {
 	// Rule is the statement that decided, from the engine's record of the decision;
 	// for a refused change of policy, the reason given.
 	Rule string `json:"rule"`
+	// Own and Compat are what the kernel's own IPE and iped --profile compat answered where
+	// Policy is strict; empty in all other rows.
+	Own    string `json:"own,omitempty"`
+	Compat string `json:"compat,omitempty"`
 	// OK: all of the above are as they have to be. Otherwise Why says what is not.
 	OK  bool   `json:"ok"`
 	Why string `json:"why,omitempty"`
