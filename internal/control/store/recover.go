@@ -23,7 +23,7 @@ const lostText = `The index of this directory and its second copy were damaged o
 which policy was active, in which mode, and below which versions policies are refused: policies
 that had been replaced can be loaded again. ` + hint.Status + ` says so as long as this file is here.
 Remove it when you have seen to it. In the directory of profiles, load the profile first: while
-this file is here the strict base holds, and without it and a profile what iped --profile says.
+this file is here the strict base holds, and without it and a profile what the command line says.
 `
 
 // recovery is what Open found of the state: the index and its second copy.
