@@ -21,7 +21,6 @@ import (
 func (e *Engine) SetProfile(profile engine.Profile) error {
 	e.asking.Lock()
 	defer e.asking.Unlock()
-	defer releaseTypes()
 	before := *e.profile.Swap(&profile)
 	err := e.follow()
 	if err == nil {
@@ -48,6 +47,7 @@ func (e *Engine) follow() error {
 	if len(missing) == 0 {
 		return nil
 	}
+	defer releaseTypes()
 	spec, err := loadIpe()
 	if err != nil {
 		return fmt.Errorf("read embedded BPF object: %w", err)
