@@ -224,34 +224,27 @@ int BPF_PROG(ipe_task_alloc, struct task_struct *task, unsigned long clone_flags
 	return bpf_task_storage_get(&ipe_marks, task, m, BPF_LOCAL_STORAGE_GET_F_CREATE) ? 0 : -ENOMEM;
 }
 
-/*
- * Before one process traces another, which may write what the other executes: -ENOSPC if
- * that cannot be kept in mind. All that came of the same execution loses its exceptions,
- * for some of it may share the memory.
- */
-static __always_inline int void_mark(struct task_struct *traced)
-{
-	struct mark *m = good_mark(traced);
-	__u8 one = 1;
-
-	return m && bpf_map_update_elem(&ipe_void, &m->birth, &one, BPF_ANY) ? -ENOSPC : 0;
-}
-
 static __always_inline bool same_birth(const struct mark *a, const struct mark *b)
 {
 	return a->birth.ns == b->birth.ns && a->birth.pid == b->birth.pid;
 }
 
 /*
- * The current process has itself traced. By who forked it, as a debugger has it before it
- * executes what is debugged, it alone loses its exceptions: they have the memory in common.
+ * Before one process traces another, which may write what the other executes: -ENOSPC if
+ * that cannot be kept in mind. All that came of the same execution loses its exceptions,
+ * for some of it may share the memory. To a tracer that came of it, too, as a debugger of
+ * what it has forked, that is nothing new: the one that is traced alone loses them.
  */
-static __always_inline int void_own_mark(struct task_struct *tracer, struct task_struct *own)
+static __always_inline int void_mark(struct task_struct *tracer, struct task_struct *traced)
 {
-	struct mark *theirs = good_mark(tracer), *m = good_mark(own);
+	struct mark *m = good_mark(traced), *theirs = good_mark(tracer);
+	__u8 one = 1;
 
-	if (!m || !theirs || !same_birth(theirs, m))
-		return void_mark(own);
-	m->epoch = 0;
-	return 0;
+	if (!m)
+		return 0;
+	if (theirs && same_birth(theirs, m)) {
+		m->epoch = 0;
+		return 0;
+	}
+	return bpf_map_update_elem(&ipe_void, &m->birth, &one, BPF_ANY) ? -ENOSPC : 0;
 }

@@ -121,7 +121,7 @@ int BPF_PROG(ipe_ptrace, struct task_struct *child, unsigned int mode)
 	if (!(mode & PTRACE_MODE_ATTACH))
 		return 0;
 	refused = found(IPE_RULE_PTRACE, 0);
-	return refused ? refused : void_mark(child);
+	return refused ? refused : void_mark(bpf_get_current_task_btf(), child);
 }
 
 SEC("lsm/ptrace_traceme")
@@ -129,7 +129,7 @@ int BPF_PROG(ipe_traceme, struct task_struct *parent)
 {
 	int refused = found(IPE_RULE_TRACEME, 0);
 
-	return refused ? refused : void_own_mark(parent, bpf_get_current_task_btf());
+	return refused ? refused : void_mark(parent, bpf_get_current_task_btf());
 }
 
 /* Of the system call, and of /dev/userfaultfd. */

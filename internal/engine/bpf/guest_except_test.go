@@ -31,6 +31,7 @@ var askers = map[string][]byte{
 	"fork of a fork":          slices.Concat(fork(), fork(), attack.Asks()),
 	"vfork":                   slices.Concat(attack.Forks(unix.CLONE_VM|unix.CLONE_VFORK|uint32(unix.SIGCHLD), attack.Parent()), attack.Asks()),
 	"thread of a fork":        slices.Concat(fork(), thread(), attack.Asks()),
+	"a tracer of its child":   slices.Concat(attack.SeizesChild(), attack.Asks()),
 	"itself, after it waited": slices.Concat(attack.Waits(), attack.Asks()),
 }
 

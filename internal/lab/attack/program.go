@@ -69,6 +69,15 @@ func Forks(flags uint32, meanwhile []byte) []byte {
 	return append(b, meanwhile...)
 }
 
+// SeizesChild forks a child, which waits, traces it, or tries to, ends it, and goes on.
+func SeizesChild() []byte {
+	return slices.Concat([]byte{0xb8, 57, 0, 0, 0, 0x0f, 0x05, 0x85, 0xc0, 0x75, byte(len(Sleeps()))}, Sleeps(), []byte{
+		0x89, 0xc6, 0xbf, 0x06, 0x42, 0, 0, 0x31, 0xd2, 0x45, 0x31, 0xd2, 0xb8, 101, 0, 0, 0, 0x0f, 0x05, // ptrace(PTRACE_SEIZE, child, 0, 0)
+		0x89, 0xf7, 0xbe, 9, 0, 0, 0, 0xb8, 62, 0, 0, 0, 0x0f, 0x05, // kill(child, SIGKILL)
+		0x31, 0xf6, 0x31, 0xd2, 0x45, 0x31, 0xd2, 0xb8, 61, 0, 0, 0, 0x0f, 0x05, // wait4(child, 0, 0, 0)
+	})
+}
+
 // Executes goes on as another program, and ends with 3 if it cannot.
 func Executes(path string) []byte {
 	return slices.Concat([]byte{0x48, 0x8d, 0x3d, 23, 0, 0, 0, 0x31, 0xf6, 0x31, 0xd2, 0xb8, 59, 0, 0, 0, 0x0f, 0x05}, // execve(behind all this, 0, 0)

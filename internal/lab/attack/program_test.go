@@ -25,6 +25,7 @@ func TestPrograms(t *testing.T) {
 		"maps":     {MapsWX(), 0},
 		"forks":    {slices.Concat(fork, Asks()), 0},
 		"thread":   {slices.Concat(Forks(ThreadFlags, Sleeps()), Asks()), 0},
+		"traces":   {slices.Concat(SeizesChild(), Asks()), 0},
 		"executes": {Executes(filepath.Join(dir, "asks")), 0},
 		"cannot":   {Executes("/no/such/file"), 3},
 	} {
