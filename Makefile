@@ -33,7 +33,7 @@ GOTEST    = env -u IPE_GUEST_RUN -u IPE_VM_KERNEL -u IPE_VM_SNAPSHOT GORACE=atex
 
 .NOTPARALLEL:
 .DEFAULT_GOAL := build
-.PHONY: build pkcs11 setup demo conformance quick vm test vet lint generate btf check-generated fuzz bench install install-config clean help
+.PHONY: build pkcs11 setup demo conformance soak quick vm test vet lint generate btf check-generated fuzz bench install install-config clean help
 
 build: $(if $(filter 1,$(CGO)),pkcs11) ## static programs in build/, and pkcs11 if there is a C compiler (the default)
 	$(GOBUILD) -o build/ipe ./cmd/ipe
@@ -52,6 +52,9 @@ conformance: setup ## compare with the kernel's own IPE, by POLICIES (3000) rand
 	@mkdir -p build
 	@$(GO) run ./internal/lab/differential --policies $(POLICIES) --json build/conformance.json
 
+soak: setup ## real programs of Debian under a strict profile, on KERNEL (6.12; all if empty): downloads 300 MB, takes half an hour
+	@IPE_VM_KERNEL=$(KERNEL) IPE_GUEST_RUN='$(RUN)' $(GO) test -tags soak -v -timeout 5h -run '^TestVMSoak' ./internal/lab/soak
+
 quick: ## build, vet and the tests that need no setup, virtual machine or other program
 	$(GO) build ./...
 	$(GO) vet ./...
@@ -65,6 +68,7 @@ test: setup vet lint check-generated ## everything, on the host and in test gues
 
 vet: ## go vet; what runs in guests is vetted by "make lint"
 	$(GO) vet ./...
+	$(GO) vet -tags soak ./internal/lab/soak
 
 lint: ## linters for Go and C
 	$(GO) mod tidy -diff
