@@ -7,6 +7,7 @@ import (
 	"context"
 	"fmt"
 	"os"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -24,7 +25,7 @@ func TestPrograms(t *testing.T) {
 	root, err := digest.Parse(os.Getenv("ROOT_HASH"))
 	check(t, err)
 	openVolume(t, root)
-	m := &machine{t: t, root: root.String()}
+	m := &machine{t: t, root: root.String(), run: run}
 	m.stage("no engine", func(Program) Outcome { return Works })
 	m.start()
 	defer m.end()
@@ -40,6 +41,7 @@ func TestPrograms(t *testing.T) {
 type machine struct {
 	t       *testing.T
 	root    string
+	run     func(*testing.T, Program) (string, error)
 	engine  *bpf.Engine
 	records chan engine.Event
 	cancel  context.CancelFunc
@@ -98,14 +100,25 @@ func (m *machine) mended(p Program) {
 	}
 	if p.Mended != "" {
 		m.except(all)
-		m.t.Run("mended/"+p.Name, func(t *testing.T) { m.try(t, p, p.Mended) })
+		m.t.Run("mended/"+p.Name, func(t *testing.T) { m.needed(t, p, m.try(t, p, p.Mended)) })
 	}
 }
 
-func (m *machine) try(t *testing.T, p Program, want Outcome) {
+// needed demands that each rule of the lines was one that the program ran into.
+func (m *machine) needed(t *testing.T, p Program, seen records) {
+	t.Helper()
+	for _, l := range p.Lines {
+		what, _, _ := strings.Cut(l, " ")
+		if what != "anon_exec" && !slices.Contains(seen.excepted, what) {
+			t.Errorf("%s: not needed; it ran into %v", l, seen.excepted)
+		}
+	}
+}
+
+func (m *machine) try(t *testing.T, p Program, want Outcome) records {
 	begin := time.Now()
-	out, err := run(t, p)
-	refused, says := m.refused(), p.Says
+	out, err := m.run(t, p)
+	seen, says := m.seen(), p.Says
 	if m.engine == nil {
 		says = cmp.Or(p.Free, says)
 	}
@@ -113,46 +126,60 @@ func (m *machine) try(t *testing.T, p Program, want Outcome) {
 	switch {
 	case !strings.Contains(out, says):
 		got = Breaks
-	case len(refused) > 0:
+	case len(seen.refused) > 0:
 		got = Copes
 	}
 	if got != want {
 		t.Errorf("%s, want %s: %v\n%s", got, want, err, out)
 	}
-	t.Logf("%s: %s, %v, refused: %s", p.Name, got, time.Since(begin).Round(time.Second/10), strings.Join(refused, "; "))
+	t.Logf("%s: %s, %v, refused: %s; excepted: %s", p.Name, got, time.Since(begin).Round(time.Second/10),
+		strings.Join(seen.refused, ", "), strings.Join(seen.excepted, ", "))
+	return seen
 }
 
 // settle is how long a record may take.
 const settle = time.Second
 
-// refused is what was refused since it was last asked, each once.
-func (m *machine) refused() (all []string) {
+// records are what the engine told of a program, each once: what was refused, and rules
+// from which it was excepted.
+type records struct{ refused, excepted []string }
+
+// seen is what the engine told since it was last asked.
+func (m *machine) seen() (r records) {
 	if m.records == nil {
-		return nil
+		return r
 	}
-	seen := map[string]bool{}
 	for {
 		select {
 		case ev := <-m.records:
-			if text := describe(ev); !seen[text] {
-				seen[text] = true
-				all = append(all, text)
+			if ev.Enforcing {
+				r.refused = once(r.refused, describe(ev))
+			} else {
+				r.excepted = once(r.excepted, ev.Rule.String())
 			}
 		case <-time.After(settle):
-			return all
+			return r
 		}
 	}
 }
 
+func once(all []string, one string) []string {
+	if slices.Contains(all, one) {
+		return all
+	}
+	return append(all, one)
+}
+
+// describe tells who was refused what, without names that a file has by chance.
 func describe(ev engine.Event) string {
-	if ev.Rule != strict.None {
-		return fmt.Sprintf("%s: %s", ev.Comm, ev.Rule)
+	switch {
+	case ev.Rule != strict.None:
+		return ev.Comm + " " + ev.Rule.String()
+	case ev.Path == "":
+		return fmt.Sprintf("%s %s without a file", ev.Comm, ev.Event.Hook)
 	}
-	what := "memory without a file"
-	if ev.Path != "" {
-		what = ev.Path
-	}
-	return fmt.Sprintf("%s: policy, %s of %s", ev.Comm, ev.Event.Hook, what)
+	path, _, _ := strings.Cut(ev.Path, "#")
+	return fmt.Sprintf("%s %s of %s", ev.Comm, ev.Event.Hook, path)
 }
 
 func check(t *testing.T, err error) {
