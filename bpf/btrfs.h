@@ -19,7 +19,7 @@ static __always_inline __u64 btrfs_device(struct walk *w, struct super_block *sb
 {
 	__u64 info, devices, device, replacing;
 
-	if (!IS_TYPE(sb, "btrfs") || !(BPF_CORE_READ(sb, s_flags) & SB_RDONLY))
+	if (!IS_TYPE(sb, false, "btrfs") || !(BPF_CORE_READ(sb, s_flags) & SB_RDONLY))
 		return 0;
 	info = (__u64)BPF_CORE_READ(sb, s_fs_info);
 	replacing = peek(info, w->btrfs_replace_state);

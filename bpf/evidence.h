@@ -16,12 +16,6 @@ struct facts {
 	struct table_key file;
 };
 
-/*
- * A member: by a load, if the verifier knows what p is, or by a probe read, if p was
- * reached through a void pointer. typed is a constant wherever this is used.
- */
-#define MEMBER(typed, p, member) ((typed) ? (p)->member : BPF_CORE_READ(p, member))
-
 /* Fill a key's digest; false if it is none that a policy's tables could hold. */
 static __noinline bool set_digest(struct table_key *key, __u64 name, __u64 sum, __u32 size)
 {
@@ -153,13 +147,17 @@ static __always_inline void read_volume(struct facts *f, struct inode *inode, bo
 {
 	__u32 zero = 0;
 	struct walk *w = bpf_map_lookup_elem(&ipe_walk, &zero);
+	struct super_block *sb;
 	__u64 verity;
 
 	f->known |= IPE_NEED_ROOT | IPE_NEED_ROOT_SIGNED;
 	if (!inode || !w || !w->ready)
 		return;
 	verity = find_verity(inode, typed, w);
-	if (!verity || (honest_facts() && !volume_holds(verity, (__u64)MEMBER(typed, inode, i_sb))))
+	if (!verity)
+		return;
+	sb = MEMBER(typed, inode, i_sb);
+	if (honest_facts() && !(typed ? volume_holds(verity, sb) : untyped_volume_holds(verity, (__u64)sb)))
 		return;
 	if (verity_signed(w, verity))
 		f->present |= IPE_NEED_ROOT_SIGNED;

@@ -177,6 +177,18 @@ static __always_inline void identify(struct identity_room *room, __u32 kinds, st
 	look_up_identity(room, IPE_BY_PATH, kinds);
 }
 
+/* What those kinds of identities are made of: the others cost, and say nothing. */
+static __always_inline __u32 facts_for(__u32 kinds)
+{
+	__u32 facts = 0;
+
+	if (kinds & (1 << IPE_BY_FILE | 1 << IPE_BY_ROOT_FILE))
+		facts |= IPE_NEED_FILE;
+	if (kinds & (1 << IPE_BY_PATH | 1 << IPE_BY_ROOT_FILE))
+		facts |= IPE_NEED_ROOT;
+	return facts;
+}
+
 static __always_inline void mark_current(struct task_struct *task, struct mark *m)
 {
 	if (!(m->ids[IPE_BY_FILE] || m->ids[IPE_BY_ROOT_FILE] || m->ids[IPE_BY_PATH]))
@@ -203,7 +215,7 @@ int BPF_PROG(ipe_committed, struct linux_binprm *bprm)
 	room = bpf_task_storage_get(&ipe_identity_room, task, NULL, BPF_LOCAL_STORAGE_GET_F_CREATE);
 	if (!room)
 		return 0;
-	gather(&room->facts, IPE_NEED_ROOT | IPE_NEED_FILE, file, file->f_inode);
+	gather(&room->facts, facts_for(p->excepted), file, file->f_inode);
 	identify(room, p->excepted, file);
 	mark_current(task, &room->mark);
 	bpf_task_storage_delete(&ipe_identity_room, task);

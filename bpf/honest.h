@@ -57,11 +57,22 @@ static __always_inline bool always_verifies(struct walk *w, __u64 verity)
 	return peek32(verity, w->verity_mode) != w->verity_logging && !peek(verity, w->verity_validated);
 }
 
-/* Whether a volume's facts hold for the files of a superblock. Addresses, for all callers alike. */
-static __noinline bool volume_holds(__u64 verity, __u64 sb)
+static __always_inline bool holds(__u64 verity, struct super_block *sb, bool typed)
 {
 	__u32 zero = 0;
 	struct walk *w = bpf_map_lookup_elem(&ipe_walk, &zero);
 
-	return w && always_verifies(w, verity) && has_one_table(w, verity) && is_whole(w, (struct super_block *)sb);
+	return w && always_verifies(w, verity) && has_one_table(w, verity) && is_whole(w, sb, typed);
+}
+
+/* Whether a volume's facts hold for the files of a superblock. */
+static __noinline bool volume_holds(__u64 verity, struct super_block *sb)
+{
+	return sb && holds(verity, sb, true);
+}
+
+/* The same by addresses, for all callers alike. */
+static __noinline bool untyped_volume_holds(__u64 verity, __u64 sb)
+{
+	return holds(verity, (struct super_block *)sb, false);
 }

@@ -84,6 +84,7 @@ struct module {
 
 struct file_system_type {
 	const char *name;
+	int fs_flags;
 	struct module *owner;
 };
 
@@ -163,7 +164,13 @@ struct mount {
 };
 
 struct qstr {
-	__u64 hash_len;
+	union {
+		struct {
+			__u32 hash;
+			__u32 len;
+		};
+		__u64 hash_len;
+	};
 	const unsigned char *name;
 };
 

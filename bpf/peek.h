@@ -41,3 +41,9 @@ static __always_inline bool is_none(__u64 base, __u32 offset, __u32 size)
 
 	return !bpf_probe_read_kernel(&value, size, (void *)(base + offset)) && !value;
 }
+
+/*
+ * A member: by a load, if the verifier knows what p is, or by a probe read, if p was
+ * reached through a void pointer. typed is a constant wherever this is used.
+ */
+#define MEMBER(typed, p, member) ((typed) ? (p)->member : BPF_CORE_READ(p, member))

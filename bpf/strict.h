@@ -107,6 +107,9 @@ static __always_inline int strict_open(struct file *file)
 {
 	char name[5] = {};
 
+	/* The length is at hand; to read the name costs most. */
+	if (file->f_path.dentry->d_name.len != sizeof("mem") - 1)
+		return 0;
 	bpf_probe_read_kernel_str(name, sizeof(name), file->f_path.dentry->d_name.name);
 	if (__builtin_memcmp(name, "mem", sizeof("mem")))
 		return 0;

@@ -60,16 +60,6 @@ int BPF_PROG(ipe_known_device, void *device)
 	return 0;
 }
 
-static __always_inline bool is_memory(__u64 magic)
-{
-	return magic == TMPFS_MAGIC || magic == RAMFS_MAGIC;
-}
-
-static __always_inline bool is_initramfs(struct super_block *sb)
-{
-	return is_memory(sb->s_magic) && is_rootfs(sb);
-}
-
 /* For a file to become shorter it need not be opened for writing. */
 static __always_inline bool writes(struct file *file)
 {
@@ -94,7 +84,7 @@ int BPF_PROG(ipe_file_open, struct file *file)
 	sb = file->f_inode->i_sb;
 	if (sb->s_magic == PROC_SUPER_MAGIC)
 		return strict_open(file);
-	return honest_facts() && is_initramfs(sb) ? note_written(file->f_inode) : 0;
+	return is_rootfs(sb) && honest_facts() ? note_written(file->f_inode) : 0;
 }
 
 SEC("lsm/path_truncate")
@@ -102,7 +92,7 @@ int BPF_PROG(ipe_path_truncate, const struct path *path)
 {
 	struct inode *inode = path->dentry->d_inode;
 
-	if (!inode || !is_initramfs(inode->i_sb))
+	if (!inode || !is_rootfs(inode->i_sb))
 		return 0;
 	return note_written(inode);
 }

@@ -45,21 +45,21 @@ static __always_inline bool xfs_is_whole(struct walk *w, __u64 sb, __u64 info)
 }
 
 /* Of btrfs, whose device was found, that has been asked. One that is not here may have data anywhere. */
-static __always_inline bool is_whole(struct walk *w, struct super_block *sb)
+static __always_inline bool is_whole(struct walk *w, struct super_block *sb, bool typed)
 {
-	__u64 info = (__u64)BPF_CORE_READ(sb, s_fs_info), bdev = (__u64)BPF_CORE_READ(sb, s_bdev);
+	__u64 info = (__u64)MEMBER(typed, sb, s_fs_info), bdev = (__u64)MEMBER(typed, sb, s_bdev);
 
-	switch ((__u32)BPF_CORE_READ(sb, s_magic)) {
+	switch ((__u32)MEMBER(typed, sb, s_magic)) {
 	case BTRFS_SUPER_MAGIC:
 		return true;
 	case SQUASHFS_MAGIC:
-		return IS_TYPE(sb, "squashfs");
+		return IS_TYPE(sb, typed, "squashfs");
 	case EXT4_SUPER_MAGIC:
-		return IS_TYPE(sb, "ext4") && ext4_is_whole(w, (__u64)sb, info, bdev);
+		return IS_TYPE(sb, typed, "ext4") && ext4_is_whole(w, (__u64)sb, info, bdev);
 	case EROFS_SUPER_MAGIC:
-		return IS_TYPE(sb, "erofs") && erofs_is_whole(w, info);
+		return IS_TYPE(sb, typed, "erofs") && erofs_is_whole(w, info);
 	case XFS_SUPER_MAGIC:
-		return IS_TYPE(sb, "xfs") && xfs_is_whole(w, (__u64)sb, info);
+		return IS_TYPE(sb, typed, "xfs") && xfs_is_whole(w, (__u64)sb, info);
 	}
 	return false;
 }

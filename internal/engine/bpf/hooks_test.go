@@ -83,3 +83,27 @@ func TestEachRuleIsJudged(t *testing.T) {
 		}
 	}
 }
+
+// TestOpensCostNothing: who neither follows the initramfs nor judges what is opened has no
+// program where each file is opened.
+func TestOpensCostNothing(t *testing.T) {
+	rules := engine.Strict()
+	rules.HonestFacts, rules.Rules[strict.ProcMem] = false, strict.Off
+	memory := engine.Profile{}
+	memory.Rules[strict.ProcMem] = strict.Monitor
+	for _, tt := range []struct {
+		name    string
+		profile engine.Profile
+		want    bool
+	}{
+		{"compat", engine.Profile{}, false},
+		{"all rules but proc-mem", rules, false},
+		{"proc-mem", memory, true},
+		{"honest facts", engine.Profile{HonestFacts: true}, true},
+	} {
+		attached := slices.ContainsFunc(hooks(), func(h hook) bool { return h.name == "file_open" && h.wantedBy(tt.profile) })
+		if attached != tt.want {
+			t.Errorf("%s: attached to file_open %t, want %t", tt.name, attached, tt.want)
+		}
+	}
+}
