@@ -20,6 +20,7 @@ import (
 	"github.com/ipe-linux/ipe/digest"
 	"github.com/ipe-linux/ipe/internal/engine"
 	"github.com/ipe-linux/ipe/internal/engine/bpf"
+	"github.com/ipe-linux/ipe/internal/lab/attack"
 	"github.com/ipe-linux/ipe/internal/profile"
 	"github.com/ipe-linux/ipe/internal/strict"
 )
@@ -111,7 +112,7 @@ func opensOften(name string, flags uintptr) func() (func() error, error) {
 // and writes after each what the processor's counter has advanced by.
 func executor(path string, times uint32) []byte {
 	const counter = "\x0f\x31\x48\xc1\xe2\x20\x48\x09\xd0" // rax = rdtsc
-	child := executes(path)
+	child := attack.Executes(path)
 	loop := slices.Concat([]byte(counter), []byte{0x49, 0x89, 0xc4}, // r12 = rax
 		[]byte{0xb8, 57, 0, 0, 0, 0x0f, 0x05, 0x85, 0xc0, 0x0f, 0x84, 0, 0, 0, 0},                                                 // fork, the child jumps over the rest
 		[]byte{0x48, 0xc7, 0xc7, 0xff, 0xff, 0xff, 0xff, 0x31, 0xf6, 0x31, 0xd2, 0x4d, 0x31, 0xd2, 0xb8, 61, 0, 0, 0, 0x0f, 0x05}, // wait4(-1, 0, 0, 0)
@@ -119,11 +120,11 @@ func executor(path string, times uint32) []byte {
 			0xbf, 1, 0, 0, 0, 0x48, 0x89, 0xe6, 0xba, 8, 0, 0, 0, 0xb8, 1, 0, 0, 0, 0x0f, 0x05, 0x58, // write(1, rsp, 8)
 			0x41, 0xff, 0xcd, 0x0f, 0x85, 0, 0, 0, 0}) // once more
 	const jump = len(counter) + 3 + 15
-	code := slices.Concat(binary.LittleEndian.AppendUint32([]byte{0x41, 0xbd}, times), loop, exits, child) // r13d = times
-	first := len(code) - len(child) - len(exits) - len(loop)
-	binary.LittleEndian.PutUint32(code[first+jump-4:], uint32(len(loop)-jump+len(exits)))
+	code := slices.Concat(binary.LittleEndian.AppendUint32([]byte{0x41, 0xbd}, times), loop, attack.Exits(), child) // r13d = times
+	first := len(code) - len(child) - len(attack.Exits()) - len(loop)
+	binary.LittleEndian.PutUint32(code[first+jump-4:], uint32(len(loop)-jump+len(attack.Exits())))
 	binary.LittleEndian.PutUint32(code[first+len(loop)-4:], uint32(-len(loop)))
-	return program(code, false)
+	return attack.Program(code, false)
 }
 
 // measureExecutions is how long each execution took.
@@ -157,7 +158,7 @@ func costPrograms(t *testing.T) digest.Digest {
 	check0(t, os.WriteFile(costMemory+"/file", nil, 0o600))
 	tool(t, "mount", "-o", "loop", "/images/files.img", directory(t, costFiles))
 	for _, name := range []string{"small", "other"} {
-		check0(t, os.WriteFile(costFiles+"/"+name, append(program(exits, false), name...), 0o755))
+		check0(t, os.WriteFile(costFiles+"/"+name, append(attack.Program(attack.Exits(), false), name...), 0o755))
 		tool(t, "fsverity", "enable", costFiles+"/"+name)
 	}
 	tool(t, "fsverity", "enable", costFiles+"/sealed")
