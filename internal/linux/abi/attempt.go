@@ -54,6 +54,11 @@ const (
 	logBytes     = 16 << 10
 )
 
+// maxInterrupted bounds how often a load is begun again because a signal came: the verifier
+// ends with EAGAIN then (do_check, kernel/bpf/verifier.c), and Go's own signals are enough.
+// A small program takes microseconds, so that none meets so many but on purpose.
+const maxInterrupted = 1000
+
 // loadAttr is the part of union bpf_attr that BPF_PROG_LOAD needs.
 type loadAttr struct {
 	progType, insnCount uint32
@@ -85,6 +90,9 @@ func loadProgram(hook uint32, program asm.Instructions) Attempt {
 		license: address(license), logLevel: 1, logSize: logBytes, logBuf: address(log),
 	}
 	fd, err := bpfSyscall(cmdProgLoad, unsafe.Pointer(&attr), unsafe.Sizeof(attr))
+	for again := 0; errors.Is(err, unix.EAGAIN) && again < maxInterrupted; again++ {
+		fd, err = bpfSyscall(cmdProgLoad, unsafe.Pointer(&attr), unsafe.Sizeof(attr))
+	}
 	runtime.KeepAlive(insns)
 	runtime.KeepAlive(license)
 	text, _, _ := bytes.Cut(log, []byte{0})
