@@ -179,7 +179,7 @@ func (e *Engine) State() (engine.State, error) {
 	}
 	s.SignedRoots = len(roots)
 	s.Hooks, s.Missing = e.attachedHooks()
-	others, err := e.otherBuilds()
+	others, err := e.dir.otherBuilds()
 	if err != nil {
 		return s, fmt.Errorf("state: %w", err)
 	}

@@ -115,7 +115,7 @@ func (p *pinned) usesOurMaps(l link.Link) (bool, error) {
 	return !slices.ContainsFunc(used, func(id ebpf.MapID) bool { return !ours[id] }), nil
 }
 
-func (p *pinned) linkPath(h hook) string { return filepath.Join(p.dir, "link_"+h.name) }
+func (p *pinned) linkPath(h hook) string { return filepath.Join(p.dir.build, "link_"+h.name) }
 
 // load loads the programs of the wanted hooks on our maps and attaches them.
 func (p *pinned) load(spec *ebpf.CollectionSpec, wanted []hook, cache *btf.Cache) error {

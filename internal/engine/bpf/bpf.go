@@ -48,7 +48,7 @@ type Engine struct {
 	events  *reader
 	watch   *abi.EventWatch
 	// pinWatch may be nil: then what is removed is noticed late.
-	pinWatch *pinWatch
+	pinWatch *abi.PinWatch
 	pending  *recalling // nil if there is nothing to recall
 	// report and noVolumes say what this kernel provides; a module may change both.
 	report    atomic.Pointer[abi.Report]
@@ -91,7 +91,7 @@ func Open(o Options) (*Engine, error) {
 	if err := report.Usable(); err != nil {
 		return nil, fmt.Errorf("open bpf engine: %w", err)
 	}
-	e := &Engine{pinned: pinned{log: o.Log, root: o.PinDir, maps: map[string]*ebpf.Map{}, links: links{all: map[string]link.Link{}}}}
+	e := &Engine{pinned: pinned{log: o.Log, maps: map[string]*ebpf.Map{}, links: links{all: map[string]link.Link{}}}}
 	e.report.Store(&report)
 	e.profile.Store(&o.Profile)
 	if err := e.start(types, o); err != nil {
@@ -102,7 +102,8 @@ func Open(o Options) (*Engine, error) {
 }
 
 func (e *Engine) start(types *btf.Cache, o Options) error {
-	if err := e.preparePins(); err != nil {
+	var err error
+	if e.dir, err = openPins(o.PinDir, buildName()); err != nil {
 		return err
 	}
 	spec, err := loadIpe()
@@ -110,7 +111,7 @@ func (e *Engine) start(types *btf.Cache, o Options) error {
 		return fmt.Errorf("read embedded BPF object: %w", err)
 	}
 	e.inner = spec.Maps[mapActive].InnerMap.Copy()
-	e.ftrace = ftrace.New(e.log, e.root, checkOwner)
+	e.ftrace = ftrace.New(e.log, e.dir.root, checkOwner)
 	if err := e.attach(spec, types); err != nil {
 		return err
 	}
@@ -139,7 +140,7 @@ func (e *Engine) start(types *btf.Cache, o Options) error {
 	if e.watch, err = abi.WatchEvents(e.log, "drivers that are loaded later are not noticed, and their files have no facts", e.heard); err != nil {
 		return err
 	}
-	if e.pinWatch, err = e.watchPins(); err != nil {
+	if e.pinWatch, err = abi.KeepPins(keeper{&e.pinned}, e.log); err != nil {
 		e.log.Warn("pins that are removed are noticed late", "error", err)
 	}
 	return nil
@@ -152,9 +153,7 @@ func (*Engine) Name() string { return "bpf" }
 func (e *Engine) Close() error {
 	e.pending.wait()
 	var errs []error
-	if e.pinWatch != nil {
-		errs = append(errs, e.pinWatch.close())
-	}
+	errs = append(errs, e.pinWatch.Close())
 	if e.watch != nil {
 		errs = append(errs, e.watch.Close())
 	}
@@ -169,10 +168,7 @@ func (e *Engine) Close() error {
 	for _, m := range e.maps {
 		errs = append(errs, m.Close())
 	}
-	if e.lock != nil {
-		errs = append(errs, e.lock.Close())
-	}
-	return errors.Join(errs...)
+	return errors.Join(append(errs, e.dir.close())...)
 }
 
 // Unavailable is the set of properties that this kernel cannot provide.

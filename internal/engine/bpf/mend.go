@@ -7,7 +7,7 @@ import (
 	"path/filepath"
 	"time"
 
-	"golang.org/x/sys/unix"
+	"github.com/ipe-linux/ipe/internal/linux/abi"
 )
 
 // pinnable is a map or a link.
@@ -15,6 +15,22 @@ type pinnable interface {
 	Pin(path string) error
 	Unpin() error
 }
+
+// pinTries is how often a removal's end is waited for before it is an error.
+const pinTries = 5
+
+// keeper is what the watch of the pins may do.
+type keeper struct{ *pinned }
+
+func (k keeper) PinDirs() []string { return k.pinDirs() }
+
+func (k keeper) Whole() bool {
+	k.pinning.Lock()
+	defer k.pinning.Unlock()
+	return len(k.unpinned()) == 0
+}
+
+func (k keeper) Mend() error { return k.mendPins() }
 
 // mendPins pins anew what somebody has unpinned. Nothing lapses for the lack of a pin as
 // long as this process lives, for it holds every map and link; but the end of the process
@@ -31,14 +47,14 @@ func (p *pinned) mendPins() error {
 	}
 	err := p.pinAll(gone)
 	for try := 1; err != nil && try < pinTries; try++ {
-		time.Sleep(pinSettle) // the removal may still be going on
+		time.Sleep(abi.PinSettle) // the removal may still be going on
 		err = p.pinAll(p.unpinned())
 	}
 	switch {
 	case err == nil:
-		p.log.Warn("somebody removed pins of the engine; they are there again, and nothing lapsed", "pins", p.root, "number", len(gone))
+		p.log.Warn("somebody removed pins of the engine; they are there again, and nothing lapsed", "pins", p.dir.root, "number", len(gone))
 	case p.unpinnable == nil || p.unpinnable.Error() != err.Error():
-		p.log.Error("somebody removed pins of the engine, and they cannot be made anew: enforcement ends with this process", "pins", p.root, "error", err)
+		p.log.Error("somebody removed pins of the engine, and they cannot be made anew: enforcement ends with this process", "pins", p.dir.root, "error", err)
 	}
 	p.unpinnable = err
 	return err
@@ -46,7 +62,7 @@ func (p *pinned) mendPins() error {
 
 // pinDirs are the directories that have pins.
 func (p *pinned) pinDirs() []string {
-	dirs := []string{p.root, p.dir}
+	dirs := []string{p.dir.root, p.dir.build}
 	if path, guard := p.ftrace.Pin(); guard != nil {
 		dirs = append(dirs, filepath.Dir(path))
 	}
@@ -85,13 +101,7 @@ func (p *pinned) unpinned() (gone []pin) {
 }
 
 func (p *pinned) pinAll(gone []pin) error {
-	if err := prepareBPFFS(p.root); err != nil {
-		return err
-	}
-	if err := p.makeDirs(); err != nil {
-		return err
-	}
-	if err := p.lockAnew(); err != nil {
+	if err := p.dir.restore(); err != nil {
 		return err
 	}
 	for _, at := range gone {
@@ -107,25 +117,4 @@ func (p *pinned) pinAll(gone []pin) error {
 		p.noteRecall()
 	}
 	return nil
-}
-
-// lockAnew takes the lock if the directory is another one. Another process may have
-// taken it first; then the pins there are its own.
-func (p *pinned) lockAnew() error {
-	var there, held unix.Stat_t
-	if err := errors.Join(unix.Stat(p.root, &there), unix.Fstat(int(p.lock.Fd()), &held)); err != nil {
-		return fmt.Errorf("lock engine: %w", err)
-	}
-	if there.Dev == held.Dev && there.Ino == held.Ino {
-		return nil
-	}
-	old := p.lock
-	if err := p.takeLock(); err != nil {
-		if p.lock != old {
-			err = errors.Join(err, p.lock.Close())
-		}
-		p.lock = old
-		return err
-	}
-	return old.Close()
 }

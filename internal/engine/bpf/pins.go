@@ -8,19 +8,15 @@ import (
 	"maps"
 	"os"
 	"path/filepath"
-	"regexp"
 	"slices"
 	"sync"
 	"sync/atomic"
 
 	"github.com/cilium/ebpf"
 	"github.com/cilium/ebpf/link"
-	"golang.org/x/sys/unix"
 
 	"github.com/ipe-linux/ipe/internal/engine"
 	"github.com/ipe-linux/ipe/internal/engine/bpf/ftrace"
-	"github.com/ipe-linux/ipe/internal/hint"
-	"github.com/ipe-linux/ipe/internal/plain"
 	"github.com/ipe-linux/ipe/internal/ruletab"
 )
 
@@ -49,12 +45,6 @@ const (
 // sharedMaps are those that all builds share.
 var sharedMaps = []string{mapSigned, mapTables, mapWritten, mapRoots, mapMarks, mapVoid, mapEpoch}
 
-// ErrInUse says that another process holds the engine of this machine.
-var ErrInUse = errors.New("another process holds the engine")
-
-// buildDir matches the directories of builds: layout version and object.
-var buildDir = regexp.MustCompile(`^v([0-9]+)-[0-9a-f]{16}$`)
-
 // buildName names this build of the kernel side. Another build has its own pins, so
 // that both can enforce while one replaces the other.
 func buildName() string {
@@ -65,9 +55,7 @@ func buildName() string {
 // pinned is what the kernel keeps when this process ends, and where.
 type pinned struct {
 	log    *slog.Logger
-	root   string   // PinDir
-	dir    string   // where this build's objects are pinned
-	lock   *os.File // root, locked
+	dir    *pinDir
 	maps   map[string]*ebpf.Map
 	links  links
 	ftrace *ftrace.Guard
@@ -112,96 +100,6 @@ func (l *links) close() error {
 	return closeAll(slices.Collect(maps.Values(l.all)))
 }
 
-// preparePins makes the directories for pins and locks them for this process.
-func (p *pinned) preparePins() error {
-	if err := prepareBPFFS(p.root); err != nil {
-		return err
-	}
-	p.dir = filepath.Join(p.root, buildName())
-	if err := p.makeDirs(); err != nil {
-		return err
-	}
-	return p.takeLock()
-}
-
-func (p *pinned) makeDirs() error {
-	for _, dir := range []string{p.root, p.dir} {
-		if err := makePinDir(dir); err != nil {
-			return err
-		}
-	}
-	return nil
-}
-
-// makePinDir makes a directory for pins, unless it is there.
-func makePinDir(dir string) error {
-	if err := os.Mkdir(dir, 0o700); err != nil && !errors.Is(err, os.ErrExist) {
-		return fmt.Errorf("make pin directory: %w", err)
-	}
-	return checkOwner(dir)
-}
-
-// checkOwner refuses a directory that somebody else prepared, or could change.
-func checkOwner(dir string) error {
-	var st unix.Stat_t
-	if err := unix.Lstat(dir, &st); err != nil {
-		return fmt.Errorf("pin directory %s: %w", dir, err)
-	}
-	if st.Mode&unix.S_IFMT != unix.S_IFDIR || int(st.Uid) != os.Geteuid() || st.Mode&0o022 != 0 {
-		return fmt.Errorf("pin directory %s: it must be a directory that only its owner, uid %d, can write", dir, os.Geteuid())
-	}
-	return nil
-}
-
-// takeLock makes this the only process that reads the ring buffer and replaces
-// programs. The lock ends with the process, however it ends.
-func (p *pinned) takeLock() error {
-	f, err := os.Open(p.root)
-	if err != nil {
-		return fmt.Errorf("lock engine: %w", err)
-	}
-	p.lock = f
-	if err := unix.Flock(int(f.Fd()), unix.LOCK_EX|unix.LOCK_NB); err != nil {
-		if errors.Is(err, unix.EWOULDBLOCK) {
-			err = ErrInUse
-		}
-		return fmt.Errorf("lock engine %s: %w", p.root, err)
-	}
-	return nil
-}
-
-// prepareBPFFS makes sure that root lies on a BPF file system. It mounts one at the
-// usual place only where init would see it, too: in a mount namespace of its own it
-// would end, and enforcement with it, when this process ends.
-func prepareBPFFS(root string) error {
-	const usual = "/sys/fs/bpf"
-	parent := filepath.Dir(root)
-	if isBPFFS(parent) {
-		return nil
-	}
-	if parent != usual || !inMountNamespaceOfInit() {
-		return fmt.Errorf("pin directory %s: %s is not on a BPF file system: mount -t bpf bpf %s", plain.Name(root), plain.Name(parent), hint.File(parent))
-	}
-	if err := unix.Mount("bpf", usual, "bpf", unix.MS_NOSUID|unix.MS_NODEV|unix.MS_NOEXEC, "mode=0700"); err != nil {
-		return fmt.Errorf("mount BPF file system at %s: %w", usual, err)
-	}
-	return nil
-}
-
-func isBPFFS(dir string) bool {
-	var st unix.Statfs_t
-	return unix.Statfs(dir, &st) == nil && st.Type == unix.BPF_FS_MAGIC
-}
-
-func inMountNamespaceOfInit() bool {
-	ours, err := os.Readlink("/proc/self/ns/mnt")
-	if err != nil {
-		return false
-	}
-	inits, err := os.Readlink("/proc/1/ns/mnt")
-	return err == nil && ours == inits
-}
-
 // openMaps opens the pinned maps and makes those that are missing.
 func (p *pinned) openMaps(spec *ebpf.CollectionSpec) error {
 	for name, m := range spec.Maps {
@@ -219,27 +117,9 @@ func (p *pinned) openMaps(spec *ebpf.CollectionSpec) error {
 // mapDir is where a map is pinned.
 func (p *pinned) mapDir(name string) string {
 	if slices.Contains(sharedMaps, name) {
-		return p.root
+		return p.dir.root
 	}
-	return p.dir
-}
-
-// otherBuilds lists the pin directories of other builds of the engine.
-func (p *pinned) otherBuilds() ([]string, error) {
-	entries, err := os.ReadDir(p.root)
-	if errors.Is(err, os.ErrNotExist) {
-		return nil, nil // the file system was unmounted, which mendPins tells
-	}
-	if err != nil {
-		return nil, fmt.Errorf("look for other builds: %w", err)
-	}
-	var dirs []string
-	for _, d := range entries {
-		if path := filepath.Join(p.root, d.Name()); d.IsDir() && path != p.dir && buildDir.MatchString(d.Name()) {
-			dirs = append(dirs, path)
-		}
-	}
-	return dirs, nil
+	return p.dir.build
 }
 
 // inherit takes over, from another build that decides by tables of the same layout,
@@ -248,7 +128,7 @@ func (e *Engine) inherit() error {
 	if _, ok, err := e.meta(); err != nil || ok {
 		return err
 	}
-	dirs, err := e.otherBuilds()
+	dirs, err := e.dir.otherBuilds()
 	if err != nil {
 		return err
 	}
@@ -302,7 +182,7 @@ func (p *pinned) inheritFrom(dir string) (done bool, err error) {
 // self-test of this build that did not fail, so there is no gap; links go first, so
 // that a removal that is cut off leaves no program on orphaned maps.
 func (p *pinned) removeOtherBuilds() error {
-	dirs, err := p.otherBuilds()
+	dirs, err := p.dir.otherBuilds()
 	if err != nil {
 		return err
 	}

@@ -75,7 +75,7 @@ func (p *pinned) endMarks(missing []hook) error {
 	if !slices.ContainsFunc(missing, func(h hook) bool { return h.name == traces || h.name == traced }) {
 		return nil
 	}
-	others, err := p.otherBuilds()
+	others, err := p.dir.otherBuilds()
 	if err != nil {
 		return err
 	}

@@ -76,7 +76,7 @@ func (e *Engine) recallFirst() {
 // recalledMark is a directory beside the pins, which can hold no file. It says that
 // the recall was done since the trackers were attached: a process that is killed
 // before leaves it to the next one.
-func (p *pinned) recalledMark() string { return filepath.Join(p.root, "recalled") }
+func (p *pinned) recalledMark() string { return filepath.Join(p.dir.root, "recalled") }
 
 func (p *pinned) hasRecalled() bool {
 	_, err := os.Lstat(p.recalledMark())

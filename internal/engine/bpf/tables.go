@@ -87,7 +87,7 @@ func closeAll(links []link.Link) (err error) {
 // forgetTables forgets what was learned when tables were followed once before, but for the
 // devices that have had another table, and unless another build has followed them since.
 func (p *pinned) forgetTables() error {
-	others, err := p.otherBuilds()
+	others, err := p.dir.otherBuilds()
 	if err != nil || len(others) > 0 {
 		return err
 	}

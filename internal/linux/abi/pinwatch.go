@@ -1,4 +1,4 @@
-package bpf
+package abi
 
 import (
 	"errors"
@@ -11,58 +11,65 @@ import (
 	"golang.org/x/sys/unix"
 
 	"github.com/ipe-linux/ipe/internal/hint"
-	"github.com/ipe-linux/ipe/internal/linux/abi"
 )
 
 const (
-	// pinSettle lets a removal of many pins come to its end; one that goes on for ever
-	// costs this little of a processor.
-	pinSettle = 50 * time.Millisecond
-	// pinTries is how often that is waited for before it is an error.
-	pinTries = 5
-	// pinRetry is how often pins that cannot be made are tried again: the BPF file system
-	// may be mounted again.
+	// PinSettle lets a removal of many pins come to its end; one that goes on for ever costs
+	// this little of a processor.
+	PinSettle = 50 * time.Millisecond
+	// pinRetry is how often pins that cannot be made are tried again: the BPF file system may
+	// be mounted again.
 	pinRetry = 2 * time.Second
 )
 
-// pinWatch notices when pins are removed, or their file system is unmounted.
-type pinWatch struct {
+// PinKeeper is whoever has something pinned.
+type PinKeeper interface {
+	// PinDirs are the directories that have pins.
+	PinDirs() []string
+	// Whole reports whether each pin is there.
+	Whole() bool
+	// Mend pins anew what is gone.
+	Mend() error
+}
+
+// PinWatch notices when pins are removed, or their file system is unmounted.
+type PinWatch struct {
 	log    *slog.Logger
 	in     *os.File
-	mounts *abi.MountWatch
+	mounts *MountWatch
 	// remounted: a mount has changed since the pins were looked at.
 	remounted atomic.Bool
 	done      chan struct{}
 }
 
-// watchPins mends the pins whenever some are removed, until it is closed.
-func (p *pinned) watchPins() (*pinWatch, error) {
+// KeepPins mends the pins of k whenever some are removed, until it is closed.
+func KeepPins(k PinKeeper, log *slog.Logger) (*PinWatch, error) {
 	fd, err := unix.InotifyInit1(unix.IN_CLOEXEC | unix.IN_NONBLOCK)
 	if err != nil {
 		return nil, fmt.Errorf("watch pins: %w", err)
 	}
-	w := &pinWatch{log: p.log, in: os.NewFile(uintptr(fd), "pins"), done: make(chan struct{})}
-	if w.mounts, err = abi.WatchMounts(w.mountsChanged); err != nil {
+	w := &PinWatch{log: log, in: os.NewFile(uintptr(fd), "pins"), done: make(chan struct{})}
+	if w.mounts, err = WatchMounts(w.mountsChanged); err != nil {
 		w.in.Close()
 		return nil, err
 	}
-	go w.run(p)
+	go w.run(k)
 	return w, nil
 }
 
 // mountsChanged ends the wait: a file system that is unmounted while something of it is
 // open tells those who watch its directories nothing.
-func (w *pinWatch) mountsChanged() {
+func (w *PinWatch) mountsChanged() {
 	w.remounted.Store(true)
 	_ = w.in.SetReadDeadline(time.Now()) // it fails if the watch ends
 }
 
-func (w *pinWatch) run(p *pinned) {
+func (w *PinWatch) run(k PinKeeper) {
 	defer close(w.done)
 	buf := make([]byte, 64<<10)
 	for {
 		var again time.Time
-		if !w.mend(p) {
+		if !w.mend(k) {
 			again = time.Now().Add(pinRetry)
 		}
 		if err := w.in.SetReadDeadline(again); err != nil {
@@ -74,7 +81,7 @@ func (w *pinWatch) run(p *pinned) {
 		_, err := w.in.Read(buf)
 		switch {
 		case err == nil:
-			time.Sleep(pinSettle)
+			time.Sleep(PinSettle)
 		case errors.Is(err, os.ErrDeadlineExceeded):
 		case errors.Is(err, os.ErrClosed):
 			return
@@ -87,23 +94,21 @@ func (w *pinWatch) run(p *pinned) {
 
 // mend watches what is there now, and mends until nothing was gone. It is false if that
 // cannot be.
-func (w *pinWatch) mend(p *pinned) bool {
+func (w *PinWatch) mend(k PinKeeper) bool {
 	for {
-		watched := w.watch(p)
-		p.pinning.Lock()
-		whole := len(p.unpinned()) == 0
-		p.pinning.Unlock()
+		watched := w.watch(k)
+		whole := k.Whole()
 		if whole && watched {
-			return p.mendPins() == nil
+			return k.Mend() == nil
 		}
-		if p.mendPins() != nil || !watched && whole {
+		if k.Mend() != nil || !watched && whole {
 			return false
 		}
 	}
 }
 
 // watch adds the directories, which may be others than before.
-func (w *pinWatch) watch(p *pinned) bool {
+func (w *PinWatch) watch(k PinKeeper) bool {
 	const gone = unix.IN_DELETE | unix.IN_MOVED_FROM | unix.IN_DELETE_SELF | unix.IN_MOVE_SELF | unix.IN_ONLYDIR
 	conn, err := w.in.SyscallConn()
 	if err != nil {
@@ -111,7 +116,7 @@ func (w *pinWatch) watch(p *pinned) bool {
 	}
 	ok := true
 	err = conn.Control(func(fd uintptr) {
-		for _, dir := range p.pinDirs() {
+		for _, dir := range k.PinDirs() {
 			if _, err := unix.InotifyAddWatch(int(fd), dir, gone); err != nil {
 				ok = false
 			}
@@ -120,7 +125,11 @@ func (w *pinWatch) watch(p *pinned) bool {
 	return ok && err == nil
 }
 
-func (w *pinWatch) close() error {
+// Close ends the watch.
+func (w *PinWatch) Close() error {
+	if w == nil {
+		return nil
+	}
 	err := errors.Join(w.mounts.Close(), w.in.Close())
 	<-w.done
 	return err

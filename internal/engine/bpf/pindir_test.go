@@ -10,8 +10,8 @@ import (
 // TestNoPins: while the file system of the pins is unmounted there are no other builds,
 // which is no error: what was asked for is answered.
 func TestNoPins(t *testing.T) {
-	p := &pinned{root: filepath.Join(t.TempDir(), "gone")}
-	if dirs, err := p.otherBuilds(); err != nil || len(dirs) > 0 {
+	d := &pinDir{root: filepath.Join(t.TempDir(), "gone")}
+	if dirs, err := d.otherBuilds(); err != nil || len(dirs) > 0 {
 		t.Errorf("%q, %v", dirs, err)
 	}
 }
