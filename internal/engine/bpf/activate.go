@@ -197,6 +197,9 @@ func (e *Engine) State() (engine.State, error) {
 	if err := e.readProfile(&s); err != nil {
 		return s, fmt.Errorf("state: read profile: %w", err)
 	}
+	if err := e.tellLeftOut(&s); err != nil {
+		return s, fmt.Errorf("state: count calls that were left out: %w", err)
+	}
 	if err := e.readLosses(&s); err != nil {
 		return s, fmt.Errorf("state: read lost records: %w", err)
 	}
