@@ -13,7 +13,6 @@
 struct identity_room {
 	struct identity id;
 	char over[IPE_PATH_ROOM];
-	struct facts facts;
 	struct mark mark;
 };
 
@@ -154,27 +153,62 @@ static __always_inline void look_up_identity(struct identity_room *room, __u32 b
 		room->mark.ids[by] = *id;
 }
 
-/* The room is all 0 but for the facts. */
-static __always_inline void identify(struct identity_room *room, __u32 kinds, struct file *file)
+/* The room is all 0. */
+static __always_inline void identify(struct identity_room *room, __u32 kinds, const struct facts *f, struct file *file)
 {
-	struct facts *f = &room->facts;
-	bool has_root = f->present & IPE_NEED_ROOT, has_file = f->present & IPE_NEED_FILE;
-
-	if (has_file) {
+	if (kinds & (1 << IPE_BY_FILE | 1 << IPE_BY_ROOT_FILE))
 		set_identity(&room->id.file, &f->file);
-		look_up_identity(room, IPE_BY_FILE, kinds);
-	}
-	if (!has_root)
+	look_up_identity(room, IPE_BY_FILE, kinds);
+	if (!(kinds & (1 << IPE_BY_ROOT_FILE | 1 << IPE_BY_PATH)))
 		return;
 	set_identity(&room->id.root, &f->root);
-	if (has_file)
-		look_up_identity(room, IPE_BY_ROOT_FILE, kinds);
-	/* The path of an overlay is not that of the volume below. */
-	if (!(kinds & 1 << IPE_BY_PATH) || file->f_inode->i_sb->s_magic == OVERLAYFS_SUPER_MAGIC ||
-	    !write_path_inside(room, file))
+	look_up_identity(room, IPE_BY_ROOT_FILE, kinds);
+	if (!(kinds & 1 << IPE_BY_PATH) || !write_path_inside(room, file))
 		return;
 	__builtin_memset(&room->id.file, 0, sizeof(room->id.file));
 	look_up_identity(room, IPE_BY_PATH, kinds);
+}
+
+/* Whether some executable with this name is excepted by its path. */
+static __always_inline bool is_named(struct dentry *dentry)
+{
+	struct name_end key = { .len = BPF_CORE_READ(dentry, d_name.hash_len) >> 32 };
+	const unsigned char *name = dentry->d_name.name;
+	__u32 n = key.len;
+
+	if (n > IPE_NAME_END) {
+		name += n - IPE_NAME_END;
+		n = IPE_NAME_END;
+	}
+	bpf_probe_read_kernel(key.end, n, name);
+	return bpf_map_lookup_elem(&ipe_names, &key);
+}
+
+/*
+ * The kinds of identities by which an executable may be excepted, as far as that can be
+ * told without a look at its volume. The path of an overlay is not that of the volume below.
+ */
+static __always_inline __u32 likely_kinds(__u32 kinds, struct file *file)
+{
+	if (file->f_inode->i_sb->s_magic == OVERLAYFS_SUPER_MAGIC)
+		return kinds & ~(1 << IPE_BY_PATH);
+	if (!(file->f_inode->i_flags & S_VERITY))
+		kinds &= 1 << IPE_BY_PATH;
+	if (kinds & 1 << IPE_BY_PATH && !is_named(file->f_path.dentry))
+		kinds &= ~(1 << IPE_BY_PATH);
+	return kinds;
+}
+
+/* Of these kinds, those that its facts do not rule out. */
+static __always_inline __u32 possible_kinds(__u32 kinds, const struct facts *f)
+{
+	__u32 by_file = 1 << IPE_BY_FILE | 1 << IPE_BY_ROOT_FILE;
+
+	if (kinds & by_file && !(f->present & IPE_NEED_FILE && bpf_map_lookup_elem(&ipe_digests, &f->file)))
+		kinds &= ~by_file;
+	if (!(f->present & IPE_NEED_ROOT))
+		kinds &= 1 << IPE_BY_FILE;
+	return kinds;
 }
 
 /* What those kinds of identities are made of: the others cost, and say nothing. */
@@ -200,6 +234,30 @@ static __always_inline void mark_current(struct task_struct *task, struct mark *
 	bpf_task_storage_get(&ipe_marks, task, m, BPF_LOCAL_STORAGE_GET_F_CREATE);
 }
 
+/*
+ * Mark who executes what is excepted. That takes an allocation, and a long key; so what
+ * other executables lack is asked for first.
+ */
+static __always_inline void mark_executing(struct task_struct *task, __u32 kinds, struct file *file)
+{
+	struct facts f = {};
+	struct identity_room *room;
+
+	kinds = likely_kinds(kinds, file);
+	if (!kinds)
+		return;
+	gather(&f, facts_for(kinds), file, file->f_inode);
+	kinds = possible_kinds(kinds, &f);
+	if (!kinds)
+		return;
+	room = bpf_task_storage_get(&ipe_identity_room, task, NULL, BPF_LOCAL_STORAGE_GET_F_CREATE);
+	if (!room)
+		return;
+	identify(room, kinds, &f, file);
+	mark_current(task, &room->mark);
+	bpf_task_storage_delete(&ipe_identity_room, task);
+}
+
 /* Nothing is verified of this task but what it executes now, and no tracer came in before. */
 SEC("lsm/bprm_committed_creds")
 int BPF_PROG(ipe_committed, struct linux_binprm *bprm)
@@ -207,18 +265,10 @@ int BPF_PROG(ipe_committed, struct linux_binprm *bprm)
 	struct task_struct *task = bpf_get_current_task_btf();
 	struct profile *p = this_profile();
 	struct file *file = bprm->file;
-	struct identity_room *room;
 
 	bpf_task_storage_delete(&ipe_marks, task);
-	if (!p || !p->excepted || task->ptrace || !file)
-		return 0;
-	room = bpf_task_storage_get(&ipe_identity_room, task, NULL, BPF_LOCAL_STORAGE_GET_F_CREATE);
-	if (!room)
-		return 0;
-	gather(&room->facts, facts_for(p->excepted), file, file->f_inode);
-	identify(room, p->excepted, file);
-	mark_current(task, &room->mark);
-	bpf_task_storage_delete(&ipe_identity_room, task);
+	if (p && p->excepted && !task->ptrace && file)
+		mark_executing(task, p->excepted, file);
 	return 0;
 }
 

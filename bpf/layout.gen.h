@@ -36,6 +36,7 @@
 #define IPE_BY_PATH 2
 #define IPE_NUM_BY 3
 #define IPE_PATH_ROOM 256
+#define IPE_NAME_END 16
 #define IPE_MAX_EXCEPTIONS 1024
 #define IPE_SCOPE_RULE 0
 #define IPE_KIND_NONE 0

@@ -167,6 +167,30 @@ struct {
 	__type(value, __u64);
 } ipe_identities SEC(".maps");
 
+/* What a path ends with: how long the last name is, and its last bytes. */
+struct name_end {
+	__u32 len;
+	char end[IPE_NAME_END];
+};
+
+/* The names of the executables that are excepted by their paths. */
+struct {
+	__uint(type, BPF_MAP_TYPE_HASH);
+	__uint(max_entries, 2 * IPE_MAX_EXCEPTIONS);
+	__uint(map_flags, BPF_F_NO_PREALLOC | BPF_F_RDONLY_PROG);
+	__type(key, struct name_end);
+	__type(value, __u8);
+} ipe_names SEC(".maps");
+
+/* The digests of the executables that are excepted by them. */
+struct {
+	__uint(type, BPF_MAP_TYPE_HASH);
+	__uint(max_entries, 2 * IPE_MAX_EXCEPTIONS);
+	__uint(map_flags, BPF_F_NO_PREALLOC | BPF_F_RDONLY_PROG);
+	__type(key, struct table_key);
+	__type(value, __u8);
+} ipe_digests SEC(".maps");
+
 /* What a process of an identity may: a switch more than 0 is one more than the IPE_SWITCH_* that the rule has at most. */
 struct exception {
 	__u8 rules[IPE_NUM_RULES];

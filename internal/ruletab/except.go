@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"crypto/sha256"
 	"encoding/binary"
+	"path"
 
 	"github.com/ipe-linux/ipe/internal/profile"
 	"github.com/ipe-linux/ipe/internal/strict"
@@ -29,6 +30,16 @@ type Identity struct {
 	Path       [PathRoom]byte
 }
 
+// NameEndSize is how many bytes of a name are compared before the whole path is. Names
+// that differ in none of them, and in length, are rare.
+const NameEndSize = 16
+
+// NameEnd is what a path ends with: the length of its last name, and that name's last bytes.
+type NameEnd struct {
+	Len uint32
+	End [NameEndSize]byte
+}
+
 // Exception is what processes of an identity may. A rule's number, if it is not 0, is one
 // more than the strict.Switch that it has at most.
 type Exception struct {
@@ -43,12 +54,15 @@ type Exceptions struct {
 	Kinds   uint32
 	Numbers map[Identity]uint64
 	Allowed map[uint64]Exception
+	// Names and Digests tell in short who is not excepted: by a path, by a file's digest.
+	Names   map[NameEnd]uint8
+	Digests map[Key]uint8
 }
 
 // Except lowers the exceptions of a profile. One that no kernel could ever find, by a
 // digest that does not fit, is left out.
 func Except(all []profile.Exception) Exceptions {
-	x := Exceptions{Numbers: map[Identity]uint64{}, Allowed: map[uint64]Exception{}}
+	x := Exceptions{Numbers: map[Identity]uint64{}, Allowed: map[uint64]Exception{}, Names: map[NameEnd]uint8{}, Digests: map[Key]uint8{}}
 	for _, one := range all {
 		x.add(one)
 	}
@@ -63,6 +77,11 @@ func (x *Exceptions) add(one profile.Exception) {
 	n := id.number()
 	x.Kinds |= 1 << kind
 	x.Numbers[id] = n
+	if kind == ByPath {
+		x.Names[nameEnd(one.Identity.Path)] = 1
+	} else {
+		x.Digests[id.File] = 1
+	}
 	allowed := x.Allowed[n]
 	if one.Rule == strict.None {
 		allowed.AnonExec = 1
@@ -94,6 +113,13 @@ func identify(i profile.Identity) (id Identity, kind int, ok bool) {
 	}
 	copy(id.Path[PathRoom-len(i.Path):], i.Path)
 	return id, kind, true
+}
+
+func nameEnd(file string) (e NameEnd) {
+	name := path.Base(file)
+	e.Len = uint32(len(name))
+	copy(e.End[:], name[max(0, len(name)-NameEndSize):])
+	return e
 }
 
 // number is never 0, which stands for none.

@@ -1,6 +1,7 @@
 package ruletab
 
 import (
+	"maps"
 	"strings"
 	"testing"
 
@@ -32,6 +33,29 @@ func TestExcept(t *testing.T) {
 	want.Rules[strict.MapWX], want.Rules[strict.Ptrace] = 1, 2
 	if got != want {
 		t.Errorf("%+v, want %+v", got, want)
+	}
+}
+
+// TestExceptShort: what tells in short who is not excepted knows each that is.
+func TestExceptShort(t *testing.T) {
+	file, root := digest.New("sha256", []byte{1, 2}), digest.New("sha512", []byte{3, 4, 5})
+	const long = "x86_64-linux-gnu-interpreter"
+	x := Except([]profile.Exception{
+		{Identity: profile.Identity{Root: root, Path: "/usr/bin/node"}},
+		{Identity: profile.Identity{Root: root, Path: "/lib/node"}},
+		{Identity: profile.Identity{Root: root, Path: "/" + long}},
+		{Identity: profile.Identity{File: file}},
+		{Identity: profile.Identity{File: file, Root: root}},
+	})
+	want := map[NameEnd]uint8{
+		{Len: 4, End: [NameEndSize]byte{'n', 'o', 'd', 'e'}}:                                   1,
+		{Len: uint32(len(long)), End: [NameEndSize]byte([]byte(long[len(long)-NameEndSize:]))}: 1,
+	}
+	if !maps.Equal(x.Names, want) {
+		t.Errorf("names %v, want %v", x.Names, want)
+	}
+	if !maps.Equal(x.Digests, map[Key]uint8{RootKey(file): 1}) {
+		t.Errorf("digests %v", x.Digests)
 	}
 }
 

@@ -39,16 +39,9 @@ type ipeIdentity struct {
 }
 
 type ipeIdentityRoom struct {
-	_     structs.HostLayout
-	Id    ipeIdentity
-	Over  [256]int8
-	Facts struct {
-		_       structs.HostLayout
-		Known   uint32
-		Present uint32
-		Root    ipeTableKey
-		File    ipeTableKey
-	}
+	_    structs.HostLayout
+	Id   ipeIdentity
+	Over [256]int8
 	Mark ipeMark
 }
 
@@ -58,6 +51,12 @@ type ipeMark struct {
 	Birth     ipeBirth
 	Execution uint64
 	Epoch     uint64
+}
+
+type ipeNameEnd struct {
+	_   structs.HostLayout
+	Len uint32
+	End [16]int8
 }
 
 type ipeProfile struct {
@@ -171,6 +170,7 @@ type ipeWalk struct {
 const (
 	ipeMapIpeActive             = "ipe_active"
 	ipeMapIpeControl            = "ipe_control"
+	ipeMapIpeDigests            = "ipe_digests"
 	ipeMapIpeEpoch              = "ipe_epoch"
 	ipeMapIpeEvents             = "ipe_events"
 	ipeMapIpeExceptions         = "ipe_exceptions"
@@ -178,6 +178,7 @@ const (
 	ipeMapIpeIdentityRoom       = "ipe_identity_room"
 	ipeMapIpeLost               = "ipe_lost"
 	ipeMapIpeMarks              = "ipe_marks"
+	ipeMapIpeNames              = "ipe_names"
 	ipeMapIpeProfile            = "ipe_profile"
 	ipeMapIpeReader             = "ipe_reader"
 	ipeMapIpeRules              = "ipe_rules"
@@ -288,6 +289,7 @@ type ipeProgramSpecs struct {
 type ipeMapSpecs struct {
 	IpeActive       *ebpf.MapSpec `ebpf:"ipe_active"`
 	IpeControl      *ebpf.MapSpec `ebpf:"ipe_control"`
+	IpeDigests      *ebpf.MapSpec `ebpf:"ipe_digests"`
 	IpeEpoch        *ebpf.MapSpec `ebpf:"ipe_epoch"`
 	IpeEvents       *ebpf.MapSpec `ebpf:"ipe_events"`
 	IpeExceptions   *ebpf.MapSpec `ebpf:"ipe_exceptions"`
@@ -295,6 +297,7 @@ type ipeMapSpecs struct {
 	IpeIdentityRoom *ebpf.MapSpec `ebpf:"ipe_identity_room"`
 	IpeLost         *ebpf.MapSpec `ebpf:"ipe_lost"`
 	IpeMarks        *ebpf.MapSpec `ebpf:"ipe_marks"`
+	IpeNames        *ebpf.MapSpec `ebpf:"ipe_names"`
 	IpeProfile      *ebpf.MapSpec `ebpf:"ipe_profile"`
 	IpeReader       *ebpf.MapSpec `ebpf:"ipe_reader"`
 	IpeRules        *ebpf.MapSpec `ebpf:"ipe_rules"`
@@ -335,6 +338,7 @@ func (o *ipeObjects) Close() error {
 type ipeMaps struct {
 	IpeActive       *ebpf.Map `ebpf:"ipe_active"`
 	IpeControl      *ebpf.Map `ebpf:"ipe_control"`
+	IpeDigests      *ebpf.Map `ebpf:"ipe_digests"`
 	IpeEpoch        *ebpf.Map `ebpf:"ipe_epoch"`
 	IpeEvents       *ebpf.Map `ebpf:"ipe_events"`
 	IpeExceptions   *ebpf.Map `ebpf:"ipe_exceptions"`
@@ -342,6 +346,7 @@ type ipeMaps struct {
 	IpeIdentityRoom *ebpf.Map `ebpf:"ipe_identity_room"`
 	IpeLost         *ebpf.Map `ebpf:"ipe_lost"`
 	IpeMarks        *ebpf.Map `ebpf:"ipe_marks"`
+	IpeNames        *ebpf.Map `ebpf:"ipe_names"`
 	IpeProfile      *ebpf.Map `ebpf:"ipe_profile"`
 	IpeReader       *ebpf.Map `ebpf:"ipe_reader"`
 	IpeRules        *ebpf.Map `ebpf:"ipe_rules"`
@@ -358,6 +363,7 @@ func (m *ipeMaps) Close() error {
 	return _IpeClose(
 		m.IpeActive,
 		m.IpeControl,
+		m.IpeDigests,
 		m.IpeEpoch,
 		m.IpeEvents,
 		m.IpeExceptions,
@@ -365,6 +371,7 @@ func (m *ipeMaps) Close() error {
 		m.IpeIdentityRoom,
 		m.IpeLost,
 		m.IpeMarks,
+		m.IpeNames,
 		m.IpeProfile,
 		m.IpeReader,
 		m.IpeRules,

@@ -22,7 +22,7 @@ func TestLayout(t *testing.T) {
 	for name, goType := range map[string]reflect.Type{
 		"table_key": reflect.TypeFor[ruletab.Key](), "table_entry": reflect.TypeFor[ruletab.Entry](),
 		"identity": reflect.TypeFor[ruletab.Identity](), "exception": reflect.TypeFor[ruletab.Exception](),
-		"walk": reflect.TypeFor[offsets.Walk](),
+		"name_end": reflect.TypeFor[ruletab.NameEnd](), "walk": reflect.TypeFor[offsets.Walk](),
 	} {
 		layouttest.Compare(t, spec.Types, name, goType)
 	}

@@ -35,6 +35,8 @@ const (
 	mapEpoch   = "ipe_epoch"
 	mapIDs     = "ipe_identities"
 	mapExcepts = "ipe_exceptions"
+	mapNames   = "ipe_names"
+	mapDigests = "ipe_digests"
 	mapRoots   = "ipe_signed_roots"
 	mapEvents  = "ipe_events"
 	mapLost    = "ipe_lost"

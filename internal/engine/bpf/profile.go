@@ -117,16 +117,13 @@ func (p *pinned) letGo(profile engine.Profile) (err error) {
 // so, and those that no longer are lose it after.
 func (p *pinned) ask(profile engine.Profile) error {
 	x := ruletab.Except(profile.Exceptions)
-	if err := putAll(p.maps[mapExcepts], x.Allowed); err != nil {
-		return err
-	}
-	if err := putAll(p.maps[mapIDs], x.Numbers); err != nil {
+	if err := errors.Join(putAll(p.maps[mapExcepts], x.Allowed), putAll(p.maps[mapIDs], x.Numbers), putAll(p.maps[mapNames], x.Names), putAll(p.maps[mapDigests], x.Digests)); err != nil {
 		return err
 	}
 	if err := p.putProfile(profile, x.Kinds, p.missed()); err != nil {
 		return err
 	}
-	return errors.Join(keepOnly(p.maps[mapIDs], x.Numbers), keepOnly(p.maps[mapExcepts], x.Allowed))
+	return errors.Join(keepOnly(p.maps[mapNames], x.Names), keepOnly(p.maps[mapDigests], x.Digests), keepOnly(p.maps[mapIDs], x.Numbers), keepOnly(p.maps[mapExcepts], x.Allowed))
 }
 
 func putAll[K comparable, V any](m *ebpf.Map, all map[K]V) error {

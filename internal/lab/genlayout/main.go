@@ -65,6 +65,7 @@ func defines() []define {
 	add("BY_PATH", ruletab.ByPath)
 	add("NUM_BY", ruletab.NumBy)
 	add("PATH_ROOM", ruletab.PathRoom)
+	add("NAME_END", ruletab.NameEndSize)
 	add("MAX_EXCEPTIONS", profile.MaxExceptions)
 	add("SCOPE_RULE", uint8(policy.ScopeRule))
 	add("KIND_NONE", uint8(ruletab.KindNone))

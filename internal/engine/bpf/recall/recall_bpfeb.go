@@ -46,6 +46,12 @@ type recallMark struct {
 	Epoch     uint64
 }
 
+type recallNameEnd struct {
+	_   structs.HostLayout
+	Len uint32
+	End [16]int8
+}
+
 type recallProfile struct {
 	_        structs.HostLayout
 	Honest   uint32
@@ -171,12 +177,14 @@ type recallWalk struct {
 const (
 	recallMapIpeActive       = "ipe_active"
 	recallMapIpeControl      = "ipe_control"
+	recallMapIpeDigests      = "ipe_digests"
 	recallMapIpeEpoch        = "ipe_epoch"
 	recallMapIpeEvents       = "ipe_events"
 	recallMapIpeExceptions   = "ipe_exceptions"
 	recallMapIpeIdentities   = "ipe_identities"
 	recallMapIpeLost         = "ipe_lost"
 	recallMapIpeMarks        = "ipe_marks"
+	recallMapIpeNames        = "ipe_names"
 	recallMapIpeProfile      = "ipe_profile"
 	recallMapIpeReader       = "ipe_reader"
 	recallMapIpeRecallFile   = "ipe_recall_file"
@@ -245,12 +253,14 @@ type recallProgramSpecs struct {
 type recallMapSpecs struct {
 	IpeActive       *ebpf.MapSpec `ebpf:"ipe_active"`
 	IpeControl      *ebpf.MapSpec `ebpf:"ipe_control"`
+	IpeDigests      *ebpf.MapSpec `ebpf:"ipe_digests"`
 	IpeEpoch        *ebpf.MapSpec `ebpf:"ipe_epoch"`
 	IpeEvents       *ebpf.MapSpec `ebpf:"ipe_events"`
 	IpeExceptions   *ebpf.MapSpec `ebpf:"ipe_exceptions"`
 	IpeIdentities   *ebpf.MapSpec `ebpf:"ipe_identities"`
 	IpeLost         *ebpf.MapSpec `ebpf:"ipe_lost"`
 	IpeMarks        *ebpf.MapSpec `ebpf:"ipe_marks"`
+	IpeNames        *ebpf.MapSpec `ebpf:"ipe_names"`
 	IpeProfile      *ebpf.MapSpec `ebpf:"ipe_profile"`
 	IpeReader       *ebpf.MapSpec `ebpf:"ipe_reader"`
 	IpeRecallFile   *ebpf.MapSpec `ebpf:"ipe_recall_file"`
@@ -291,12 +301,14 @@ func (o *recallObjects) Close() error {
 type recallMaps struct {
 	IpeActive       *ebpf.Map `ebpf:"ipe_active"`
 	IpeControl      *ebpf.Map `ebpf:"ipe_control"`
+	IpeDigests      *ebpf.Map `ebpf:"ipe_digests"`
 	IpeEpoch        *ebpf.Map `ebpf:"ipe_epoch"`
 	IpeEvents       *ebpf.Map `ebpf:"ipe_events"`
 	IpeExceptions   *ebpf.Map `ebpf:"ipe_exceptions"`
 	IpeIdentities   *ebpf.Map `ebpf:"ipe_identities"`
 	IpeLost         *ebpf.Map `ebpf:"ipe_lost"`
 	IpeMarks        *ebpf.Map `ebpf:"ipe_marks"`
+	IpeNames        *ebpf.Map `ebpf:"ipe_names"`
 	IpeProfile      *ebpf.Map `ebpf:"ipe_profile"`
 	IpeReader       *ebpf.Map `ebpf:"ipe_reader"`
 	IpeRecallFile   *ebpf.Map `ebpf:"ipe_recall_file"`
@@ -313,12 +325,14 @@ func (m *recallMaps) Close() error {
 	return _RecallClose(
 		m.IpeActive,
 		m.IpeControl,
+		m.IpeDigests,
 		m.IpeEpoch,
 		m.IpeEvents,
 		m.IpeExceptions,
 		m.IpeIdentities,
 		m.IpeLost,
 		m.IpeMarks,
+		m.IpeNames,
 		m.IpeProfile,
 		m.IpeReader,
 		m.IpeRecallFile,

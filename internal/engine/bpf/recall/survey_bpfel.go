@@ -51,6 +51,12 @@ type surveyMark struct {
 	Epoch     uint64
 }
 
+type surveyNameEnd struct {
+	_   structs.HostLayout
+	Len uint32
+	End [16]int8
+}
+
 type surveyProfile struct {
 	_        structs.HostLayout
 	Honest   uint32
@@ -177,12 +183,14 @@ type surveyWalk struct {
 const (
 	surveyMapIpeActive        = "ipe_active"
 	surveyMapIpeControl       = "ipe_control"
+	surveyMapIpeDigests       = "ipe_digests"
 	surveyMapIpeEpoch         = "ipe_epoch"
 	surveyMapIpeEvents        = "ipe_events"
 	surveyMapIpeExceptions    = "ipe_exceptions"
 	surveyMapIpeIdentities    = "ipe_identities"
 	surveyMapIpeLost          = "ipe_lost"
 	surveyMapIpeMarks         = "ipe_marks"
+	surveyMapIpeNames         = "ipe_names"
 	surveyMapIpeProfile       = "ipe_profile"
 	surveyMapIpeReader        = "ipe_reader"
 	surveyMapIpeShares        = "ipe_shares"
@@ -252,12 +260,14 @@ type surveyProgramSpecs struct {
 type surveyMapSpecs struct {
 	IpeActive       *ebpf.MapSpec `ebpf:"ipe_active"`
 	IpeControl      *ebpf.MapSpec `ebpf:"ipe_control"`
+	IpeDigests      *ebpf.MapSpec `ebpf:"ipe_digests"`
 	IpeEpoch        *ebpf.MapSpec `ebpf:"ipe_epoch"`
 	IpeEvents       *ebpf.MapSpec `ebpf:"ipe_events"`
 	IpeExceptions   *ebpf.MapSpec `ebpf:"ipe_exceptions"`
 	IpeIdentities   *ebpf.MapSpec `ebpf:"ipe_identities"`
 	IpeLost         *ebpf.MapSpec `ebpf:"ipe_lost"`
 	IpeMarks        *ebpf.MapSpec `ebpf:"ipe_marks"`
+	IpeNames        *ebpf.MapSpec `ebpf:"ipe_names"`
 	IpeProfile      *ebpf.MapSpec `ebpf:"ipe_profile"`
 	IpeReader       *ebpf.MapSpec `ebpf:"ipe_reader"`
 	IpeShares       *ebpf.MapSpec `ebpf:"ipe_shares"`
@@ -299,12 +309,14 @@ func (o *surveyObjects) Close() error {
 type surveyMaps struct {
 	IpeActive       *ebpf.Map `ebpf:"ipe_active"`
 	IpeControl      *ebpf.Map `ebpf:"ipe_control"`
+	IpeDigests      *ebpf.Map `ebpf:"ipe_digests"`
 	IpeEpoch        *ebpf.Map `ebpf:"ipe_epoch"`
 	IpeEvents       *ebpf.Map `ebpf:"ipe_events"`
 	IpeExceptions   *ebpf.Map `ebpf:"ipe_exceptions"`
 	IpeIdentities   *ebpf.Map `ebpf:"ipe_identities"`
 	IpeLost         *ebpf.Map `ebpf:"ipe_lost"`
 	IpeMarks        *ebpf.Map `ebpf:"ipe_marks"`
+	IpeNames        *ebpf.Map `ebpf:"ipe_names"`
 	IpeProfile      *ebpf.Map `ebpf:"ipe_profile"`
 	IpeReader       *ebpf.Map `ebpf:"ipe_reader"`
 	IpeShares       *ebpf.Map `ebpf:"ipe_shares"`
@@ -322,12 +334,14 @@ func (m *surveyMaps) Close() error {
 	return _SurveyClose(
 		m.IpeActive,
 		m.IpeControl,
+		m.IpeDigests,
 		m.IpeEpoch,
 		m.IpeEvents,
 		m.IpeExceptions,
 		m.IpeIdentities,
 		m.IpeLost,
 		m.IpeMarks,
+		m.IpeNames,
 		m.IpeProfile,
 		m.IpeReader,
 		m.IpeShares,
