@@ -35,13 +35,24 @@ func (e *Engine) attach(spec *ebpf.CollectionSpec, types *btf.Cache) error {
 		if err != nil {
 			return fmt.Errorf("read kernel BTF: %w", err)
 		}
-		if wanted, err = supported(missing, kernel); err != nil {
+		if wanted, err = e.supported(missing, kernel); err != nil {
 			return err
 		}
 	}
 	e.adopted = !slices.ContainsFunc(wanted, hook.needed)
 	e.listens = slices.ContainsFunc(wanted, func(h hook) bool { return h.remembers == mapSigned && h.name != freeInode })
 	return e.load(spec, wanted, types)
+}
+
+// supported remembers those that this kernel lacks: to look for one takes all of its types.
+func (e *Engine) supported(missing []hook, kernel *btf.Spec) ([]hook, error) {
+	found, err := supported(missing, kernel)
+	for _, h := range missing {
+		if !h.mapper && !slices.ContainsFunc(found, func(f hook) bool { return f.name == h.name }) {
+			e.lacks[h.name] = true
+		}
+	}
+	return found, err
 }
 
 // adoptLinks opens the pinned links and returns the hooks that have none. A link

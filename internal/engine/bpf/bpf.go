@@ -42,7 +42,8 @@ type Options struct {
 // at a time holds it.
 type Engine struct {
 	pinned
-	inner   *ebpf.MapSpec // of a policy's tables
+	inner   *ebpf.MapSpec   // of a policy's tables
+	lacks   map[string]bool // hooks that this kernel has not; whoever has asking may look
 	adopted bool
 	listens bool // since this start, for verified signatures
 	events  *reader
@@ -91,7 +92,7 @@ func Open(o Options) (*Engine, error) {
 	if err := report.Usable(); err != nil {
 		return nil, fmt.Errorf("open bpf engine: %w", err)
 	}
-	e := &Engine{pinned: pinned{log: o.Log, maps: map[string]*ebpf.Map{}, links: links{all: map[string]link.Link{}}}}
+	e := &Engine{lacks: map[string]bool{}, pinned: pinned{log: o.Log, maps: map[string]*ebpf.Map{}, links: links{all: map[string]link.Link{}}}}
 	e.report.Store(&report)
 	e.profile.Store(&o.Profile)
 	if err := e.start(types, o); err != nil {

@@ -40,7 +40,7 @@ func (e *Engine) SetProfile(profile engine.Profile) error {
 func (e *Engine) follow() error {
 	var missing []hook
 	for _, h := range hooks() {
-		if h.wantedBy(*e.profile.Load()) && e.links.get(h.name) == nil {
+		if h.wantedBy(*e.profile.Load()) && e.links.get(h.name) == nil && !e.lacks[h.name] {
 			missing = append(missing, h)
 		}
 	}
@@ -57,7 +57,7 @@ func (e *Engine) follow() error {
 	if err != nil {
 		return fmt.Errorf("read kernel BTF: %w", err)
 	}
-	wanted, err := supported(missing, kernel)
+	wanted, err := e.supported(missing, kernel)
 	if err != nil {
 		return err
 	}
