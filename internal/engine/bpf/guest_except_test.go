@@ -43,7 +43,7 @@ func thread() []byte { return attack.Forks(attack.ThreadFlags, attack.Sleeps()) 
 func exceptVolume(t *testing.T, at string) digest.Digest {
 	t.Helper()
 	image := "/images" + at + ".img"
-	disk := blankDisks(t, 8<<20, image)[0]
+	disk := blankDisks(t, 2<<20, image)[0]
 	tool(t, "mke2fs", "-q", "-t", "ext4", "-b", "4096", "-O", "^has_journal,verity", disk)
 	tool(t, "mount", disk, directory(t, at))
 	for name, code := range askers {
@@ -334,20 +334,28 @@ func TestEngineExceptsRules(t *testing.T) {
 		}
 		check0(t, e.SetProfile(p))
 		seen := map[strict.Rule]bool{}
+		tries := &trier{program: path}
 		for _, a := range techniques() {
 			if a.rule == strict.None || seen[a.rule] && action == strict.Monitor {
 				continue // one of a rule is enough
 			}
 			seen[a.rule] = true
-			t.Run(fmt.Sprintf("%s, %s", a.name, action), func(t *testing.T) { testExcepted(t, found, path, a, action) })
+			if a.name == "io_uring writes what was pinned before" && os.Getenv("KERNEL_NAME") == "6.1" {
+				if err := tries.try(t, a); err == nil || err.Error() != unix.EOPNOTSUPP.Error() {
+					t.Errorf("%s: %v: this kernel pins no memory of files", a.name, err)
+				}
+				continue
+			}
+			t.Run(fmt.Sprintf("%s, %s", a.name, action), func(t *testing.T) { testExcepted(t, found, tries, a, action) })
 		}
+		tries.end(t)
 	}
 }
 
-func testExcepted(t *testing.T, found findings, path string, a technique, action strict.Switch) {
+func testExcepted(t *testing.T, found findings, tries *trier, a technique, action strict.Switch) {
 	t.Helper()
 	other := a.rule.Kills() && a.name != "make what is readable executable" // of a program that it starts
-	err := tryAs(t, path, a)
+	err := tries.try(t, a)
 	switch {
 	case other && err != errKilled:
 		t.Errorf("%v, want that another program is killed", err)

@@ -166,11 +166,12 @@ const (
 func uringWrite(t *testing.T, fd int, text string, flags uint8) error {
 	t.Helper()
 	data := []byte(text)
-	answer, err := uring(func(entry []byte) {
+	answer, err := uring(func(_ uintptr, entry []byte) error {
 		entry[0], entry[1] = sqeWrite, flags
 		*(*int32)(unsafe.Pointer(&entry[4])) = int32(fd)
 		*(*uint64)(unsafe.Pointer(&entry[16])) = uint64(uintptr(unsafe.Pointer(&data[0])))
 		*(*uint32)(unsafe.Pointer(&entry[24])) = uint32(len(data))
+		return nil
 	})
 	runtime.KeepAlive(data)
 	switch {
@@ -187,12 +188,13 @@ func uringWrite(t *testing.T, fd int, text string, flags uint8) error {
 // uringOpen opens a file for writing in a worker of io_uring.
 func uringOpen(path string) error {
 	name := append([]byte(path), 0)
-	answer, err := uring(func(entry []byte) {
+	answer, err := uring(func(_ uintptr, entry []byte) error {
 		const openAt, atCwd = 18, -100 // IORING_OP_OPENAT
 		entry[0], entry[1] = openAt, sqeAsync
 		*(*int32)(unsafe.Pointer(&entry[4])) = atCwd
 		*(*uint64)(unsafe.Pointer(&entry[16])) = uint64(uintptr(unsafe.Pointer(&name[0])))
 		*(*uint32)(unsafe.Pointer(&entry[28])) = unix.O_RDWR
+		return nil
 	})
 	runtime.KeepAlive(name)
 	if err == nil && answer < 0 {
@@ -202,7 +204,7 @@ func uringOpen(path string) error {
 }
 
 // uring has the kernel do what one entry asks for, and returns its answer.
-func uring(fill func(entry []byte)) (answer int32, err error) {
+func uring(fill func(ring uintptr, entry []byte) error) (answer int32, err error) {
 	var params [120]byte // struct io_uring_params
 	ring, _, errno := unix.Syscall(unix.SYS_IO_URING_SETUP, 1, uintptr(unsafe.Pointer(&params)), 0)
 	if errno != 0 {
@@ -219,7 +221,9 @@ func uring(fill func(entry []byte)) (answer int32, err error) {
 		defer unix.Munmap(maps[i])
 	}
 	sq, cq := maps[0], maps[1]
-	fill(maps[2])
+	if err := fill(ring, maps[2]); err != nil {
+		return 0, err
+	}
 	*(*uint32)(unsafe.Pointer(&sq[at(sqOff+24)])) = 0                  // array[0]
 	atomic.StoreUint32((*uint32)(unsafe.Pointer(&sq[at(sqOff+4)])), 1) // tail
 	if err := submit(ring, (*uint32)(unsafe.Pointer(&cq[at(cqOff+4)]))); err != nil {

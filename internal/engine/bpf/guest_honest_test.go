@@ -111,17 +111,20 @@ func sealedSquashfs(options ...string) func(t *testing.T, at string) digest.Dige
 	}
 }
 
+// smallExt has room for an ext4 with its journal, or for a journal.
+const smallExt = 8 << 20
+
 // sealedExt makes a file system and a volume of it. Its journal may be on a disk that
 // nothing verifies.
 func sealedExt(typ string, elsewhere bool) func(t *testing.T, at string) digest.Digest {
 	return func(t *testing.T, at string) digest.Digest {
 		t.Helper()
 		image := "/images" + at + ".img"
-		disk := blankDisks(t, smallBtrfs, image)[0]
+		disk := blankDisks(t, smallExt, image)[0]
 		options := "ro"
 		args := []string{"-q", "-t", typ, "-b", "4096"}
 		if elsewhere {
-			journal := blankDisks(t, smallBtrfs, "/images"+at+".journal")[0]
+			journal := blankDisks(t, smallExt, "/images"+at+".journal")[0]
 			tool(t, "mke2fs", "-q", "-b", "4096", "-O", "journal_dev", journal)
 			args, options = append(args, "-J", "device="+journal), "ro,journal_path="+journal
 		}

@@ -249,12 +249,18 @@ func deepFile(name, dir string, size int) odd {
 }
 
 // inOwnThread runs fn in a thread that ends with it and has its own root, working
-// directory and mounts.
+// directory and mounts. It is not the first, which would not end, and of which /proc/self
+// tells.
 func inOwnThread(fn func()) {
 	done := make(chan struct{})
 	go func() {
 		defer close(done)
 		runtime.LockOSThread() // and never unlocked
+		if unix.Gettid() == os.Getpid() {
+			defer runtime.UnlockOSThread()
+			inOwnThread(fn) // in another one, since this is taken
+			return
+		}
 		if err := unix.Unshare(unix.CLONE_FS | unix.CLONE_NEWNS); err != nil {
 			panic(err)
 		}

@@ -25,18 +25,25 @@ import (
 	"github.com/ipe-linux/ipe/internal/strict"
 )
 
-// TestEngineStrictTry is the process that tries a technique, and says what came of it.
+// TestEngineStrictTry is the process that tries techniques, as it is told, and says what
+// came of each.
 func TestEngineStrictTry(t *testing.T) {
-	name := os.Getenv("STRICT_ATTACK")
-	if name == "" {
-		name = "ask for the personality"
+	if os.Getenv("STRICT_TRIES") == "" {
+		return
 	}
 	all := techniques()
-	i := slices.IndexFunc(all, func(a technique) bool { return a.name == name })
-	if i < 0 {
-		t.Fatalf("no attack %q", name)
+	for names := bufio.NewScanner(os.Stdin); names.Scan(); {
+		i := slices.IndexFunc(all, func(a technique) bool { return a.name == names.Text() })
+		if i < 0 {
+			t.Fatalf("no technique %q", names.Text())
+		}
+		answer := make(chan error)
+		go func() {
+			runtime.LockOSThread() // which ends with this, and what became of it
+			answer <- bare(all[i].try())
+		}()
+		fmt.Printf("\nanswer: %v\n", <-answer)
 	}
-	fmt.Printf("answer: %v\n", bare(all[i].try()))
 }
 
 // TestEngineStrictWaits is a process that waits until its input ends. It does nothing by
@@ -52,38 +59,70 @@ func TestEngineStrictWaits(*testing.T) {
 // tryTime is how long a technique may take, on a machine that does other things, too.
 const tryTime = 2 * time.Minute
 
-// tryAttack has a technique tried and gives its error, errKilled if that killed it.
-func tryAttack(t *testing.T, a technique) error {
-	t.Helper()
-	return tryAs(t, "/proc/self/exe", a)
+// trier has techniques tried by another process, and by another one when that was killed.
+// To start one takes a second.
+type trier struct {
+	program string
+	cmd     *exec.Cmd
+	in      io.WriteCloser
+	answers *bufio.Scanner
+	said    strings.Builder
 }
 
-// tryAs has it tried by another copy of this program.
-func tryAs(t *testing.T, program string, a technique) error {
+// end waits for that process.
+func (p *trier) end(t *testing.T) {
 	t.Helper()
-	ctx, cancel := context.WithTimeout(t.Context(), tryTime)
-	defer cancel()
-	cmd := exec.CommandContext(ctx, program, "-test.run=^TestEngineStrictTry$", "-test.v")
-	cmd.Cancel = func() error { return cmd.Process.Signal(unix.SIGQUIT) } // which tells where it hangs
-	cmd.WaitDelay = tryTime
-	cmd.Env = append(os.Environ(), "STRICT_ATTACK="+a.name)
-	out, err := cmd.CombinedOutput()
-	if killed(err) {
-		return errKilled
+	if p.cmd != nil {
+		check0(t, errors.Join(p.in.Close(), p.cmd.Wait()))
 	}
-	_, answer, ok := strings.Cut(string(out), "answer: ")
-	answer, _, _ = strings.Cut(answer, "\n")
-	switch {
-	case err != nil || !ok:
-		t.Fatalf("%s: %v: %s", a.name, err, out)
-	case answer == "<nil>":
+}
+
+func (p *trier) start(t *testing.T) {
+	t.Helper()
+	p.said.Reset()
+	p.cmd = exec.Command(p.program, "-test.run=^TestEngineStrictTry$", "-test.v")
+	p.cmd.Env = append(os.Environ(), "STRICT_TRIES=1")
+	p.cmd.Stderr = &p.said
+	in, err := p.cmd.StdinPipe()
+	check0(t, err)
+	out, err := p.cmd.StdoutPipe()
+	check0(t, err)
+	p.in, p.answers = in, bufio.NewScanner(out)
+	check0(t, p.cmd.Start())
+}
+
+// try has a technique tried and gives its error, errKilled if that killed it.
+func (p *trier) try(t *testing.T, a technique) error {
+	t.Helper()
+	if p.cmd == nil {
+		p.start(t)
+	}
+	quit := time.AfterFunc(tryTime, func() { _ = p.cmd.Process.Signal(unix.SIGQUIT) }) // which tells where it hangs
+	defer quit.Stop()
+	_, err := fmt.Fprintln(p.in, a.name)
+	check0(t, err)
+	for p.answers.Scan() {
+		if answer, ok := strings.CutPrefix(p.answers.Text(), "answer: "); ok {
+			return errorOf(answer)
+		}
+	}
+	err = p.cmd.Wait()
+	p.cmd = nil
+	if !killed(err) {
+		t.Fatalf("%s: %v: %s", a.name, err, p.said.String())
+	}
+	return errKilled
+}
+
+// errorOf gives the error that another process has printed.
+func errorOf(answer string) error {
+	for _, err := range []error{errKilled, unix.EACCES, unix.EPERM} {
+		if answer == err.Error() {
+			return err
+		}
+	}
+	if answer == "<nil>" {
 		return nil
-	case answer == errKilled.Error():
-		return errKilled
-	case answer == unix.EACCES.Error():
-		return unix.EACCES
-	case answer == unix.EPERM.Error():
-		return unix.EPERM
 	}
 	return errors.New(answer)
 }
@@ -147,14 +186,19 @@ var stances = []stance{
 // TestEngineStrict: what each rule refuses, where, and what it lets pass.
 func TestEngineStrict(t *testing.T) {
 	strictPrograms(t)
+	const dir = "/sys/fs/bpf/strict"
+	begin := func(p engine.Profile) *bpf.Engine {
+		return openWith(t, bpf.Options{PinDir: dir, KeepCaches: true, Profile: p})
+	}
+	e := begin(engine.Profile{})
 	for _, s := range stances {
+		p := engine.Profile{Rules: rulesWith(t, s.rules)}
+		if !s.policy {
+			check0(t, errors.Join(e.Close(), os.RemoveAll(dir))) // one that had a policy keeps it
+			e = begin(p)
+		}
+		check0(t, e.SetProfile(p))
 		t.Run(s.name, func(t *testing.T) {
-			dir := "/sys/fs/bpf/strict"
-			e := openWith(t, bpf.Options{PinDir: dir, KeepCaches: true, Profile: engine.Profile{Rules: rulesWith(t, s.rules)}})
-			defer func() {
-				check0(t, e.Close())
-				check0(t, os.RemoveAll(dir))
-			}()
 			if s.policy {
 				activate(t, e, s.mode, "DEFAULT action=ALLOW", "DEFAULT op=EXECUTE action=DENY", "op=EXECUTE boot_verified=TRUE action=ALLOW")
 			} else {
@@ -163,19 +207,26 @@ func TestEngineStrict(t *testing.T) {
 			testStance(t, e, s)
 		})
 	}
+	check0(t, errors.Join(e.Close(), os.RemoveAll(dir)))
 }
 
 func testStance(t *testing.T, e *bpf.Engine, s stance) {
 	t.Helper()
 	found := newFindings(t, e)
+	tries := &trier{program: "/proc/self/exe"}
+	defer tries.end(t)
 	want := map[strict.Rule]uint64{}
+	before := map[strict.Rule]engine.RuleCount{}
+	for _, n := range stateOf(t, e).RuleCounts {
+		before[n.Rule] = n
+	}
 	seen := map[strict.Rule]bool{}
 	for _, a := range techniques() {
 		if seen[a.rule] && s.name != "enforced" {
 			continue // one of a rule is enough
 		}
 		seen[a.rule] = true
-		err := tryAttack(t, a)
+		err := tries.try(t, a)
 		if problem := s.judge(a, err); problem != "" {
 			t.Errorf("%s: %s: %v", a.name, problem, err)
 		}
@@ -196,6 +247,8 @@ func testStance(t *testing.T, e *bpf.Engine, s stance) {
 		t.Error(text)
 	}
 	for _, n := range state.RuleCounts {
+		n.Monitored -= before[n.Rule].Monitored
+		n.Refused -= before[n.Rule].Refused
 		counted := n.Monitored
 		if s.refuses {
 			counted = n.Refused

@@ -3,11 +3,13 @@
 package bpf_test
 
 import (
+	"bytes"
 	"errors"
 	"fmt"
 	"os"
 	"os/exec"
 	"runtime"
+	"slices"
 	"syscall"
 	"testing"
 	"unsafe"
@@ -39,6 +41,7 @@ func techniques() []technique {
 		{"code becomes data and code again", strict.None, steps(rx, attack.Step{Protection: rw}, attack.Step{Protection: rx}), 0},
 		{"data becomes code", strict.None, steps(r, attack.Step{Protection: rx}), 0},
 		{"write, then execute, by a key", strict.ExecMod, byKey, 0},
+		{"io_uring writes what was pinned before", strict.ExecMod, writePinned, 0},
 		{"write to /proc/self/mem", strict.ProcMem, opens0("/proc/self/mem", unix.O_RDWR), 0},
 		{"write to a thread's mem", strict.ProcMem, opens0("/proc/thread-self/mem", unix.O_WRONLY), 0},
 		{"write to it in a worker of io_uring", strict.ProcMem, func() error { return uringOpen("/proc/self/mem") }, 0},
@@ -84,6 +87,38 @@ func byKey() error {
 		return errno
 	}
 	return nil
+}
+
+// writePinned has io_uring write to code: it has pinned the memory while that was data.
+func writePinned() error {
+	const readFixed, registerBuffers = 4, 0 // IORING_OP_READ_FIXED, IORING_REGISTER_BUFFERS
+	mem, err := attack.MapSelf(attack.Writable)
+	if err != nil {
+		return err
+	}
+	from, err := unix.MemfdCreate("code", unix.MFD_CLOEXEC)
+	if err != nil {
+		return err
+	}
+	code := slices.Repeat([]byte{0xcc}, len(mem))
+	if _, err := unix.Write(from, code); err != nil {
+		return err
+	}
+	_, err = uring(func(ring uintptr, entry []byte) error {
+		all := unix.Iovec{Base: &mem[0], Len: uint64(len(mem))}
+		if _, _, errno := unix.Syscall6(unix.SYS_IO_URING_REGISTER, ring, registerBuffers, uintptr(unsafe.Pointer(&all)), 1, 0, 0); errno != 0 {
+			return fmt.Errorf("pin: %w", errno)
+		}
+		entry[0] = readFixed
+		*(*int32)(unsafe.Pointer(&entry[4])) = int32(from)
+		*(*uint64)(unsafe.Pointer(&entry[16])) = uint64(uintptr(unsafe.Pointer(&mem[0])))
+		*(*uint32)(unsafe.Pointer(&entry[24])) = uint32(len(mem))
+		return unix.Mprotect(mem, unix.PROT_READ|unix.PROT_EXEC)
+	})
+	if err == nil && !bytes.Equal(mem, code) {
+		err = errors.New("code is as it was")
+	}
+	return err
 }
 
 // onChild does something to a process that waits.

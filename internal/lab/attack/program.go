@@ -19,6 +19,18 @@ const (
 // Exits ends with 0.
 func Exits() []byte { return []byte{0xb8, 60, 0, 0, 0, 0x31, 0xff, 0x0f, 0x05} }
 
+// headers is where the code begins in the file of a [Program].
+const headers = 64 + 2*56
+
+// ConstantAt is where the file of a program of [Constant] has its exit status. The byte
+// is an instruction, if one jumps there.
+const ConstantAt = headers + 1
+
+// Constant ends with 0x55, which is one byte of its code.
+func Constant() []byte {
+	return []byte{0xbf, 0x55, 0, 0, 0, 0xb8, 231, 0, 0, 0, 0x0f, 0x05} // exit_group(0x55)
+}
+
 // Asks asks for executable memory that belongs to no file. It ends with 1 if it got none.
 func Asks() []byte {
 	return []byte{
@@ -91,7 +103,7 @@ func Personality32() []byte {
 
 // Program is an ELF file of instructions; an executable stack is asked for, or refused.
 func Program(code []byte, executableStack bool) []byte {
-	const base, headers = 0x400000, 64 + 2*56
+	const base = 0x400000
 	flags := uint32(elf.PF_R | elf.PF_W)
 	if executableStack {
 		flags |= uint32(elf.PF_X)

@@ -21,6 +21,7 @@ func TestPrograms(t *testing.T) {
 		exit int
 	}{
 		"exits":    {Exits(), 0},
+		"constant": {Constant(), 0x55},
 		"asks":     {Asks(), 0},
 		"maps":     {MapsWX(), 0},
 		"forks":    {slices.Concat(fork, Asks()), 0},
