@@ -29,7 +29,7 @@ COMPLETE_FISH = $(PREFIX)/share/fish/vendor_completions.d
 # beside two programs that only computed, builds and other guests. Vet has run.
 # No process has to sleep for the race detector at its end.
 # What chooses among guests, for one who works on some, must not leave any out here.
-GOTEST    = env -u IPE_GUEST_RUN -u IPE_VM_KERNEL -u IPE_VM_SNAPSHOT GORACE=atexit_sleep_ms=0 $(TOOL) gotestsum --format pkgname --hide-summary skipped -- -race -vet=off -p 3 -timeout 150m
+GOTEST    = env -u IPE_GUEST_RUN -u IPE_VM_KERNEL -u IPE_VM_SNAPSHOT GORACE=atexit_sleep_ms=0 $(TOOL) gotestsum --format pkgname --hide-summary skipped -- -race -vet=off -p 3 -parallel 3 -timeout 150m
 
 .NOTPARALLEL:
 .DEFAULT_GOAL := build

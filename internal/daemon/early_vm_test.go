@@ -112,12 +112,14 @@ func bootDebian(t *testing.T, files vm.Files) vm.Config {
 // TestVMGuardedBoot: before anything of the root file system runs, the kernel enforces,
 // however slow the start is.
 func TestVMGuardedBoot(t *testing.T) {
+	t.Parallel()
 	vmtest.RunPackage(t, bootDebian(t, debianRoot(t, 8)), "-test.run=^TestGuardedFromTheStart$")
 }
 
 // TestVMGuardedBootOwnVar: a state on a file system of its own needs udev before iped. What
 // follows the file systems still comes after iped.
 func TestVMGuardedBootOwnVar(t *testing.T) {
+	t.Parallel()
 	const units = "/lib/systemd/system/"
 	files := debianRoot(t, 1)
 	moved := vm.Files{}
@@ -146,6 +148,7 @@ func TestVMGuardedBootOwnVar(t *testing.T) {
 // TestVMUnguardedBoot: with the drop-in, a machine whose iped cannot enforce goes off
 // before sysinit.target.
 func TestVMUnguardedBoot(t *testing.T) {
+	t.Parallel()
 	files := debianRoot(t, 1)
 	delete(files, "/etc/ipe/trust.d/owner.der")
 	delete(files, "/lib/systemd/system/hogs.service")

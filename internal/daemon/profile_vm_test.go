@@ -21,6 +21,7 @@ import (
 // TestVMProfileOnKernels is a machine with all that is asked beyond a policy, as its owner
 // deploys it.
 func TestVMProfileOnKernels(t *testing.T) {
+	t.Parallel()
 	files := programs(t)
 	cert, key := newOwner(t)
 	deploy(t, files, cert, key)
@@ -31,6 +32,7 @@ func TestVMProfileOnKernels(t *testing.T) {
 	files["/owner.key"] = vm.File{Data: pem.EncodeToMemory(&pem.Block{Type: "PRIVATE KEY", Bytes: der})}
 	for _, k := range vmtest.Kernels(t) {
 		t.Run(k.Name, func(t *testing.T) {
+			t.Parallel()
 			disks := profiledDisks(t)
 			vmtest.RunPackage(t, vm.Config{Kernel: k, Files: maps.Clone(files), Modules: []string{"dm-verity"}, Disks: disks}, "-test.run=^TestProfiled$")
 		})

@@ -17,6 +17,7 @@ import (
 // signed by somebody else: the owner, whose certificate iped has, the firmware's key,
 // whom the kernel knows, and a stranger.
 func TestVMDaemonSignsRootHashes(t *testing.T) {
+	t.Parallel()
 	files := programs(t)
 	owner := deployment(t, files)
 	files.Add(vmtest.HostBinary(t, "veritysetup", "mount"))
@@ -40,6 +41,7 @@ func TestVMDaemonSignsRootHashes(t *testing.T) {
 	}
 	for _, k := range vmtest.Kernels(t) {
 		t.Run(k.Name, func(t *testing.T) {
+			t.Parallel()
 			vmtest.RunPackage(t, vm.Config{Kernel: k, UEFI: true, Files: files, Modules: []string{"dm-verity", "loop", "squashfs", "fuse"}},
 				"-test.run=^TestRootHashes")
 		})

@@ -15,6 +15,7 @@ import (
 
 // TestVMServiceOnKernels has Debian's systemd run iped, by the unit that is installed.
 func TestVMServiceOnKernels(t *testing.T) {
+	t.Parallel()
 	files := programs(t)
 	signed := deployment(t, files)
 	files["/etc/ipe/trust.d/owner.der"] = files["/etc/ipe/trust/owner.der"]
@@ -32,6 +33,7 @@ func TestVMServiceOnKernels(t *testing.T) {
 	files.Add(vmtest.HostBinary(t, "/lib/systemd/systemd", "systemctl", "fsverity"))
 	for _, k := range vmtest.Kernels(t) {
 		t.Run(k.Name, func(t *testing.T) {
+			t.Parallel()
 			files := maps.Clone(files)
 			disk := signedFile(t, files)
 			vmtest.RunPackage(t, vm.Config{

@@ -33,6 +33,7 @@ const maxBinary = 16 << 20
 
 // TestVMDaemonOnKernels runs the programs as they are installed, on real kernels.
 func TestVMDaemonOnKernels(t *testing.T) {
+	t.Parallel()
 	files := programs(t)
 	sign := deployment(t, files)
 	for name, action := range map[string]string{"open-1.0.0": "ALLOW", "open-2.0.0": "DENY", "closed-3.0.0": "DENY"} {
@@ -46,6 +47,7 @@ func TestVMDaemonOnKernels(t *testing.T) {
 			tests = "-test.run=^Test(Installed|HungDaemon|Preflight|Damaged)"
 		}
 		t.Run(k.Name, func(t *testing.T) {
+			t.Parallel()
 			vmtest.RunPackage(t, vm.Config{Kernel: k, Files: files, Modules: []string{"dm-verity", "fuse"}, Env: []string{"ENGINE=bpf"},
 				Timeout: 10 * time.Minute}, tests)
 		})
@@ -54,6 +56,7 @@ func TestVMDaemonOnKernels(t *testing.T) {
 
 // TestVMDaemonOnOneKernel is about what no kernel does differently.
 func TestVMDaemonOnOneKernel(t *testing.T) {
+	t.Parallel()
 	files := programs(t)
 	deployment(t, files)
 	files.Add(vmtest.HostBinary(t, "/lib/systemd/systemd-journald", "journalctl"))
@@ -64,9 +67,11 @@ func TestVMDaemonOnOneKernel(t *testing.T) {
 // TestVMDaemonOnKernelsOwn runs them where the kernel has IPE itself and trusts the
 // signer: the same life, and what only that kernel can do.
 func TestVMDaemonOnKernelsOwn(t *testing.T) {
+	t.Parallel()
 	files := platformDeployment(t)
 	for _, name := range []string{"6.12", "newest"} {
 		t.Run(name, func(t *testing.T) {
+			t.Parallel()
 			vmtest.RunPackage(t, vm.Config{
 				Kernel: vmtest.Kernel(t, name), UEFI: true, Files: files, Modules: []string{"dm-verity", "fuse"},
 				Env: []string{"ENGINE=securityfs"}, Timeout: 10 * time.Minute,
@@ -78,6 +83,7 @@ func TestVMDaemonOnKernelsOwn(t *testing.T) {
 // TestVMDaemonRebootsKernelsOwn boots three times with the same state: the last time on
 // a machine whose firmware vouches for nobody.
 func TestVMDaemonRebootsKernelsOwn(t *testing.T) {
+	t.Parallel()
 	files := platformDeployment(t)
 	disk := filepath.Join(t.TempDir(), "state.img")
 	if out, err := exec.CommandContext(t.Context(), "mkfs.ext4", "-q", disk, "32M").CombinedOutput(); err != nil {
@@ -96,6 +102,7 @@ func TestVMDaemonRebootsKernelsOwn(t *testing.T) {
 // TestVMDaemonAtBoot: what a machine brings along, command line, policies in directories
 // and a boot policy.
 func TestVMDaemonAtBoot(t *testing.T) {
+	t.Parallel()
 	files := programs(t)
 	deployment(t, files)
 	files["/etc/ipe/site.p7b"] = files["/site-1.0.0.p7b"]
@@ -105,6 +112,7 @@ func TestVMDaemonAtBoot(t *testing.T) {
 	files["/site.pol"] = vm.File{Data: []byte(policyText("site", "0.0.1") + "\x00and more")}
 	for _, k := range vmtest.Kernels(t) {
 		t.Run(k.Name, func(t *testing.T) {
+			t.Parallel()
 			vmtest.RunPackage(t, vm.Config{Kernel: k, Files: files, Modules: []string{"fuse"}, Env: []string{"KERNEL_NAME=" + k.Name},
 				Append: []string{"sysctl.kernel.ftrace_enabled=0", "ipe.enforce=0", "ipe.success-audit", "ipe.enforce=maybe", "--", "ipe.enforce=1"}}, "-test.run=^TestBooted")
 		})
@@ -113,6 +121,7 @@ func TestVMDaemonAtBoot(t *testing.T) {
 
 // TestVMDaemonTrustsKernel: policies signed by the key that the firmware vouches for.
 func TestVMDaemonTrustsKernel(t *testing.T) {
+	t.Parallel()
 	files := programs(t)
 	deployment(t, files)
 	cert, key, err := vm.PlatformKey(t.Context(), t.TempDir())
@@ -125,6 +134,7 @@ func TestVMDaemonTrustsKernel(t *testing.T) {
 	files["/stranger.p7b"] = vm.File{Data: strangerSigns(t, policyText("platform", "1.0.0"))}
 	for _, k := range vmtest.Kernels(t) {
 		t.Run(k.Name, func(t *testing.T) {
+			t.Parallel()
 			vmtest.RunPackage(t, vm.Config{Kernel: k, UEFI: true, Files: files, Modules: []string{"fuse"}}, "-test.run=^TestTrustOfKernel")
 		})
 	}
@@ -158,6 +168,7 @@ func opensslSign(t *testing.T, cert, key, text string) []byte {
 // TestVMDaemonRecords: where records go, and on one kernel, what a storm of them does:
 // IPE_STORM_SECONDS=600 go test -run TestVMDaemonRecords/6.12 -timeout 1h . makes it longer.
 func TestVMDaemonRecords(t *testing.T) {
+	t.Parallel()
 	files := programs(t)
 	deployment(t, files)
 	storm, err := time.ParseDuration(cmp.Or(os.Getenv("IPE_STORM_SECONDS"), "3") + "s")
@@ -170,6 +181,7 @@ func TestVMDaemonRecords(t *testing.T) {
 			run = "-test.run=^TestRecorded"
 		}
 		t.Run(k.Name, func(t *testing.T) {
+			t.Parallel()
 			vmtest.RunPackage(t, vm.Config{Kernel: k, Files: files, Modules: []string{"fuse"}, Env: []string{"STORM=" + storm.String()},
 				Timeout: vm.DefaultTimeout + 2*storm}, run)
 		})
@@ -179,6 +191,7 @@ func TestVMDaemonRecords(t *testing.T) {
 // TestVMDaemonRefusesKernel: where the programs would never be called, iped says so
 // and what to add.
 func TestVMDaemonRefusesKernel(t *testing.T) {
+	t.Parallel()
 	files := programs(t)
 	vmtest.RunPackage(t, vm.Config{
 		Kernel: vmtest.Kernel(t, "6.12"), Files: files, Append: []string{"lsm=capability,yama"},
@@ -187,17 +200,20 @@ func TestVMDaemonRefusesKernel(t *testing.T) {
 
 // TestVMDaemonLockedDown: a kernel that has everything, and does not let programs use it.
 func TestVMDaemonLockedDown(t *testing.T) {
+	t.Parallel()
 	files := programs(t)
 	deployment(t, files)
 	files["/stranger.p7b"] = vm.File{Data: strangerSigns(t, policyText("platform", "1.0.0"))}
 	for _, kernel := range []string{"6.1", "6.12"} {
 		t.Run(kernel, func(t *testing.T) {
+			t.Parallel()
 			vmtest.RunPackage(t, vm.Config{
 				Kernel: vmtest.Kernel(t, kernel), Files: files, Append: []string{"lockdown=confidentiality"},
 			}, "-test.run=^TestLockedDown$")
 		})
 	}
 	t.Run("later", func(t *testing.T) {
+		t.Parallel()
 		vmtest.RunPackage(t, vm.Config{
 			Kernel: vmtest.Kernel(t, "6.12"), Files: files, Modules: []string{"fuse"},
 		}, "-test.run=^TestLockedDownLater$")

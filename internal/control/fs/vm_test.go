@@ -20,14 +20,17 @@ import (
 // way to load policies have the same outcome on the tree of a kernel's own IPE and on
 // ours, also on other kernels.
 func TestVMAsTheKernel(t *testing.T) {
+	t.Parallel()
 	cfg := vm.Config{Files: blobs(t), Modules: []string{"fuse"}, Timeout: 6 * time.Minute}
 	t.Run("6.12", func(t *testing.T) {
+		t.Parallel()
 		cfg := cfg
 		cfg.Kernel, cfg.UEFI = vmtest.Kernel(t, "6.12"), true
 		vmtest.RunPackage(t, cfg)
 	})
 	for _, name := range []string{"6.1", "newest"} {
 		t.Run(name, func(t *testing.T) {
+			t.Parallel()
 			cfg := cfg
 			cfg.Kernel = vmtest.Kernel(t, name)
 			vmtest.RunPackage(t, cfg, "-test.run=^Test(TreeOfOurs|Hung|Killed|WatchdogDies)$")

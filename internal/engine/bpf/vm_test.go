@@ -18,10 +18,12 @@ import (
 )
 
 func TestVMEngineOnKernels(t *testing.T) {
+	t.Parallel()
 	images := makeImages(t)
 	btrfs := unpacked(t, debian.BtrfsTools())
 	for _, k := range vmtest.Kernels(t) {
 		t.Run(k.Name, func(t *testing.T) {
+			t.Parallel()
 			files := images.files(t)
 			files.Add(vmtest.HostBinary(t, "losetup", "mke2fs", "dmsetup", filepath.Join(btrfs, "sbin", "mkfs.btrfs"), filepath.Join(btrfs, "bin", "btrfs"), filepath.Join(btrfs, "bin", "btrfstune")))
 			addVolumes(t, files)
@@ -46,9 +48,11 @@ func TestVMEngineOnKernels(t *testing.T) {
 // TestVMReadsOnKernels boots without firmware: secure boot has IMA refuse what is not
 // signed, before or after us.
 func TestVMReadsOnKernels(t *testing.T) {
+	t.Parallel()
 	images := makeImages(t)
 	for _, k := range vmtest.Kernels(t) {
 		t.Run(k.Name, func(t *testing.T) {
+			t.Parallel()
 			files := images.files(t)
 			files["/images/vmlinuz"] = vm.File{Host: k.Image()}
 			files["/images/ask.ko"] = vm.File{Host: askModule(t)}
@@ -77,8 +81,10 @@ func askModule(t *testing.T) string {
 }
 
 func TestVMPathsOnKernels(t *testing.T) {
+	t.Parallel()
 	for _, k := range vmtest.Kernels(t) {
 		t.Run(k.Name, func(t *testing.T) {
+			t.Parallel()
 			vmtest.RunPackage(t, vm.Config{Kernel: k}, "-test.run=^TestPaths")
 		})
 	}
@@ -87,6 +93,7 @@ func TestVMPathsOnKernels(t *testing.T) {
 // TestVMPeerOnKernel puts random policies to the own IPE of each kernel that has it, and
 // to ours. More of them: IPE_PEER_POLICIES=3000 go test -run TestVMPeerOnKernel -timeout 1h .
 func TestVMPeerOnKernel(t *testing.T) {
+	t.Parallel()
 	images := makeImages(t)
 	files := images.files(t)
 	for _, name := range []string{"platform.pem", "platform.key"} {
@@ -96,6 +103,7 @@ func TestVMPeerOnKernel(t *testing.T) {
 	seed := cmp.Or(os.Getenv("IPE_PEER_SEED"), strconv.FormatInt(time.Now().UnixNano(), 10))
 	for _, k := range vmtest.Kernels(t)[1:] {
 		t.Run(k.Name, func(t *testing.T) {
+			t.Parallel()
 			vmtest.RunPackage(t, vm.Config{
 				Kernel:  k,
 				UEFI:    true,
@@ -112,6 +120,7 @@ func TestVMPeerOnKernel(t *testing.T) {
 }
 
 func TestVMRefusesKernelThatWouldNotCallIt(t *testing.T) {
+	t.Parallel()
 	vmtest.RunPackage(t, vm.Config{
 		Kernel: vmtest.Kernel(t, "6.1"),
 		Append: []string{"lsm=capability,yama"},

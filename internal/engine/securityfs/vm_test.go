@@ -70,9 +70,11 @@ func platformKey(t *testing.T) (*x509.Certificate, crypto.Signer) {
 }
 
 func TestVMEngineOnKernels(t *testing.T) {
+	t.Parallel()
 	files := policies(t)
 	for _, name := range []string{"6.12", "newest"} {
 		t.Run(name, func(t *testing.T) {
+			t.Parallel()
 			vmtest.RunPackage(t, vm.Config{Kernel: vmtest.Kernel(t, name), UEFI: true, Files: files}, "-test.run=^TestEngine")
 		})
 	}
@@ -80,6 +82,7 @@ func TestVMEngineOnKernels(t *testing.T) {
 
 // TestVMSilentKernel boots with auditing off: nothing can be recorded.
 func TestVMSilentKernel(t *testing.T) {
+	t.Parallel()
 	vmtest.RunPackage(t, vm.Config{
 		Kernel: vmtest.Kernel(t, "6.12"), UEFI: true, Files: policies(t), Append: []string{"audit=0"},
 	}, "-test.run=^TestSilent")

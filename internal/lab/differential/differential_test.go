@@ -18,6 +18,7 @@ import (
 // short walk, in all configurations. IPE_CONFORMANCE_POLICIES makes the walk longer,
 // IPE_CONFORMANCE_SEED repeats one.
 func TestVMIndistinguishable(t *testing.T) {
+	t.Parallel()
 	trackSources(t)
 	r, err := newRig(t.Context(), t.TempDir())
 	if err != nil {

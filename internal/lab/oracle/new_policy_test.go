@@ -20,6 +20,7 @@ import (
 // trusts. The guest's test of the same package compares the answers. OpenSSL
 // signs, so that a mistake in package sign cannot hide one in the table.
 func TestVMKernelAnswersAsTheCaseTable(t *testing.T) {
+	t.Parallel()
 	cert, key, err := vm.PlatformKey(t.Context(), t.TempDir())
 	if err != nil {
 		t.Fatal(err)

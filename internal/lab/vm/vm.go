@@ -126,7 +126,8 @@ func (e *GuestError) Error() string {
 // Unwrap gives Err.
 func (e *GuestError) Unwrap() error { return e.Err }
 
-// Run boots the kernel, runs the command, and waits for the guest to power off. A
+// Run waits until few enough other guests run, boots the kernel, runs the command, and
+// waits for the guest to power off. A
 // command that fails is a Result; a guest that fails is a *GuestError, with
 // whatever had come by then in the Result.
 func Run(ctx context.Context, cfg Config) (Result, error) {
@@ -134,5 +135,10 @@ func Run(ctx context.Context, cfg Config) (Result, error) {
 	if err != nil {
 		return Result{}, err
 	}
+	leave, err := takePlace(ctx)
+	if err != nil {
+		return Result{}, fmt.Errorf("wait for a place among the guests: %w", err)
+	}
+	defer leave()
 	return run(ctx, cfg, accel)
 }

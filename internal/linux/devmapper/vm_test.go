@@ -46,8 +46,10 @@ func config(t *testing.T, k debian.Kernel) vm.Config {
 // TestVMVolumesOnKernels opens volumes for real, next to veritysetup(8). More of them:
 // IPE_DM_SETS=200 go test -run TestVMVolumesOnKernels -timeout 1h . IPE_DM_SEED repeats a run.
 func TestVMVolumesOnKernels(t *testing.T) {
+	t.Parallel()
 	for _, k := range vmtest.Kernels(t) {
 		t.Run(k.Name, func(t *testing.T) {
+			t.Parallel()
 			cfg := config(t, k)
 			// 6.1 takes signatures of root hashes by secondary keys only.
 			cfg.UEFI, cfg.MOK = k.Name != "6.1", k.Name == "6.1"
@@ -59,11 +61,13 @@ func TestVMVolumesOnKernels(t *testing.T) {
 // TestVMStopsOnKernels reads a bad block of a volume that stops the machine when that
 // happens, and wants the guest to end so.
 func TestVMStopsOnKernels(t *testing.T) {
+	t.Parallel()
 	for _, k := range vmtest.Kernels(t) {
 		for what, last := range map[string]string{
 			"Restart": "reboot: Restarting system", "Panic": "Kernel panic - not syncing: dm-verity device corrupted",
 		} {
 			t.Run(k.Name+"/"+what, func(t *testing.T) {
+				t.Parallel()
 				vmtest.SkipNarrowed(t, k)
 				outcome, err := vmtest.Collect(t.Context(), config(t, k), "-test.run=^TestStop"+what+"$")
 				if !errors.Is(err, vm.ErrNoStatus) {
@@ -79,6 +83,7 @@ func TestVMStopsOnKernels(t *testing.T) {
 
 // TestVMUdevOnKernels has udev run beside.
 func TestVMUdevOnKernels(t *testing.T) {
+	t.Parallel()
 	dir, err := debian.Unpacked(t.Context(), debian.UdevTools()...)
 	if err != nil {
 		t.Fatal(err)
@@ -86,6 +91,7 @@ func TestVMUdevOnKernels(t *testing.T) {
 	udevadm := filepath.Join(dir, "bin", "udevadm")
 	for _, k := range vmtest.Kernels(t) {
 		t.Run(k.Name, func(t *testing.T) {
+			t.Parallel()
 			cfg := config(t, k)
 			cfg.Files.Add(vmtest.HostBinary(t, udevadm, "dmsetup"))
 			const rules = "/lib/udev/rules.d/"
@@ -104,6 +110,7 @@ func TestVMUdevOnKernels(t *testing.T) {
 
 // TestVMDemanding has dm-verity take signed root hashes only.
 func TestVMDemanding(t *testing.T) {
+	t.Parallel()
 	cfg := config(t, vmtest.Kernel(t, "6.12"))
 	cfg.Modules[0] = "dm-verity require_signatures=1"
 	vmtest.RunPackage(t, cfg, "-test.run=^TestUnsigned$")
@@ -111,6 +118,7 @@ func TestVMDemanding(t *testing.T) {
 
 // TestVMDirectOnKernels has files on a file system that can be read past the page cache.
 func TestVMDirectOnKernels(t *testing.T) {
+	t.Parallel()
 	image := filepath.Join(t.TempDir(), "image")
 	for _, args := range [][]string{{"truncate", "-s", "16M", image}, {"/sbin/mke2fs", "-q", "-t", "ext4", image}} {
 		if out, err := exec.CommandContext(t.Context(), args[0], args[1:]...).CombinedOutput(); err != nil {
@@ -119,6 +127,7 @@ func TestVMDirectOnKernels(t *testing.T) {
 	}
 	for _, k := range vmtest.Kernels(t) {
 		t.Run(k.Name, func(t *testing.T) {
+			t.Parallel()
 			cfg := config(t, k)
 			cfg.Files.Add(vmtest.HostBinary(t, "mount"))
 			cfg.Files["/image"] = vm.File{Host: image}
@@ -129,9 +138,11 @@ func TestVMDirectOnKernels(t *testing.T) {
 
 // TestVMMissing has a kernel lack one thing after the other.
 func TestVMMissing(t *testing.T) {
+	t.Parallel()
 	k := vmtest.Kernel(t, "6.12")
 	for _, have := range []string{"", "dm-mod", "dm-verity"} {
 		t.Run("with "+cmp.Or(have, "nothing"), func(t *testing.T) {
+			t.Parallel()
 			cfg := vm.Config{Kernel: k, Env: []string{"HAVE=" + have}}
 			if have != "" {
 				cfg.Modules = []string{have}

@@ -24,8 +24,10 @@ func config(t *testing.T, k debian.Kernel, modules ...string) vm.Config {
 }
 
 func TestVMKernel(t *testing.T) {
+	t.Parallel()
 	for _, k := range vmtest.Kernels(t) {
 		t.Run(k.Name, func(t *testing.T) {
+			t.Parallel()
 			var modules []string
 			if k.Name == "6.1" { // it is built into the others
 				modules = []string{"sha512_generic"}
@@ -37,11 +39,13 @@ func TestVMKernel(t *testing.T) {
 
 // TestVMWithoutAlgorithm: 6.1 has sha512 in a module.
 func TestVMWithoutAlgorithm(t *testing.T) {
+	t.Parallel()
 	vmtest.RunPackage(t, config(t, vmtest.Kernel(t, "6.1")), "-test.run=^TestNoAlgorithm")
 }
 
 // TestVMBtrfsOnKernels: older ones keep descriptors and signatures to themselves.
 func TestVMBtrfsOnKernels(t *testing.T) {
+	t.Parallel()
 	dir, err := debian.Unpacked(t.Context(), debian.BtrfsTools()...)
 	if err != nil {
 		t.Fatal(err)
@@ -49,6 +53,7 @@ func TestVMBtrfsOnKernels(t *testing.T) {
 	mkfs := filepath.Join(dir, "sbin", "mkfs.btrfs")
 	for _, k := range vmtest.Kernels(t) {
 		t.Run(k.Name, func(t *testing.T) {
+			t.Parallel()
 			cfg := config(t, k, "btrfs")
 			cfg.Files.Add(vmtest.HostBinary(t, mkfs))
 			cfg.Env = append(cfg.Env, "MKFS_BTRFS="+mkfs)

@@ -17,9 +17,11 @@ func itoa(n int) string { return strconv.Itoa(n) }
 // TestVMAsTheKernel puts messages to the kernel's IPE and, through us, to the kernel's
 // keyrings. 6.1 has no IPE; it must answer as 6.12 does.
 func TestVMAsTheKernel(t *testing.T) {
+	t.Parallel()
 	list := messages(t)
 	for _, k := range vmtest.Kernels(t) {
 		t.Run(k.Name, func(t *testing.T) {
+			t.Parallel()
 			vmtest.RunPackage(t, vm.Config{Kernel: k, UEFI: true, Files: files(t, k.Name, list)}, "-test.run=^TestKernel")
 		})
 	}
@@ -27,6 +29,7 @@ func TestVMAsTheKernel(t *testing.T) {
 
 // TestVMRefusesKernel: where programs are never called nobody can be asked.
 func TestVMRefusesKernel(t *testing.T) {
+	t.Parallel()
 	vmtest.RunPackage(t, vm.Config{Kernel: vmtest.Kernel(t, "6.1"), Append: []string{"lsm=capability,yama"}}, "-test.run=^TestRefused")
 }
 

@@ -1,6 +1,7 @@
 package debian
 
 import (
+	"errors"
 	"fmt"
 	"os"
 	"path/filepath"
@@ -31,14 +32,33 @@ func CacheDir() (string, error) {
 // Lock excludes every other process that locks the same name in dir, until the
 // function it gives is called.
 func Lock(dir, name string) (unlock func(), err error) {
+	unlock, err = lock(dir, name, unix.LOCK_EX)
+	if err != nil {
+		err = fmt.Errorf("lock %s: %w", name, err)
+	}
+	return unlock, err
+}
+
+// TryLock is Lock without waiting: ok is false if another has it.
+func TryLock(dir, name string) (unlock func(), ok bool, err error) {
+	unlock, err = lock(dir, name, unix.LOCK_EX|unix.LOCK_NB)
+	if errors.Is(err, unix.EWOULDBLOCK) {
+		return nil, false, nil
+	}
+	if err != nil {
+		return nil, false, fmt.Errorf("lock %s: %w", name, err)
+	}
+	return unlock, true, nil
+}
+
+func lock(dir, name string, how int) (unlock func(), err error) {
 	f, err := os.OpenFile(filepath.Join(dir, name+".lock"), os.O_CREATE|os.O_RDWR, 0o644)
 	if err != nil {
-		return nil, fmt.Errorf("lock %s: %w", name, err)
+		return nil, err
 	}
-	err = eintr.Again(func() error { return unix.Flock(int(f.Fd()), unix.LOCK_EX) })
-	if err != nil {
+	if err := eintr.Again(func() error { return unix.Flock(int(f.Fd()), how) }); err != nil {
 		f.Close()
-		return nil, fmt.Errorf("lock %s: %w", name, err)
+		return nil, err
 	}
 	return func() { f.Close() }, nil
 }
