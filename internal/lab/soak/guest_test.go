@@ -52,15 +52,21 @@ func (m *machine) start() {
 	m.t.Helper()
 	e, err := bpf.Open(bpf.Options{KeepCaches: true})
 	check(m.t, err)
-	text := "policy_name=programs policy_version=0.0.1\nDEFAULT action=DENY\n" +
-		"op=EXECUTE boot_verified=TRUE action=ALLOW\nop=EXECUTE dmverity_roothash=" + m.root + " action=ALLOW\n"
-	p, err := policy.Parse([]byte(text))
-	check(m.t, err)
 	check(m.t, e.SetMode(engine.Mode{Enforce: true}))
-	check(m.t, e.Activate(engine.Active{Policy: p}))
+	check(m.t, e.Activate(engine.Active{Policy: denying(m.root)}))
 	ctx, cancel := context.WithCancel(context.Background())
 	m.engine, m.cancel, m.records = e, cancel, make(chan engine.Event, 1<<14)
 	go func() { _ = e.Events(ctx, func(ev engine.Event) { m.records <- ev }) }()
+}
+
+// denying allows the initramfs, and the volume with the root hash.
+func denying(root string) *policy.Policy {
+	p, err := policy.Parse([]byte("policy_name=programs policy_version=0.0.1\nDEFAULT action=DENY\n" +
+		"op=EXECUTE boot_verified=TRUE action=ALLOW\nop=EXECUTE dmverity_roothash=" + root + " action=ALLOW\n"))
+	if err != nil {
+		panic(err)
+	}
+	return p
 }
 
 func (m *machine) end() {
@@ -194,6 +200,10 @@ func TestMain(m *testing.M) {
 	mounts, err := os.ReadFile("/proc/self/mounts")
 	if err != nil || !strings.HasPrefix(string(mounts), "rootfs / rootfs ") && !strings.HasPrefix(string(mounts), "none / rootfs ") {
 		fmt.Fprintln(os.Stderr, "these tests attach programs that deny: they run in a test guest only")
+		os.Exit(1)
+	}
+	if os.Getpid() == 1 {
+		fmt.Fprintln(os.Stderr, "become a system:", becomeRoot())
 		os.Exit(1)
 	}
 	os.Exit(m.Run())

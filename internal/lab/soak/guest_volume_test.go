@@ -4,6 +4,7 @@ package soak
 
 import (
 	"context"
+	"errors"
 	"os"
 	"os/exec"
 	"syscall"
@@ -23,22 +24,40 @@ const at = "/programs"
 // openVolume mounts the volume and what programs need around it.
 func openVolume(t *testing.T, root digest.Digest) {
 	t.Helper()
+	check(t, mountVolume(root))
+	check(t, bindKernel(at))
+	check(t, unix.Mount("tmpfs", at+"/run", "tmpfs", 0, "mode=0755"))
+}
+
+// mountVolume opens the volume and mounts it.
+func mountVolume(root digest.Digest) error {
 	data, err := os.Open("/dev/vda")
-	check(t, err)
+	if err != nil {
+		return err
+	}
 	defer data.Close()
 	hashes, err := os.Open("/dev/vdb")
-	check(t, err)
+	if err != nil {
+		return err
+	}
 	defer hashes.Close()
 	volume, err := dmverity.ReadSuperblock(hashes, 0)
-	check(t, err)
-	d, err := devmapper.Open(devmapper.Request{Name: "programs", Table: dmverity.Table{Volume: volume, Root: root}, Data: data, Hash: hashes})
-	check(t, err)
-	check(t, os.Mkdir(at, 0o755))
-	check(t, unix.Mount(d.Path(), at, "squashfs", unix.MS_RDONLY, ""))
-	for _, dir := range []string{"/proc", "/sys", "/dev"} {
-		check(t, unix.Mount(dir, at+dir, "", unix.MS_BIND|unix.MS_REC, ""))
+	if err != nil {
+		return err
 	}
-	check(t, unix.Mount("tmpfs", at+"/run", "tmpfs", 0, "mode=0755"))
+	d, err := devmapper.Open(devmapper.Request{Name: "programs", Table: dmverity.Table{Volume: volume, Root: root}, Data: data, Hash: hashes})
+	if err != nil {
+		return err
+	}
+	return errors.Join(os.Mkdir(at, 0o755), unix.Mount(d.Path(), at, "squashfs", unix.MS_RDONLY, ""))
+}
+
+// bindKernel shows the kernel's file systems in another root.
+func bindKernel(root string) (err error) {
+	for _, dir := range []string{"/proc", "/sys", "/dev"} {
+		err = errors.Join(err, unix.Mount(dir, root+dir, "", unix.MS_BIND|unix.MS_REC, ""))
+	}
+	return err
 }
 
 // patience is how long a program may take.

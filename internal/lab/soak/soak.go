@@ -29,15 +29,29 @@ type Volume struct {
 	Root         digest.Digest
 }
 
-// Seal makes the volume in dir. The file system is not compressed, which an emulated
-// processor would take long to undo.
+// Seal makes the volume of the table's programs in dir.
 func Seal(ctx context.Context, dir string) (Volume, error) {
 	tree, err := debian.Tree(ctx, packages...)
 	if err != nil {
 		return Volume{}, err
 	}
+	return seal(ctx, dir, tree, files)
+}
+
+// SealRoot makes that of a whole system.
+func SealRoot(ctx context.Context, dir string) (Volume, error) {
+	tree, err := debian.Installed(ctx, rootPackages...)
+	if err != nil {
+		return Volume{}, err
+	}
+	return seal(ctx, dir, tree, nil)
+}
+
+// seal makes a volume of a tree, and of further files. The file system is not compressed,
+// which an emulated processor would take long to undo.
+func seal(ctx context.Context, dir, tree string, files map[string]string) (Volume, error) {
 	v := Volume{Data: filepath.Join(dir, "programs.img"), Hashes: filepath.Join(dir, "programs.hash")}
-	args := []string{tree, v.Data, "-quiet", "-no-progress", "-all-root", "-noI", "-noD", "-noF", "-noX"}
+	args := []string{tree, v.Data, "-quiet", "-no-progress", "-noI", "-noD", "-noF", "-noX"}
 	for name, text := range files {
 		own := filepath.Join(dir, strings.ReplaceAll(name, "/", "-"))
 		if err := os.WriteFile(own, []byte(text), 0o644); err != nil {
@@ -48,6 +62,7 @@ func Seal(ctx context.Context, dir string) (Volume, error) {
 	if _, err := debian.Output(ctx, dir, "mksquashfs", args...); err != nil {
 		return Volume{}, fmt.Errorf("seal programs: %w", err)
 	}
+	var err error
 	if v.Root, err = format(ctx, v); err != nil {
 		return Volume{}, fmt.Errorf("seal programs: %w", err)
 	}

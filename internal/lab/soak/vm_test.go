@@ -3,6 +3,7 @@
 package soak
 
 import (
+	"context"
 	"maps"
 	"os"
 	"testing"
@@ -15,7 +16,7 @@ import (
 
 // TestVMSoakPrograms runs the table. IPE_VM_KERNEL chooses one kernel.
 func TestVMSoakPrograms(t *testing.T) {
-	volume := sealed(t)
+	volume := sealed(t, Seal)
 	for _, k := range vmtest.Kernels(t) {
 		t.Run(k.Name, func(t *testing.T) {
 			vmtest.RunPackage(t, guest(k, volume), "-test.run=^TestPrograms$")
@@ -25,7 +26,7 @@ func TestVMSoakPrograms(t *testing.T) {
 
 // TestVMSoakUnits runs programs of the table in a unit of systemd.
 func TestVMSoakUnits(t *testing.T) {
-	volume := sealed(t)
+	volume := sealed(t, Seal)
 	files := vmtest.HostBinary(t, "/lib/systemd/systemd", "systemctl")
 	for _, target := range []string{"sysinit", "basic", "multi-user", "shutdown", "umount"} {
 		path := "/lib/systemd/system/" + target + ".target"
@@ -41,9 +42,23 @@ func TestVMSoakUnits(t *testing.T) {
 	}
 }
 
-func sealed(t *testing.T) Volume {
+// TestVMSoakRoot boots a whole Debian from a sealed volume, under the strict profile.
+func TestVMSoakRoot(t *testing.T) {
+	volume := sealed(t, SealRoot)
+	for _, k := range vmtest.Kernels(t) {
+		t.Run(k.Name, func(t *testing.T) {
+			cfg := guest(k, volume)
+			cfg.Modules = append(cfg.Modules, "overlay")
+			cfg.Files = vm.Files{RootHashFile: {Data: []byte(volume.Root.String())}}
+			cfg.Init = []string{vmtest.Program}
+			vmtest.RunPackage(t, cfg, "-test.run=^TestRoot$")
+		})
+	}
+}
+
+func sealed(t *testing.T, seal func(ctx context.Context, dir string) (Volume, error)) Volume {
 	t.Helper()
-	v, err := Seal(t.Context(), t.TempDir())
+	v, err := seal(t.Context(), t.TempDir())
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -7,6 +7,12 @@ var packages = []string{
 	"qemu-system-x86", "postgresql-15", "podman", "crun", "gdb", "strace",
 }
 
+// RootHashFile tells process 1 of a guest what its environment does not.
+const RootHashFile = "/root-hash"
+
+// rootPackages are those of a whole system.
+var rootPackages = []string{"systemd-sysv", "dbus", "libpam-systemd", "udev", "kmod", "login", "nginx-light", "openssh-server", "openssh-client", "python3", "gdb"}
+
 // files are what the installation of packages would have made, and what programs are given
 // to work on. Each name is one in the volume.
 var files = map[string]string{

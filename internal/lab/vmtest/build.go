@@ -35,7 +35,7 @@ func binary(ctx context.Context, dir string) (vm.Files, error) {
 	if err != nil {
 		return nil, fmt.Errorf("build guest tests: %w", err)
 	}
-	files := vm.Files{guestDir + "/guest.test": {Data: data, Mode: 0o755}}
+	files := vm.Files{Program: {Data: data, Mode: 0o755}}
 	return files, addTree(files, filepath.Join(dir, "testdata"), path.Join(guestDir, "testdata"))
 }
 

@@ -117,6 +117,9 @@ func Collect(ctx context.Context, cfg vm.Config, flags ...string) (*Outcome, err
 // guestDir is the working directory of the tests in the guest.
 const guestDir = "/test"
 
+// Program is the test binary, in the guest.
+const Program = guestDir + "/guest.test"
+
 func runGuest(ctx context.Context, cfg vm.Config, files vm.Files, want, flags []string) (*Outcome, error) {
 	if cfg.Timeout == 0 {
 		cfg.Timeout = vm.DefaultTimeout
@@ -126,7 +129,7 @@ func runGuest(ctx context.Context, cfg vm.Config, files vm.Files, want, flags []
 	files.Add(cfg.Files)
 	cfg.Files, cfg.Dir, cfg.Merge = files, guestDir, true
 	cfg.Command = append([]string{
-		guestDir + "/guest.test", "-test.v=test2json", "-test.paniconexit0", "-test.timeout=" + limit.String(),
+		Program, "-test.v=test2json", "-test.paniconexit0", "-test.timeout=" + limit.String(),
 	}, flags...)
 	res, runErr := vm.Run(ctx, cfg)
 	outcome, err := parse(ctx, res)

@@ -72,18 +72,23 @@ func (a archive) mirror(ctx context.Context) (string, error) {
 
 // parseMirror finds the archive of the release among lines "URI CODENAME".
 func parseMirror(list, release string) (string, error) {
-	codename := ""
-	for line := range strings.Lines(release) {
-		if value, ok := strings.CutPrefix(line, "VERSION_CODENAME="); ok {
-			codename = strings.Trim(strings.TrimSpace(value), `"'`)
-		}
-	}
+	suite := codename(release)
 	for line := range strings.Lines(list) {
-		if f := strings.Fields(line); len(f) == 2 && codename != "" && f[1] == codename {
+		if f := strings.Fields(line); len(f) == 2 && suite != "" && f[1] == suite {
 			return f[0], nil
 		}
 	}
-	return "", fmt.Errorf("find mirror: apt knows no archive of %q; is this Debian, and did apt-get update run?", codename)
+	return "", fmt.Errorf("find mirror: apt knows no archive of %q; is this Debian, and did apt-get update run?", suite)
+}
+
+// codename reads the name of the release from the text of os-release(5).
+func codename(release string) (name string) {
+	for line := range strings.Lines(release) {
+		if value, ok := strings.CutPrefix(line, "VERSION_CODENAME="); ok {
+			name = strings.Trim(strings.TrimSpace(value), `"'`)
+		}
+	}
+	return name
 }
 
 // show describes the candidate version of a package.

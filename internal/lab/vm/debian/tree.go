@@ -22,7 +22,17 @@ func Tree(ctx context.Context, packages ...string) (string, error) {
 	if err != nil {
 		return "", err
 	}
-	name := fmt.Sprintf("tree-%.12x", sha256.Sum256([]byte(strings.Join(packages, " "))))
+	dst, err := keep(cache, "tree", packages, func(tmp string) (string, error) { return unpackTree(ctx, cache, tmp, packages) })
+	if err != nil {
+		return "", fmt.Errorf("fetch %d packages: %w (scripts/setup prepares the machine)", len(packages), err)
+	}
+	return dst, nil
+}
+
+// keep gives a directory of the cache that is made of packages. It appears whole or not
+// at all: fill makes it in an empty directory, and says where.
+func keep(cache, kind string, packages []string, fill func(tmp string) (string, error)) (string, error) {
+	name := fmt.Sprintf("%s-%.12x", kind, sha256.Sum256([]byte(strings.Join(packages, " "))))
 	dst := filepath.Join(cache, name)
 	unlock, err := Lock(cache, name)
 	if err != nil {
@@ -32,35 +42,35 @@ func Tree(ctx context.Context, packages ...string) (string, error) {
 	if _, err := os.Stat(dst); err == nil {
 		return dst, nil
 	}
-	if err := unpackTree(ctx, cache, dst, packages); err != nil {
-		return "", fmt.Errorf("fetch %d packages: %w (scripts/setup prepares the machine)", len(packages), err)
-	}
-	return dst, nil
-}
-
-// unpackTree makes the tree, which appears whole or not at all.
-func unpackTree(ctx context.Context, cache, dst string, packages []string) error {
-	tmp, err := os.MkdirTemp(cache, ".tree-")
+	tmp, err := os.MkdirTemp(cache, "."+kind+"-")
 	if err != nil {
-		return err
+		return "", err
 	}
 	defer os.RemoveAll(tmp)
+	made, err := fill(tmp)
+	if err != nil {
+		return "", err
+	}
+	return dst, os.Rename(made, dst)
+}
+
+func unpackTree(ctx context.Context, cache, tmp string, packages []string) (root string, err error) {
 	debs, err := downloadAll(ctx, cache, tmp, packages)
 	if err != nil {
-		return err
+		return "", err
 	}
-	root := filepath.Join(tmp, "root")
+	root = filepath.Join(tmp, "root")
 	for _, deb := range debs {
 		if _, err := Output(ctx, tmp, "dpkg-deb", "-x", deb, root); err != nil {
-			return err
+			return "", err
 		}
 	}
 	for _, dir := range merged {
 		if err := merge(ctx, root, dir); err != nil {
-			return fmt.Errorf("merge %s: %w", dir, err)
+			return "", fmt.Errorf("merge %s: %w", dir, err)
 		}
 	}
-	return os.Rename(root, dst)
+	return root, nil
 }
 
 // downloadAll has apt find what the packages need where nothing is installed.
