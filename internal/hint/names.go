@@ -29,8 +29,10 @@ const (
 // Options of iped.
 const (
 	Engine           = "--engine"
+	Profile          = "--profile"
 	Trust            = "--trust"
 	EngineBPF        = Engine + " bpf"
 	EngineSecurityfs = Engine + " securityfs"
+	ProfileStrict    = Profile + " strict"
 	TrustKernel      = Trust + " kernel"
 )

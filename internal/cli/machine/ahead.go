@@ -64,7 +64,7 @@ func (r road) at(path string) string { return filepath.Join("/", r.root, path) }
 func (r road) ahead() []step {
 	whom := r.trusts()
 	anchors, certificates := r.certificates(whom)
-	return []step{r.rootVerity(), certificates, r.policies(anchors, whom), r.unit(), r.early()}
+	return []step{r.rootVerity(), certificates, r.policies(anchors, whom), r.unit(), r.early(), r.profile(), r.before()}
 }
 
 func thisRoad() road { return road{owned: ownership.Check} }

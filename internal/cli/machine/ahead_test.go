@@ -16,6 +16,7 @@ import (
 	"os/exec"
 	"path/filepath"
 	"reflect"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -187,6 +188,9 @@ func TestTrustOfTheUnit(t *testing.T) {
 		"another section":  {map[string]string{editedUnit: "[Unit]\nExecStart=" + at + "kernel\n[Service]\n# ExecStart=" + at + "kernel\n"}, unitTrust{paths: []string{trustDir}}},
 		"a later drop-in":  {map[string]string{editedUnit: "[Service]\nExecStart=" + at + "/a\n", "/usr/lib/systemd/system/iped.service.d/z.conf": "[Service]\nExecStart=" + at + "/b\n"}, unitTrust{paths: []string{"/b"}}},
 		"a hidden drop-in": {map[string]string{editedUnit: "[Service]\n", "/usr/lib/systemd/system/iped.service.d/trust.conf": "[Service]\nExecStart=" + at + "kernel\n"}, unitTrust{paths: []string{trustDir}}},
+		"a known one":      {map[string]string{editedUnit: "[Service]\nEnvironmentFile=-" + flagsFile + "\nExecStart=" + at + "/a $MORE $IPED_FLAGS\n", flagsFile: "# flags\nIPED_FLAGS=\"--profile strict --trust /b\"\n"}, unitTrust{paths: []string{"/a", "/b"}}},
+		"one of the unit":  {map[string]string{editedUnit: "[Service]\nEnvironment=\"WHOM=/b /c\" X=1\nExecStart=" + at + "/a --trust $WHOM\n"}, unitTrust{paths: []string{"/a", "/b"}}},
+		"inside a word":    {map[string]string{editedUnit: "[Service]\nEnvironment=WHOM=/b\nExecStart=" + at + "/a --trust=${WHOM}\n"}, unitTrust{paths: []string{"/a", "${WHOM}"}, unsure: true}},
 		"variables":        {map[string]string{editedUnit: "[Service]\nExecStart=" + at + "/a $MORE\n"}, unitTrust{paths: []string{"/a"}, unsure: true}},
 		"nobody":           {map[string]string{editedUnit: "[Service]\nExecStart=/usr/sbin/iped\n"}, unitTrust{}},
 	} {
@@ -235,6 +239,48 @@ func TestPolicyOfTheKernel(t *testing.T) {
 				}
 			}
 		})
+	}
+}
+
+// TestShippedUnit: of the unit that is installed nothing is unsure.
+func TestShippedUnit(t *testing.T) {
+	m := newInstallation(t)
+	for from, to := range map[string]string{"iped.service": "/usr/lib/systemd/system/iped.service", "iped.conf": flagsFile} {
+		text, err := os.ReadFile(filepath.Join("..", "..", "..", "init", from))
+		if err != nil {
+			t.Fatal(err)
+		}
+		m.write(to, string(text))
+	}
+	if whom := m.road.trusts(); whom.unsure || !slices.Equal(whom.paths, []string{trustDir}) {
+		t.Errorf("%+v", whom)
+	}
+	if s := m.road.profile(); s.State != abi.Yes || s.Detail != "strict, as the service's command line has it" {
+		t.Errorf("%+v", s)
+	}
+	m.remove(flagsFile)
+	if s := m.road.profile(); s.State != abi.Yes || !strings.HasPrefix(s.Detail, "compat, ") || !strings.Contains(s.Detail, `IPED_FLAGS="--profile strict" in `+flagsFile) {
+		t.Errorf("%+v", s)
+	}
+	m.write(stateDir+"/profiles/index", "")
+	if s := m.road.profile(); !strings.Contains(s.Detail, "one that is loaded") {
+		t.Errorf("%+v", s)
+	}
+}
+
+// TestBeforeIped: what a start cannot know is told before it, and after it that status does.
+func TestBeforeIped(t *testing.T) {
+	m := newInstallation(t)
+	if s := m.road.before(); s.State != abi.Yes {
+		t.Errorf("%+v", s)
+	}
+	m.write("/sys/block/dm-0/dm/name", "root\n")
+	if s := m.road.before(); s.State != abi.No || !strings.Contains(s.Detail, "dm-0") || !strings.Contains(s.Detail, "initramfs") || s.Fix == "" {
+		t.Errorf("%+v", s)
+	}
+	m.write("/sys/fs/bpf/ipe/v1-0/link", "")
+	if s := m.road.before(); s.State != abi.Yes || !strings.Contains(s.Detail, "ipe status") {
+		t.Errorf("%+v", s)
 	}
 }
 

@@ -2,6 +2,8 @@ package machine
 
 import (
 	"bytes"
+	"errors"
+	"io/fs"
 	"maps"
 	"os"
 	"path/filepath"
@@ -18,7 +20,7 @@ type unitTrust struct {
 	// paths are those of certificates; kernel says that the kernel's keyrings count as well.
 	paths  []string
 	kernel bool
-	// unsure: the command line has variables, so it may say something else.
+	// unsure: the command line has variables that are not known, so it may say something else.
 	unsure bool
 }
 
@@ -28,26 +30,49 @@ const kernelWord = "kernel"
 // trusts reads the unit and its drop-ins as systemd does. Without a command line it is
 // that of the unit that is installed.
 func (r road) trusts() (t unitTrust) {
-	command := r.execStart()
-	if command == "" {
+	command := r.command()
+	if len(command.words) == 0 {
 		return unitTrust{paths: []string{trustDir}}
 	}
+	t.unsure = command.unsure
+	for _, value := range command.values(hint.Trust) {
+		t.add(value)
+	}
+	return t
+}
+
+// unitCommand is the command line of the service.
+type unitCommand struct {
+	words []string
+	// unsure: it has variables that are not known here.
+	unsure bool
+}
+
+// values are those of a flag, in their order.
+func (c unitCommand) values(flag string) (all []string) {
 	next := false
-	for _, w := range unitWords(command) {
-		t.unsure = t.unsure || strings.ContainsAny(w, "$%")
+	for _, w := range c.words {
 		name, value, has := strings.Cut(w, "=")
-		isTrust := name == hint.Trust || "-"+name == hint.Trust
+		is := name == flag || "-"+name == flag
 		switch {
 		case next:
-			t.add(w)
+			all = append(all, w)
 			next = false
-		case isTrust && has:
-			t.add(value)
-		case isTrust:
+		case is && has:
+			all = append(all, value)
+		case is:
 			next = true
 		}
 	}
-	return t
+	return all
+}
+
+// last is the value that counts of a flag of which there is one; empty if there is none.
+func (c unitCommand) last(flag string) string {
+	if all := c.values(flag); len(all) > 0 {
+		return all[len(all)-1]
+	}
+	return ""
 }
 
 func (t *unitTrust) add(value string) {
@@ -66,8 +91,97 @@ func (t unitTrust) whoElse() string {
 	return "the command line of " + unitName + " has variables, so it may trust others"
 }
 
-// execStart is the command line that counts: the last one, of those since it was emptied.
-func (r road) execStart() (command string) {
+// command is the command line that counts, with what its variables stand for.
+func (r road) command() (c unitCommand) {
+	start, known := r.execStart()
+	for _, w := range unitWords(start) {
+		name, isVariable := variable(w)
+		switch value, ok := known.value(name); {
+		case !isVariable && strings.ContainsAny(w, "$%"), isVariable && !ok:
+			c.words, c.unsure = append(c.words, w), true
+		case isVariable:
+			c.words = append(c.words, strings.Fields(value)...)
+		default:
+			c.words = append(c.words, w)
+		}
+	}
+	return c
+}
+
+// variable is the name of a variable that is a word of its own, which becomes as many
+// words as it has: see systemd.service(5), Command lines.
+func variable(word string) (name string, ok bool) {
+	name, ok = strings.CutPrefix(word, "$")
+	return name, ok && name != "" && !strings.ContainsAny(name, "${}%")
+}
+
+// environment is what the unit says of variables.
+type environment struct {
+	set map[string]string
+	// files: there are files of it. What is in none of them is empty then.
+	files bool
+}
+
+func (e environment) value(name string) (string, bool) {
+	value, ok := e.set[name]
+	return value, ok || e.files
+}
+
+// execStart is the command line as it is written, the last one of those since it was
+// emptied, and what variables stand for in it.
+func (r road) execStart() (command string, e environment) {
+	e.set = map[string]string{}
+	var files []string
+	for _, o := range r.serviceOptions() {
+		switch o.Name {
+		case "ExecStart":
+			command = o.Value
+		case "EnvironmentFile":
+			files = append(files, strings.TrimPrefix(o.Value, "-"))
+			if o.Value == "" {
+				files = nil
+			}
+		case "Environment":
+			for _, w := range unitWords(o.Value) {
+				name, value, _ := strings.Cut(w, "=")
+				e.set[name] = value
+			}
+		}
+	}
+	e.files = len(files) > 0
+	for _, f := range files { // what they say counts more, whatever is written first
+		text, err := os.ReadFile(r.at(f))
+		if err == nil {
+			maps.Copy(e.set, variablesIn(string(text)))
+		} else if !errors.Is(err, fs.ErrNotExist) {
+			e.files = false // it may say anything
+		}
+	}
+	return command, e
+}
+
+// variablesIn reads a file of variables: a line "NAME=VALUE" each, with or without quotes.
+func variablesIn(text string) map[string]string {
+	set := map[string]string{}
+	for line := range strings.Lines(text) {
+		line = strings.TrimSpace(line)
+		name, value, ok := strings.Cut(line, "=")
+		if !ok || strings.HasPrefix(line, "#") || strings.HasPrefix(line, ";") {
+			continue
+		}
+		for _, quote := range []string{`"`, "'"} {
+			if inner, ok := strings.CutPrefix(value, quote); ok && strings.HasSuffix(inner, quote) {
+				value = strings.TrimSuffix(inner, quote)
+				break
+			}
+		}
+		set[strings.TrimSpace(name)] = value
+	}
+	return set
+}
+
+// serviceOptions are those of the section Service, of the unit and its drop-ins.
+func (r road) serviceOptions() (all []*unit.UnitOption) {
 	for _, file := range r.unitFiles() {
 		text, err := os.ReadFile(file)
 		if err != nil {
@@ -75,12 +189,12 @@ func (r road) execStart() (command string) {
 		}
 		options, _ := unit.DeserializeOptions(bytes.NewReader(text)) // those before an error count
 		for _, o := range options {
-			if o.Section == "Service" && o.Name == "ExecStart" {
-				command = o.Value
+			if o.Section == "Service" {
+				all = append(all, o)
 			}
 		}
 	}
-	return command
+	return all
 }
 
 // unitFiles are the unit and its drop-ins, in the order in which they are read. Of files of
