@@ -32,7 +32,7 @@ func modules() []string {
 
 // guest describes one boot of a site.
 func guest(k debian.Kernel, site *appliance.Site, boot int) (vm.Config, error) {
-	files, err := vm.HostBinary("veritysetup", "fsverity")
+	files, err := vm.HostBinary("veritysetup", "fsverity", "dmsetup")
 	if err != nil {
 		return vm.Config{}, err
 	}

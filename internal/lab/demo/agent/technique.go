@@ -44,6 +44,7 @@ func techniques() []technique {
 		{"execute with an executable stack", "exec-stack", func() error { return unix.Exec(row.StackProgram, []string{"stack"}, nil) }, strict.ExecStack},
 		{"make what is readable executable", "personality", attack.MakeReadableExecutable, strict.Personality},
 		{"a program written to the initramfs", "initramfs", executeWritten, strict.None},
+		{"a cached volume, its table exchanged", "table", mapExchanged, strict.None},
 	}
 }
 
@@ -85,7 +86,10 @@ func executeWritten() error {
 type answers []answer
 
 // tryTechniques tries all of them.
-func tryTechniques(ctx context.Context) (all answers, err error) {
+func (a *agent) tryTechniques(ctx context.Context) (all answers, err error) {
+	if err := a.exchangeTable(ctx); err != nil {
+		return nil, fmt.Errorf("exchange a table: %w", err)
+	}
 	for _, t := range techniques() {
 		got, err := attempt(ctx, nil, "technique", t.action)
 		if err != nil {
@@ -122,14 +126,14 @@ func (a *agent) own(ctx context.Context) (answers, error) {
 	if err != nil || denied.String() != "EACCES" {
 		return nil, errors.Join(err, fmt.Errorf("the kernel's own IPE answers %s to anonymous executable memory: it enforces nothing", denied))
 	}
-	all, err := tryTechniques(ctx)
+	all, err := a.tryTechniques(ctx)
 	return all, errors.Join(err, os.WriteFile(dir+"/enforce", []byte("0"), 0))
 }
 
 // compare shows what three answer to the same techniques. The last iped asks as compat.
 func (a *agent) compareProfiles(ctx context.Context, own answers) error {
 	a.section = "verified code makes itself other code"
-	tight, err := tryTechniques(ctx)
+	tight, err := a.tryTechniques(ctx)
 	if err != nil {
 		return err
 	}
@@ -146,7 +150,7 @@ func (a *agent) compareProfiles(ctx context.Context, own answers) error {
 	if _, err := a.startDaemon(ctx); err != nil {
 		return err
 	}
-	loose, err := tryTechniques(ctx)
+	loose, err := a.tryTechniques(ctx)
 	if err != nil {
 		return err
 	}
