@@ -4,6 +4,7 @@ import (
 	"errors"
 	"os"
 	"path/filepath"
+	"strings"
 	"testing"
 
 	"golang.org/x/sys/unix"
@@ -198,6 +199,9 @@ func TestDiskFails(t *testing.T) {
 				m.wantIn(name, want(t, "compat"))
 			} else {
 				m.wantIn(name, want(t, "strict"))
+			}
+			if err != nil && strings.Contains(err.Error(), "policy") {
+				t.Errorf("%s, step %d: a profile is no policy: %v", name, step, err)
 			}
 			if (err == nil) != (p.Name == next.name && p.Version == next.version) {
 				t.Errorf("%s, step %d: load says %v, and %s %s is shown", name, step, err, p.Name, p.Version)

@@ -44,7 +44,7 @@ func (p *Profiles) disk() (*store.Store, error) {
 	if p.store != nil {
 		return p.store, nil
 	}
-	s, err := store.OpenOn(p.cfg.Disk, p.dir)
+	s, err := store.OpenOf("profile", p.cfg.Disk, p.dir)
 	if err != nil {
 		return nil, fmt.Errorf("profiles: %w", err)
 	}

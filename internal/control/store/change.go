@@ -113,7 +113,7 @@ func (s *Store) do(verb, name string, change func(*index) error, envelope []byte
 		err = s.write(next, name, envelope)
 	}
 	if err != nil {
-		return fmt.Errorf("%s policy %q: %w", verb, name, err)
+		return fmt.Errorf("%s %s %q: %w", verb, s.noun, name, err)
 	}
 	s.discard(before)
 	return nil

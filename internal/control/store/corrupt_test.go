@@ -158,7 +158,7 @@ func TestBothCopiesLost(t *testing.T) {
 					t.Errorf("active %q, lost %v, policies %v", name, s.Lost(), s.List())
 				}
 				wantProblem(t, s, "floors are lost")
-				wantProblem(t, s, "belongs to no policy")
+				wantProblem(t, s, "belongs to nothing that is stored")
 				ok(t, s.Close())
 			}
 			after := slices.Collect(maps.Values(contents(t, dir)))
@@ -284,7 +284,7 @@ func TestForeignFiles(t *testing.T) {
 	if diff := cmp.Diff(want, contents(t, dir)); diff != "" {
 		t.Error(diff)
 	}
-	for _, word := range []string{"x.p7b", "ABAB", "belongs to no policy", "42 more files"} {
+	for _, word := range []string{"x.p7b", "ABAB", "belongs to nothing that is stored", "42 more files"} {
 		wantProblem(t, s, word)
 	}
 }

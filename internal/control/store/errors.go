@@ -50,10 +50,10 @@ func (e *StaleError) Error() string {
 func (*StaleError) Errno() syscall.Errno { return unix.ESTALE }
 
 // errFloorsLost: neither the index nor its second copy is good.
-var errFloorsLost = errors.New("which policy was active, the mode and the version floors are lost, older versions are accepted again")
+var errFloorsLost = errors.New("what was active, the mode and the version floors are lost, older versions are accepted again")
 
 // repair is what to do then.
-const repair = "restore the store's directory from a backup, or deploy the policies anew"
+const repair = "restore the store's directory from a backup, or deploy anew what was in it"
 
 // corrupt says what is wrong with which file.
 func corrupt(path, format string, args ...any) error {

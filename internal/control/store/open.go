@@ -60,8 +60,11 @@ func (d directory) envelope(sum [sha256.Size]byte) string {
 func Open(dir string) (*Store, error) { return OpenOn(atomicfile.OS{}, dir) }
 
 // OpenOn is Open with changes going through fsys.
-func OpenOn(fsys atomicfile.FS, dir string) (*Store, error) {
-	s := &Store{fsys: fsys, dir: directory(filepath.Clean(dir)), index: newIndex()}
+func OpenOn(fsys atomicfile.FS, dir string) (*Store, error) { return OpenOf("policy", fsys, dir) }
+
+// OpenOf is OpenOn for messages that hold something else, which noun names to people.
+func OpenOf(noun string, fsys atomicfile.FS, dir string) (*Store, error) {
+	s := &Store{fsys: fsys, dir: directory(filepath.Clean(dir)), noun: noun, index: newIndex()}
 	if err := s.enter(); err != nil {
 		return nil, fmt.Errorf("open store %s: %w", dir, errors.Join(err, s.unlock()))
 	}
@@ -141,7 +144,7 @@ func (s *Store) note(err error) { s.found = append(s.found, err) }
 func (s *Store) checkOwners() {
 	for _, path := range []string{string(s.dir), s.dir.policies(), s.dir.index(), s.dir.copy()} {
 		if err := ownership.Check(path); err != nil && !errors.Is(err, fs.ErrNotExist) {
-			s.note(fmt.Errorf("active policy, mode and version floors may be forged: %w", err))
+			s.note(fmt.Errorf("active %s, mode and version floors may be forged: %w", s.noun, err))
 			return // it is a part of the other paths, too, or the next one comes with the next start
 		}
 	}

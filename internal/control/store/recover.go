@@ -75,7 +75,7 @@ func (r recovery) noteIndex() {
 func (r recovery) noteCopy() {
 	switch {
 	case r.second.worn:
-		r.note(fmt.Errorf("second copy of the index: what it has of the active policy is not that: %w; it is made anew", ErrCorrupt))
+		r.note(fmt.Errorf("second copy of the index: what it has of the active %s is not that: %w; it is made anew", r.noun, ErrCorrupt))
 	case r.second.damaged(), r.second.missing() && r.first.index.seq > 0:
 		r.note(fmt.Errorf("second copy of the index: %w; it is made anew", r.second.err))
 	case r.second.err == nil && r.second.index.seq == r.first.index.seq && !bytes.Equal(r.second.index.encode(), r.first.index.encode()):
@@ -182,7 +182,7 @@ func (r recovery) rescueActive() {
 	if r.spare == nil {
 		return // Get says what is wrong
 	}
-	r.note(fmt.Errorf("active policy %q: %w; what the second copy of the index has of it counts", r.index.active, err))
+	r.note(fmt.Errorf("active %s %q: %w; what the second copy of the index has of it counts", r.noun, r.index.active, err))
 	if r.failed != nil {
 		return
 	}

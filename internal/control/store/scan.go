@@ -31,7 +31,7 @@ const (
 // what says it to people.
 var what = map[standing]string{
 	setAside:     "was damaged and is set aside (remove it when you have looked at it)",
-	unreferenced: "belongs to no policy, and is left alone (load it anew if it is missed, or remove it)",
+	unreferenced: "belongs to nothing that is stored, and is left alone (load it anew if it is missed, or remove it)",
 	foreign:      "does not belong here, and is left alone (move it away)",
 }
 

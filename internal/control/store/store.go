@@ -84,6 +84,7 @@ type Mode struct {
 type Store struct {
 	fsys atomicfile.FS
 	dir  directory
+	noun string // what its messages call what it holds
 	lock *os.File
 
 	// found is what Open found wrong, lost that it found no state.
@@ -141,14 +142,14 @@ func (s *Store) Get(name string) (Entry, error) {
 	defer s.mu.Unlock()
 	r, ok := s.index.policies[name]
 	if !ok {
-		return Entry{}, fmt.Errorf("get policy %q: %w", name, ErrNotFound)
+		return Entry{}, fmt.Errorf("get %s %q: %w", s.noun, name, ErrNotFound)
 	}
 	envelope, err := readEnvelope(s.dir.envelope(r.sum), r.sum)
 	if err != nil && s.spare != nil && sha256.Sum256(s.spare) == r.sum {
 		envelope, err = slices.Clone(s.spare), nil
 	}
 	if err != nil {
-		return Entry{}, fmt.Errorf("get policy %q: %w", name, err)
+		return Entry{}, fmt.Errorf("get %s %q: %w", s.noun, name, err)
 	}
 	return Entry{Name: name, Version: r.version, Envelope: envelope}, nil
 }
