@@ -80,14 +80,18 @@ func putProbe(t *testing.T, path string) {
 	}
 }
 
-// sealDisk opens a dm-verity volume of an image.
+// sealDisk opens a dm-verity volume of an image, for which the host may have made the tree.
 func sealDisk(t *testing.T, image, name string) digest.Digest {
 	t.Helper()
-	_, rest, ok := strings.Cut(tool(t, "veritysetup", "format", image, image+".hash"), "Root hash:")
-	if !ok {
-		t.Fatal("veritysetup printed no root hash")
+	made, err := os.ReadFile(image + ".root")
+	root := string(made)
+	if err != nil {
+		_, rest, ok := strings.Cut(tool(t, "veritysetup", "format", image, image+".hash"), "Root hash:")
+		if !ok {
+			t.Fatal("veritysetup printed no root hash")
+		}
+		root = strings.Fields(rest)[0]
 	}
-	root := strings.Fields(rest)[0]
 	tool(t, "veritysetup", "open", image, name, image+".hash", root)
 	d, err := digest.Parse("sha256:" + root)
 	if err != nil {

@@ -30,6 +30,7 @@ func addErofs(t *testing.T, files vm.Files) {
 		run(t, mkfs, "--quiet", "--all-root", image(name), tree)
 	}
 	run(t, mkfs, "--quiet", "--all-root", "--chunksize=4096", "--blobdev="+image("erofs.data"), image("erofs-apart.img"), tree)
+	sealImages(t, image, "erofs.img", "erofs-shared.img", "erofs-apart.img")
 }
 
 // addXfs adds an image with all that it has, one with its log on another device, and one
@@ -56,6 +57,16 @@ func addXfs(t *testing.T, files vm.Files) {
 	mkfs(blank("xfs.img", "16M"))
 	mkfs("-l", "logdev="+blank("xfs.log", "6M"), blank("xfs-log.img", "16M"))
 	mkfs("-m", "reflink=0", "-r", "rtdev="+blank("xfs.rt", "4M"), blank("xfs-rt.img", "16M"))
+	sealImages(t, image, "xfs.img", "xfs-log.img", "xfs-rt.img")
+}
+
+// sealImages makes the trees of images, which emulation takes long for, and leaves each
+// root hash in a file beside them.
+func sealImages(t *testing.T, image func(name string) string, names ...string) {
+	t.Helper()
+	for _, name := range names {
+		write(t, image(name+".root"), formatVolume(t, image(name), image(name+".hash")))
+	}
 }
 
 func unpacked(t *testing.T, packages []string) string {

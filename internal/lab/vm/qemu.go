@@ -88,6 +88,7 @@ func escape(path string) string { return strings.ReplaceAll(path, ",", ",,") }
 
 // machine is a running QEMU.
 type machine struct {
+	cmd             *exec.Cmd
 	pid             int
 	console, frames *os.File
 	cancel          context.CancelFunc
@@ -112,7 +113,7 @@ func start(ctx context.Context, args []string, change func(*exec.Cmd)) (*machine
 	if change != nil {
 		change(cmd)
 	}
-	m := &machine{console: consoleR, frames: framesR, cancel: cancel, ended: make(chan error, 1)}
+	m := &machine{cmd: cmd, console: consoleR, frames: framesR, cancel: cancel, ended: make(chan error, 1)}
 	started := make(chan error)
 	go supervise(cmd, started, m.ended)
 	err = <-started
@@ -151,6 +152,15 @@ func (m *machine) expectEnd() {
 
 // wait gives QEMU's own error, once it has ended.
 func (m *machine) wait() error { return <-m.ended }
+
+// used is what it took of the host's processors, once it has ended.
+func (m *machine) used() time.Duration {
+	state := m.cmd.ProcessState
+	if state == nil {
+		return 0
+	}
+	return state.UserTime() + state.SystemTime()
+}
 
 func (m *machine) close() {
 	m.cancel()

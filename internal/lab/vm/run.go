@@ -139,7 +139,9 @@ func execute(ctx context.Context, cfg Config, before []byte, args []string) (res
 	begin := time.Now()
 	live := tee(cfg.Console)
 	_, _ = live.Write(before) // as below
+	var guest *machine
 	console, _, err := converse(ctx, cfg.Timeout, args, nil, live, func(m *machine) (err error) {
+		guest = m
 		res, err = collect(m.frames, cfg.Output)
 		m.expectEnd()
 		return err
@@ -147,7 +149,7 @@ func execute(ctx context.Context, cfg Config, before []byte, args []string) (res
 	if errors.Is(err, errStart) {
 		return Result{}, err
 	}
-	res.Console, res.Duration = slices.Concat(before, console), time.Since(begin)
+	res.Console, res.Duration, res.Processors = slices.Concat(before, console), time.Since(begin), guest.used()
 	if err != nil {
 		return res, &GuestError{Err: err, Console: res.Console}
 	}

@@ -102,6 +102,8 @@ type Result struct {
 	ExitCode int
 	// Duration is from the start of the virtual machine to its end.
 	Duration time.Duration
+	// Processors is the time that it had of the host's processors.
+	Processors time.Duration
 }
 
 // GuestError is a run without a result. Its text ends with the end of the console.

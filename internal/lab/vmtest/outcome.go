@@ -12,6 +12,7 @@ import (
 	"os/exec"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/ipe-linux/ipe/internal/lab/vm"
 )
@@ -98,6 +99,7 @@ func (o *Outcome) insert(known map[string]*Test, name string) *Test {
 // report runs a subtest for each test of the guest.
 func (o *Outcome) report(t *testing.T) {
 	t.Helper()
+	t.Logf("the guest took %s of processors, %s by the clock", o.Processors.Round(time.Second), o.Duration.Round(time.Second))
 	ok := true
 	for _, test := range o.Tests {
 		ok = t.Run(test.Name, test.report) && ok
