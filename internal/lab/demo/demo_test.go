@@ -22,6 +22,7 @@ func TestVMDemo(t *testing.T) {
 	for _, name := range debian.KernelNames() {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
+			vmtest.SkipNarrowed(t, vmtest.Kernel(t, name))
 			var screen bytes.Buffer
 			dir := t.TempDir()
 			rows, err := demonstrate(t.Context(), options{kernels: []string{name}, keep: dir}, &screen, io.Discard)
