@@ -142,11 +142,13 @@ func (r road) certificateFiles(dir string) (files []string) {
 	return files
 }
 
-// Where the service keeps what was deployed: an index, and messages by their hash.
+// Where the service keeps what was deployed: an index, and messages by their hash; the same
+// once more for profiles.
 const (
 	stateDir    = "/var/lib/ipe"
 	stateIndex  = "index"
 	statePolicy = "policies"
+	stateAsked  = "profiles"
 	messageEnd  = ".p7b"
 )
 

@@ -14,7 +14,7 @@ const flagsFile = "/etc/ipe/iped.conf"
 // profile looks what the next start asks for beyond what the kernel's own IPE does.
 func (r road) profile() step {
 	const name = "profile"
-	if r.any([]string{filepath.Join(stateDir, "profiles")}, stateIndex) {
+	if r.any([]string{filepath.Join(stateDir, stateAsked)}, stateIndex) {
 		return done(name, "one that is loaded counts, whatever the command line says: ipe profile show")
 	}
 	command := r.command()

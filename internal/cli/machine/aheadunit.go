@@ -137,11 +137,15 @@ func (r road) execStart() (command string, e environment) {
 		case "ExecStart":
 			command = o.Value
 		case "EnvironmentFile":
-			files = append(files, strings.TrimPrefix(o.Value, "-"))
 			if o.Value == "" {
 				files = nil
+				continue
 			}
+			files = append(files, strings.TrimPrefix(o.Value, "-"))
 		case "Environment":
+			if o.Value == "" {
+				clear(e.set)
+			}
 			for _, w := range unitWords(o.Value) {
 				name, value, _ := strings.Cut(w, "=")
 				e.set[name] = value

@@ -340,7 +340,7 @@ func TestEngineExceptsRules(t *testing.T) {
 				continue // one of a rule is enough
 			}
 			seen[a.rule] = true
-			if a.name == "io_uring writes what was pinned before" && os.Getenv("KERNEL_NAME") == "6.1" {
+			if a.name == uringPinned && os.Getenv("KERNEL_NAME") == "6.1" {
 				if err := tries.try(t, a); err == nil || err.Error() != unix.EOPNOTSUPP.Error() {
 					t.Errorf("%s: %v: this kernel pins no memory of files", a.name, err)
 				}

@@ -29,6 +29,9 @@ type technique struct {
 	errno syscall.Errno
 }
 
+// uringPinned is one that not each kernel has on all files.
+const uringPinned = "io_uring writes what was pinned before"
+
 // techniques are all of them, and beside them what is like them and must go on.
 func techniques() []technique {
 	const r, rx, rw, rwx = attack.Readable, attack.Executable, attack.Writable, attack.Both
@@ -41,7 +44,7 @@ func techniques() []technique {
 		{"code becomes data and code again", strict.None, steps(rx, attack.Step{Protection: rw}, attack.Step{Protection: rx}), 0},
 		{"data becomes code", strict.None, steps(r, attack.Step{Protection: rx}), 0},
 		{"write, then execute, by a key", strict.ExecMod, byKey, 0},
-		{"io_uring writes what was pinned before", strict.ExecMod, writePinned, 0},
+		{uringPinned, strict.ExecMod, writePinned, 0},
 		{"write to /proc/self/mem", strict.ProcMem, opens0("/proc/self/mem", unix.O_RDWR), 0},
 		{"write to a thread's mem", strict.ProcMem, opens0("/proc/thread-self/mem", unix.O_WRONLY), 0},
 		{"write to it in a worker of io_uring", strict.ProcMem, func() error { return uringOpen("/proc/self/mem") }, 0},

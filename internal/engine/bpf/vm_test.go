@@ -38,7 +38,7 @@ func TestVMEngineOnKernels(t *testing.T) {
 				Env:  []string{"ROOT_HASH=" + images.root, "OTHER_HASH=" + images.other, "KERNEL_NAME=" + k.Name, "BTRFS_PROGS=" + btrfs},
 				// Every start has to switch it on.
 				Append: []string{"sysctl.kernel.ftrace_enabled=0"},
-				// The newest takes nine on a machine that has nothing else to do.
+				// The newest takes seven on a machine that has nothing else to do.
 				Timeout: 30 * time.Minute,
 			}, "-test.run=^TestEngine")
 		})

@@ -35,7 +35,7 @@ func Seal(ctx context.Context, dir string) (Volume, error) {
 	if err != nil {
 		return Volume{}, err
 	}
-	return seal(ctx, dir, tree, files)
+	return seal(ctx, dir, tree, files, "-all-root") // whoever has unpacked them
 }
 
 // SealRoot makes that of a whole system.
@@ -49,9 +49,9 @@ func SealRoot(ctx context.Context, dir string) (Volume, error) {
 
 // seal makes a volume of a tree, and of further files. The file system is not compressed,
 // which an emulated processor would take long to undo.
-func seal(ctx context.Context, dir, tree string, files map[string]string) (Volume, error) {
+func seal(ctx context.Context, dir, tree string, files map[string]string, options ...string) (Volume, error) {
 	v := Volume{Data: filepath.Join(dir, "programs.img"), Hashes: filepath.Join(dir, "programs.hash")}
-	args := []string{tree, v.Data, "-quiet", "-no-progress", "-noI", "-noD", "-noF", "-noX"}
+	args := append([]string{tree, v.Data, "-quiet", "-no-progress", "-noI", "-noD", "-noF", "-noX"}, options...)
 	for name, text := range files {
 		own := filepath.Join(dir, strings.ReplaceAll(name, "/", "-"))
 		if err := os.WriteFile(own, []byte(text), 0o644); err != nil {

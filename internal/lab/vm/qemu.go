@@ -89,7 +89,6 @@ func escape(path string) string { return strings.ReplaceAll(path, ",", ",,") }
 // machine is a running QEMU.
 type machine struct {
 	cmd             *exec.Cmd
-	pid             int
 	console, frames *os.File
 	cancel          context.CancelFunc
 	ended           chan error
@@ -123,7 +122,6 @@ func start(ctx context.Context, args []string, change func(*exec.Cmd)) (*machine
 		m.close()
 		return nil, err
 	}
-	m.pid = cmd.Process.Pid
 	return m, nil
 }
 

@@ -170,7 +170,7 @@ func converse(ctx context.Context, timeout time.Duration, args []string, change 
 		return nil, nil, fmt.Errorf("%w: %w", errStart, err)
 	}
 	defer m.close()
-	go allow(ctx, end, m.pid, timeout)
+	go allow(ctx, end, m.cmd.Process.Pid, timeout)
 	var text bytes.Buffer
 	copied := make(chan struct{})
 	go func() {
