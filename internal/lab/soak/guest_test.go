@@ -5,6 +5,7 @@ package soak
 import (
 	"cmp"
 	"context"
+	"errors"
 	"fmt"
 	"os"
 	"slices"
@@ -52,21 +53,25 @@ func (m *machine) start() {
 	m.t.Helper()
 	e, err := bpf.Open(bpf.Options{KeepCaches: true})
 	check(m.t, err)
-	check(m.t, e.SetMode(engine.Mode{Enforce: true}))
-	check(m.t, e.Activate(engine.Active{Policy: denying(m.root)}))
+	check(m.t, enforce(e, m.root))
+	m.listen(e)
+}
+
+// listen keeps what the engine tells, from what it told nobody on.
+func (m *machine) listen(e *bpf.Engine) {
 	ctx, cancel := context.WithCancel(context.Background())
 	m.engine, m.cancel, m.records = e, cancel, make(chan engine.Event, 1<<14)
 	go func() { _ = e.Events(ctx, func(ev engine.Event) { m.records <- ev }) }()
 }
 
-// denying allows the initramfs, and the volume with the root hash.
-func denying(root string) *policy.Policy {
+// enforce has the kernel allow the initramfs, and the volume with the root hash.
+func enforce(e *bpf.Engine, root string) error {
 	p, err := policy.Parse([]byte("policy_name=programs policy_version=0.0.1\nDEFAULT action=DENY\n" +
 		"op=EXECUTE boot_verified=TRUE action=ALLOW\nop=EXECUTE dmverity_roothash=" + root + " action=ALLOW\n"))
 	if err != nil {
-		panic(err)
+		return err
 	}
-	return p
+	return errors.Join(e.SetMode(engine.Mode{Enforce: true}), e.Activate(engine.Active{Policy: p}))
 }
 
 func (m *machine) end() {

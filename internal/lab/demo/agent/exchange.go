@@ -11,6 +11,7 @@ import (
 	"golang.org/x/sys/unix"
 
 	"github.com/ipe-linux/ipe/internal/lab/demo/row"
+	"github.com/ipe-linux/ipe/verity/dmverity"
 )
 
 // exchanged is a device whose table is exchanged under what is mounted from it.
@@ -26,11 +27,15 @@ func (a *agent) exchangeTable(ctx context.Context) error {
 			return err
 		}
 	}
-	sealed, err := a.sealedTable(ctx)
+	table, err := a.sealedTable(ctx)
 	if err != nil {
 		return err
 	}
-	bare := fmt.Sprintf("0 %s linear %s 0", strings.Fields(sealed)[1], row.RemadeDisk)
+	sealed, err := table.Line()
+	if err != nil {
+		return err
+	}
+	bare := fmt.Sprintf("0 %d linear %s 0", table.Sectors(), row.RemadeDisk)
 	if _, err := tool(ctx, "dmsetup", "create", "--readonly", name, "--table", bare); err != nil {
 		return err
 	}
@@ -48,30 +53,25 @@ func (a *agent) exchangeTable(ctx context.Context) error {
 }
 
 // sealedTable is the table of the service's volume, with the signature if it has one.
-func (a *agent) sealedTable(ctx context.Context) (string, error) {
-	const key = "exchanged"
+func (a *agent) sealedTable(ctx context.Context) (table dmverity.Table, err error) {
 	live, err := tool(ctx, "dmsetup", "table", strings.TrimPrefix(service, "/"))
 	if err != nil {
-		return "", err
+		return table, err
 	}
-	const fields = 13 // begin, length and type, and what a table of verity has before its options
-	words := strings.Fields(live)
-	if len(words) < fields {
-		return "", fmt.Errorf("table of %s: %q", service, live)
-	}
-	table := strings.Join(words[:fields], " ")
-	if !a.setup.Signed {
-		return table, nil
+	_, params, _ := strings.Cut(live, " verity ")
+	if table, err = dmverity.ParseParams(params); err != nil || !a.setup.Signed {
+		return table, err
 	}
 	signature, err := os.ReadFile(row.SignaturePath)
 	if err != nil {
-		return "", err
+		return table, err
 	}
 	// The kernel looks for it in the keyrings of whoever loads the table.
-	if _, err := unix.AddKey("user", key, signature, unix.KEY_SPEC_USER_KEYRING); err != nil {
-		return "", fmt.Errorf("add key: %w", err)
+	table.SignatureKey = "exchanged"
+	if _, err := unix.AddKey("user", table.SignatureKey, signature, unix.KEY_SPEC_USER_KEYRING); err != nil {
+		return table, fmt.Errorf("add key: %w", err)
 	}
-	return table + " 2 root_hash_sig_key_desc " + key, nil
+	return table, nil
 }
 
 // mapExchanged maps code that was cached before the table was another one.
