@@ -33,7 +33,7 @@ GOTEST    = env -u IPE_GUEST_RUN -u IPE_VM_KERNEL -u IPE_VM_SNAPSHOT GORACE=atex
 
 .NOTPARALLEL:
 .DEFAULT_GOAL := build
-.PHONY: build pkcs11 setup demo conformance soak quick vm test vet lint generate btf check-generated fuzz bench install install-config clean help
+.PHONY: build pkcs11 setup demo conformance soak quick vm test wide vet lint generate btf check-generated fuzz bench install install-config clean help
 
 build: $(if $(filter 1,$(CGO)),pkcs11) ## static programs in build/, and pkcs11 if there is a C compiler (the default)
 	$(GOBUILD) -o build/ipe ./cmd/ipe
@@ -65,6 +65,9 @@ vm: ## guest tests of PKG, on KERNEL (6.1, 6.12, newest; all if empty), those th
 
 test: setup vet lint check-generated ## everything, on the host and in test guests
 	@$(GOTEST) ./...
+
+wide: export IPE_VM_WIDE = 1
+wide: test ## everything, and what user space decides on every kernel, too
 
 vet: ## go vet; what runs in guests is vetted by "make lint"
 	$(GO) vet ./...

@@ -30,7 +30,8 @@ func TestVMProfileOnKernels(t *testing.T) {
 		t.Fatal(err)
 	}
 	files["/owner.key"] = vm.File{Data: pem.EncodeToMemory(&pem.Block{Type: "PRIVATE KEY", Bytes: der})}
-	for _, k := range vmtest.Kernels(t) {
+	// That each kernel does as a profile says, is tested with the engine.
+	for _, k := range vmtest.Some(t, "6.12") {
 		t.Run(k.Name, func(t *testing.T) {
 			t.Parallel()
 			disks := profiledDisks(t)

@@ -31,7 +31,7 @@ func TestVMServiceOnKernels(t *testing.T) {
 	}
 	files["/etc/systemd/system/default.target"] = files["/lib/systemd/system/multi-user.target"]
 	files.Add(vmtest.HostBinary(t, "/lib/systemd/systemd", "systemctl", "fsverity"))
-	for _, k := range vmtest.Kernels(t) {
+	for _, k := range vmtest.Some(t, "6.1", "newest") {
 		t.Run(k.Name, func(t *testing.T) {
 			t.Parallel()
 			files := maps.Clone(files)

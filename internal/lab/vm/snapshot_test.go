@@ -30,7 +30,8 @@ var varying = regexp.MustCompile(`size=\d+k,nr_inodes=\d+|0x[0-9a-f]{16}`)
 // TestVMRestored: a guest from a snapshot is as one that was booted, has its own randomness
 // and the time, and the log of the boot.
 func TestVMRestored(t *testing.T) {
-	for _, k := range vmtest.Kernels(t) {
+	// With the firmware, and without.
+	for _, k := range vmtest.Some(t, "6.1", "6.12") {
 		t.Run(k.Name, func(t *testing.T) {
 			vmtest.SkipNarrowed(t, k)
 			cfg := vm.Config{

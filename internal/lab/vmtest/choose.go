@@ -20,6 +20,8 @@ const (
 	runVariable = "IPE_GUEST_RUN"
 	// kernelVariable names the only kernel to test on.
 	kernelVariable = "IPE_VM_KERNEL"
+	// wideVariable has everything run on every kernel.
+	wideVariable = "IPE_VM_WIDE"
 )
 
 // runFlag chooses tests.
@@ -44,6 +46,15 @@ func skipOther(t *testing.T, k debian.Kernel) {
 	if one := os.Getenv(kernelVariable); one != "" && one != k.Name {
 		t.Skipf("%s chooses %s", kernelVariable, one)
 	}
+}
+
+// some is those kernels that are named, in their order; all of them, if somebody asks for
+// more than is tested every time, or for a kernel of his own.
+func some(kernels []debian.Kernel, names []string) []debian.Kernel {
+	if os.Getenv(wideVariable) != "" || os.Getenv(kernelVariable) != "" {
+		return kernels
+	}
+	return slices.DeleteFunc(slices.Clone(kernels), func(k debian.Kernel) bool { return !slices.Contains(names, k.Name) })
 }
 
 // choose completes the flags of a test binary. Declared are the tests that exist only in

@@ -6,7 +6,31 @@ import (
 	"errors"
 	"slices"
 	"testing"
+
+	"github.com/ipe-linux/ipe/internal/lab/vm/debian"
 )
+
+func TestSome(t *testing.T) {
+	kernels := []debian.Kernel{{Name: "6.1"}, {Name: "6.12"}, {Name: "newest"}}
+	names := func() (got []string) {
+		for _, k := range some(kernels, []string{"newest", "6.1"}) {
+			got = append(got, k.Name)
+		}
+		return got
+	}
+	t.Setenv(wideVariable, "")
+	t.Setenv(kernelVariable, "")
+	if got := names(); !slices.Equal(got, []string{"6.1", "newest"}) {
+		t.Errorf("as a rule: %q", got)
+	}
+	for _, v := range []string{wideVariable, kernelVariable} {
+		t.Setenv(v, "6.12")
+		if got := names(); len(got) != len(kernels) {
+			t.Errorf("with %s: %q", v, got)
+		}
+		t.Setenv(v, "")
+	}
+}
 
 func TestChoose(t *testing.T) {
 	declared := []string{"TestA", "TestAB", "TestC"}

@@ -40,6 +40,14 @@ func Kernels(t *testing.T) []debian.Kernel {
 	return kernels
 }
 
+// Some gives the kernels of the named series. It is for what only user space decides, once
+// its kinds of kernels are among them; what a kernel decides is tested on all. Where
+// somebody asks for it ($IPE_VM_WIDE, "make wide") or for one kernel, it gives all.
+func Some(t *testing.T, names ...string) []debian.Kernel {
+	t.Helper()
+	return some(Kernels(t), names)
+}
+
 // Kernel gives one kernel by the name of its series.
 func Kernel(t *testing.T, name string) debian.Kernel {
 	t.Helper()
