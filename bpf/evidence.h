@@ -16,6 +16,21 @@ struct facts {
 	struct table_key file;
 };
 
+extern void *bpf_rdonly_cast(const void *obj, __u32 btf_id) __ksym __weak;
+
+/*
+ * A file, as one that the verifier trusts no more than what is read of it. From 6.2 on it
+ * looks, for each pointer that is read of one that it trusts, whether it may trust that
+ * one, too: up to four times through all types of the kernel, by name
+ * (btf_nested_type_is_trusted() in kernel/bpf/verifier.c). That was a third of a start.
+ */
+static __always_inline struct file *plain_file(struct file *file)
+{
+	if (!bpf_rdonly_cast)
+		return file;
+	return bpf_rdonly_cast(file, bpf_core_type_id_kernel(struct file));
+}
+
 /* Fill a key's digest; false if it is none that a policy's tables could hold. */
 static __noinline bool set_digest(struct table_key *key, __u64 name, __u64 sum, __u32 size)
 {

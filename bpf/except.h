@@ -238,8 +238,9 @@ static __always_inline void mark_current(struct task_struct *task, struct mark *
  * Mark who executes what is excepted. That takes an allocation, and a long key; so what
  * other executables lack is asked for first.
  */
-static __always_inline void mark_executing(struct task_struct *task, __u32 kinds, struct file *file)
+static __always_inline void mark_executing(struct task_struct *task, __u32 kinds, struct file *executed)
 {
+	struct file *file = plain_file(executed);
 	struct facts f = {};
 	struct identity_room *room;
 

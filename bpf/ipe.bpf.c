@@ -34,14 +34,16 @@ char LICENSE[] SEC("license") = "Dual BSD/GPL";
  * The policy's verdict on one event; what is the operation and the hook, as in a record.
  * Where strict rules are asked, too, the policy is first.
  */
-static __noinline int judge(struct file *file, __u32 what)
+static __noinline int judge(struct file *opened, __u32 what)
 {
-	struct decision d = { .file = (__u64)file };
+	struct file *file = plain_file(opened);
+	struct decision d = { .file = (__u64)opened };
+	struct inode *inode = file->f_inode;
 	struct facts f = {};
 	struct control *c;
 	__u32 zero = 0, enforce;
 
-	if (!decide(&d, &f, what, file, file->f_inode))
+	if (!decide(&d, &f, what, file, inode))
 		return 0;
 	c = bpf_map_lookup_elem(&ipe_control, &zero);
 	if (!c)
@@ -49,7 +51,7 @@ static __noinline int judge(struct file *file, __u32 what)
 	enforce = c->enforce;
 	if (denies(&d) || c->success_audit) {
 		forget_facts(&f, KEEP);
-		gather(&f, NEED_ALL, file, file->f_inode);
+		gather(&f, NEED_ALL, file, inode);
 		record(&d, &f, enforce ? what | RECORD_ENFORCING : what);
 	}
 	return denies(&d) && enforce ? -EACCES : 0;

@@ -39,7 +39,8 @@ func Relocations(object string, kernel *btf.Spec) ([]string, error) {
 			if err != nil {
 				return nil, fmt.Errorf("relocate %s: %w", object, err)
 			}
-			lines[name+" "+local.ReplaceAllString(fixups[i].String(), "=")] = true
+			fixup := local.ReplaceAllString(fixups[i].String(), "=")
+			lines[name+" "+numbered.ReplaceAllString(fixup, "target_type_id=known")] = true
 		}
 	}
 	return slices.Sorted(maps.Keys(lines)), nil
@@ -47,6 +48,9 @@ func Relocations(object string, kernel *btf.Spec) ([]string, error) {
 
 // local matches what a fixup says of the place in C, which does not matter.
 var local = regexp.MustCompile(`=\d+->`)
+
+// numbered matches the number of a type, which an extract of a kernel's types changes.
+var numbered = regexp.MustCompile(`^target_type_id=\d+`)
 
 // described matches what a relocation says of itself: which type of the object it is
 // about, and the way to the member by numbers.
