@@ -19,7 +19,7 @@ func MountBPFFS(root string) error {
 	if isBPFFS(parent) {
 		return nil
 	}
-	if parent != bpfDir || !inMountNamespaceOfInit() {
+	if same, _, err := new(System).mountsOfInit(); parent != bpfDir || err != nil || !same {
 		return fmt.Errorf("pin directory %s: %s is not on a BPF file system: mount -t bpf bpf %s", plain.Name(root), plain.Name(parent), hint.File(parent))
 	}
 	if err := unix.Mount("bpf", bpfDir, "bpf", unix.MS_NOSUID|unix.MS_NODEV|unix.MS_NOEXEC, "mode=0700"); err != nil {
@@ -33,11 +33,20 @@ func isBPFFS(dir string) bool {
 	return unix.Statfs(dir, &st) == nil && st.Type == unix.BPF_FS_MAGIC
 }
 
-func inMountNamespaceOfInit() bool {
-	ours, err := os.Readlink("/proc/self/ns/mnt")
-	if err != nil {
-		return false
+// Processes, as /proc calls them.
+const (
+	thisProcess = "self"
+	initProcess = "1"
+)
+
+// mountsOfInit reports whether this process has them. An error says of which process the
+// namespace is not known.
+func (s *System) mountsOfInit() (same bool, process string, err error) {
+	var names [2]string
+	for i, process := range [...]string{thisProcess, initProcess} {
+		if names[i], err = os.Readlink(s.path("proc/" + process + "/ns/mnt")); err != nil {
+			return false, process, err
+		}
 	}
-	inits, err := os.Readlink("/proc/1/ns/mnt")
-	return err == nil && ours == inits
+	return names[0] == names[1], "", nil
 }

@@ -146,15 +146,12 @@ func lookBPFFS(s *System, _ kernelBTF) finding {
 	if types, err := s.read("proc/filesystems"); err != nil || !slices.Contains(strings.Fields(types), "bpf") {
 		return no("this kernel has no file system bpf", rebuild("CONFIG_BPF_SYSCALL=y"))
 	}
-	ours, err := os.Readlink(s.path("proc/self/ns/mnt"))
-	if err != nil {
-		return unknown(fmt.Sprintf("mount namespace: %v", reason(err)), "mount -t bpf bpf "+bpfDir)
-	}
-	inits, err := os.Readlink(s.path("proc/1/ns/mnt"))
-	switch {
-	case err != nil:
+	switch same, process, err := s.mountsOfInit(); {
+	case err != nil && process == initProcess:
 		return unknown(fmt.Sprintf("mount namespace of init: %v", reason(err)), "run this as root to know")
-	case ours != inits:
+	case err != nil:
+		return unknown(fmt.Sprintf("mount namespace: %v", reason(err)), "mount -t bpf bpf "+bpfDir)
+	case !same:
 		return no("not mounted at "+bpfDir+" in this mount namespace, which is not init's", "mount -t bpf bpf "+bpfDir+" in that of init, and show it here")
 	}
 	return yes("not mounted yet: iped mounts it")

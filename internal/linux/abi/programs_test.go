@@ -117,6 +117,7 @@ func TestBPFFileSystem(t *testing.T) {
 		{"not mounted", proc, "nodev\tproc\nnodev\tbpf\n", []string{"mnt:[1]", "mnt:[1]"}, abi.Yes, ""},
 		{"not mounted, elsewhere", proc, "nodev\tbpf\n", []string{"mnt:[2]", "mnt:[1]"}, abi.No, "in that of init"},
 		{"not mounted, init is hidden", proc, "nodev\tbpf\n", []string{"mnt:[2]"}, abi.Unknown, "as root"},
+		{"not mounted, this process is hidden", proc, "nodev\tbpf\n", nil, abi.Unknown, "mount -t bpf"},
 		{"the kernel has none", proc, "nodev\tproc\n\text4\n", []string{"mnt:[1]", "mnt:[1]"}, abi.No, "CONFIG_BPF_SYSCALL"},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
