@@ -191,6 +191,7 @@ func TestTrustOfTheUnit(t *testing.T) {
 		"a known one":      {map[string]string{editedUnit: "[Service]\nEnvironmentFile=-" + flagsFile + "\nExecStart=" + at + "/a $MORE $IPED_FLAGS\n", flagsFile: "# flags\nIPED_FLAGS=\"--profile strict --trust /b\"\n"}, unitTrust{paths: []string{"/a", "/b"}}},
 		"one of the unit":  {map[string]string{editedUnit: "[Service]\nEnvironment=\"WHOM=/b /c\" X=1\nExecStart=" + at + "/a --trust $WHOM\n"}, unitTrust{paths: []string{"/a", "/b"}}},
 		"emptied":          {map[string]string{editedUnit: "[Service]\nEnvironment=WHOM=/b\nEnvironment=\nEnvironmentFile=/f\nEnvironmentFile=\nExecStart=" + at + "/a --trust $WHOM\n", "/f": "WHOM=/c\n"}, unitTrust{paths: []string{"/a", "$WHOM"}, unsure: true}},
+		"quotes in one":    {map[string]string{editedUnit: "[Service]\nEnvironment=\"WHOM='/b c' /d\"\nExecStart=" + at + "/a --trust $WHOM\n"}, unitTrust{paths: []string{"/a", "/b c"}}},
 		"inside a word":    {map[string]string{editedUnit: "[Service]\nEnvironment=WHOM=/b\nExecStart=" + at + "/a --trust=${WHOM}\n"}, unitTrust{paths: []string{"/a", "${WHOM}"}, unsure: true}},
 		"variables":        {map[string]string{editedUnit: "[Service]\nExecStart=" + at + "/a $MORE\n"}, unitTrust{paths: []string{"/a"}, unsure: true}},
 		"nobody":           {map[string]string{editedUnit: "[Service]\nExecStart=/usr/sbin/iped\n"}, unitTrust{}},

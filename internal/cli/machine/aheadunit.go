@@ -100,7 +100,7 @@ func (r road) command() (c unitCommand) {
 		case !isVariable && strings.ContainsAny(w, "$%"), isVariable && !ok:
 			c.words, c.unsure = append(c.words, w), true
 		case isVariable:
-			c.words = append(c.words, strings.Fields(value)...)
+			c.words = append(c.words, unitWords(value)...)
 		default:
 			c.words = append(c.words, w)
 		}
@@ -165,6 +165,7 @@ func (r road) execStart() (command string, e environment) {
 }
 
 // variablesIn reads a file of variables: a line "NAME=VALUE" each, with or without quotes.
+// Blanks around a value are not of it, unless they are in quotes: see systemd.exec(5).
 func variablesIn(text string) map[string]string {
 	set := map[string]string{}
 	for line := range strings.Lines(text) {
@@ -173,6 +174,7 @@ func variablesIn(text string) map[string]string {
 		if !ok || strings.HasPrefix(line, "#") || strings.HasPrefix(line, ";") {
 			continue
 		}
+		value = strings.TrimSpace(value)
 		for _, quote := range []string{`"`, "'"} {
 			if inner, ok := strings.CutPrefix(value, quote); ok && strings.HasSuffix(inner, quote) {
 				value = strings.TrimSuffix(inner, quote)
@@ -228,9 +230,13 @@ func exists(path string) bool {
 // unitWords are the words of a command line of a unit: blanks separate them, but in quotes.
 func unitWords(command string) (words []string) {
 	var word strings.Builder
-	var quote rune
+	var quote byte
 	begun := false
-	for _, c := range command + " " {
+	for i := range len(command) + 1 {
+		c := byte(' ') // behind the last word
+		if i < len(command) {
+			c = command[i]
+		}
 		switch {
 		case quote == 0 && (c == '"' || c == '\'') && !begun:
 			quote, begun = c, true
@@ -244,7 +250,7 @@ func unitWords(command string) (words []string) {
 			begun = false
 		default:
 			begun = true
-			word.WriteRune(c)
+			word.WriteByte(c)
 		}
 	}
 	return words

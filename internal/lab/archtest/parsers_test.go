@@ -35,6 +35,8 @@ var parsers = []reader{
 	{"internal/roothash", "Parse", "FuzzParse"},
 	{"internal/author/pkcs11uri", "Parse", "FuzzParse"},
 	{"internal/decimal", "Parse", "FuzzParse"},
+	{"internal/cli/machine", "unitWords", "FuzzUnitWords"},
+	{"internal/cli/machine", "variablesIn", "FuzzVariablesIn"},
 
 	// Records, and their way.
 	{"audit", "Parse", "FuzzParse"},
