@@ -256,7 +256,7 @@ const unitName = "iped.service"
 // unit looks whether the next boot starts iped.
 func (r road) unit() step {
 	const name = "service at boot"
-	if !r.any(unitDirs, unitName) {
+	if !r.installed() {
 		return lacking(name, "there is no unit "+unitName, "make install, or the package, puts it there")
 	}
 	for _, w := range wantDirs {
@@ -266,6 +266,9 @@ func (r road) unit() step {
 	}
 	return lacking(name, unitName+" is not enabled: the next boot is not guarded", "systemctl enable iped")
 }
+
+// installed reports whether there is a service.
+func (r road) installed() bool { return r.any(unitDirs, unitName) }
 
 // any reports whether a name is in one of the directories, if only as a link to what is
 // not there yet.

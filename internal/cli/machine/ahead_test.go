@@ -270,6 +270,21 @@ func TestShippedUnit(t *testing.T) {
 	}
 }
 
+// TestProfileWithoutService: where nothing starts iped, no profile is called the one that is
+// asked for; one that is loaded counts however iped is started.
+func TestProfileWithoutService(t *testing.T) {
+	m := newInstallation(t)
+	m.write(flagsFile, "IPED_FLAGS=\"--profile strict\"\n")
+	m.remove("/usr/lib/systemd/system/iped.service")
+	if s := m.road.profile(); s.State != abi.Yes || s.Detail != "none is asked for: there is no unit iped.service" || s.Fix != "" {
+		t.Errorf("%+v", s)
+	}
+	m.write(stateDir+"/profiles/index", "")
+	if s := m.road.profile(); !strings.Contains(s.Detail, "one that is loaded") {
+		t.Errorf("%+v", s)
+	}
+}
+
 // TestBeforeIped: what a start cannot know is told before it, and after it that status does.
 func TestBeforeIped(t *testing.T) {
 	m := newInstallation(t)

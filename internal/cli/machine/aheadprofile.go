@@ -17,6 +17,9 @@ func (r road) profile() step {
 	if r.any([]string{filepath.Join(stateDir, stateAsked)}, stateIndex) {
 		return done(name, "one that is loaded counts, whatever the command line says: ipe profile show")
 	}
+	if !r.installed() {
+		return done(name, "none is asked for: there is no unit %s", unitName)
+	}
 	command := r.command()
 	if command.unsure {
 		return done(name, "the command line of %s has variables that are not known here: ipe status tells, if iped runs", unitName)
