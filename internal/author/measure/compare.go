@@ -8,7 +8,6 @@ import (
 	"github.com/ipe-linux/ipe/internal/author/walk"
 	"github.com/ipe-linux/ipe/internal/plain"
 	"github.com/ipe-linux/ipe/manifest"
-	"github.com/ipe-linux/ipe/verity/fsverity"
 )
 
 // What a file may differ in from its entry in a manifest.
@@ -24,16 +23,8 @@ const (
 // Difference is one between a file and what a manifest says of it.
 type Difference struct{ What, Text string }
 
-// Comparable refuses a digest that parameters do not go with. The algorithm is the
-// digest's.
-func Comparable(e manifest.Entry, p fsverity.Params) error {
-	p.Algorithm = e.Digest.Algorithm()
-	_, err := fsverity.NewWriter(p)
-	return err
-}
-
-// Differences are those of a file from what it should be.
-func (r *Result) Differences(ignoreMode bool) (all []Difference) {
+// differences are those of a file from what it should be.
+func (r *Result) differences(ignoreMode bool) (all []Difference) {
 	add := func(what, format string, args ...any) {
 		all = append(all, Difference{what, fmt.Sprintf(format, args...)})
 	}
@@ -55,9 +46,9 @@ func (r *Result) Differences(ignoreMode bool) (all []Difference) {
 	return all
 }
 
-// Unnamed gives the files of a tree that no entry names, and what cannot be looked at. It
+// unnamed gives the files of a tree that no entry names, and what cannot be looked at. It
 // returns the first error of each.
-func Unnamed(t *walk.Tree, want []manifest.Entry, each func(path string, d Difference) error) error {
+func unnamed(t *walk.Tree, want []manifest.Entry, each func(path string, d Difference) error) error {
 	named := make(map[string]bool, len(want))
 	for _, e := range want {
 		named[t.In.Key(e.Path)] = true

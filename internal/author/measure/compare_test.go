@@ -3,6 +3,8 @@ package measure
 import (
 	"errors"
 	"io/fs"
+	"math"
+	"os"
 	"testing"
 
 	"github.com/google/go-cmp/cmp"
@@ -31,19 +33,68 @@ func TestDifferences(t *testing.T) {
 		"size, mode free": {r: Result{Mode: 0o600}, ignore: true, want: []Difference{{Size, "size is 0, not 3"}}},
 	} {
 		tt.r.Want = want
-		if diff := cmp.Diff(tt.want, tt.r.Differences(tt.ignore)); diff != "" {
+		if diff := cmp.Diff(tt.want, tt.r.differences(tt.ignore)); diff != "" {
 			t.Errorf("%s (-want +got):\n%s", name, diff)
 		}
 	}
 }
 
-func TestComparable(t *testing.T) {
-	e := manifest.Entry{Digest: hashed(t, fsverity.Params{Algorithm: "sha512"}, nil)}
-	if err := Comparable(e, fsverity.Params{Algorithm: "sha256", BlockSize: 4096}); err != nil {
-		t.Error(err)
+func TestExpect(t *testing.T) {
+	e := manifest.Entry{Digest: hashed(t, fsverity.Params{Algorithm: "sha512"}, nil), Size: 5}
+	c := Comparison{Params: fsverity.Params{Algorithm: "sha256", BlockSize: 4096}}
+	if err := c.Expect(e); err != nil || c.Size() != 5 || c.Tally() != (Tally{Files: 1}) {
+		t.Errorf("%v, %d bytes, %+v", err, c.Size(), c.Tally())
 	}
-	if err := Comparable(e, fsverity.Params{BlockSize: 3000}); !errors.Is(err, fsverity.ErrParams) {
-		t.Errorf("a block size that is none: %v", err)
+	if e.Size = math.MaxInt64; c.Expect(e) != nil || c.Size() != 0 {
+		t.Errorf("%d bytes", c.Size())
+	}
+	c = Comparison{Params: fsverity.Params{BlockSize: 3000}}
+	if err := c.Expect(e); !errors.Is(err, fsverity.ErrParams) || c.Tally() != (Tally{}) {
+		t.Errorf("a block size that is none: %v, %+v", err, c.Tally())
+	}
+}
+
+// TestComparison: each file is told, in the order of the manifest, then what it does not
+// name, and counted by the first thing that it differs in.
+func TestComparison(t *testing.T) {
+	dir := t.TempDir()
+	write(t, dir+"/good", []byte("one"), 0o644)
+	write(t, dir+"/changed", []byte("two"), 0o600)
+	write(t, dir+"/sub/extra", nil, 0o644)
+	write(t, dir+"/outside", nil, 0o644)
+	if err := os.Symlink("/proc/self/exe", dir+"/led"); err != nil {
+		t.Fatal(err)
+	}
+	root, err := walk.At(dir)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer root.Close()
+	c := Comparison{In: root, Params: fsverity.Params{}, Progress: &counter{}}
+	for _, name := range []string{"led", "good", "gone", "changed"} {
+		if err := c.Expect(manifest.Entry{Path: name, Size: 3, Mode: "0644", Digest: hashed(t, fsverity.Params{}, []byte("one"))}); err != nil {
+			t.Fatal(err)
+		}
+	}
+	var got []string
+	tell := func(path string, all []Difference) error {
+		for _, d := range all {
+			path += " " + d.What
+		}
+		got = append(got, path)
+		return nil
+	}
+	if err := errors.Join(c.Files(t.Context(), tell), c.Extra([]string{"sub"}, false, tell), c.Extra(nil, true, tell)); err != nil {
+		t.Fatal(err)
+	}
+	if diff := cmp.Diff([]string{"led unreadable", "good", "gone missing", "changed digest mode", "sub/extra extra"}, got); diff != "" {
+		t.Errorf("(-want +got):\n%s", diff)
+	}
+	if want := (Tally{Files: 4, Differ: 1, Missing: 1, Unreadable: 1, Extra: 1}); c.Tally() != want || c.Tally().OK() {
+		t.Errorf("%+v, want %+v", c.Tally(), want)
+	}
+	if err := c.Extra(nil, false, tell); err != nil || c.Tally().Extra != 3 {
+		t.Errorf("%v, %+v", err, c.Tally())
 	}
 }
 
@@ -67,7 +118,7 @@ func TestUnnamed(t *testing.T) {
 		{walk.Tree{In: root, Args: []string{"absent", "named"}}, map[string]string{"absent": Unreadable}},
 	} {
 		got := map[string]string{}
-		if err := Unnamed(&tt.tree, []manifest.Entry{{Path: "/named"}}, func(path string, d Difference) error {
+		if err := unnamed(&tt.tree, []manifest.Entry{{Path: "/named"}}, func(path string, d Difference) error {
 			got[path] = d.What
 			return nil
 		}); err != nil {
@@ -78,7 +129,7 @@ func TestUnnamed(t *testing.T) {
 		}
 	}
 	stop := errors.New("enough")
-	if err := Unnamed(&walk.Tree{In: root, Args: []string{"/"}}, nil, func(string, Difference) error { return stop }); !errors.Is(err, stop) {
+	if err := unnamed(&walk.Tree{In: root, Args: []string{"/"}}, nil, func(string, Difference) error { return stop }); !errors.Is(err, stop) {
 		t.Error(err)
 	}
 }
