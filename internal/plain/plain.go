@@ -1,4 +1,4 @@
-// Package plain prints names and errors so that they cannot command a terminal,
+// Package plain prints names, errors and JSON so that they cannot command a terminal,
 // and never take more than one line. Names of files, policies and processes come
 // from elsewhere and may hold any byte.
 //

@@ -1,10 +1,13 @@
 package measure
 
 import (
+	"bytes"
+	"fmt"
 	"path/filepath"
 	"slices"
 
 	"github.com/ipe-linux/ipe/internal/author/walk"
+	"github.com/ipe-linux/ipe/internal/plain"
 	"github.com/ipe-linux/ipe/manifest"
 )
 
@@ -40,3 +43,19 @@ func (l *List) Entry(r Result) (*manifest.Entry, error) {
 	}
 	return &manifest.Entry{Path: path, Digest: r.Digest, Size: r.Size, Mode: manifest.Octal(r.Mode)}, nil
 }
+
+// Text is the text of a manifest, as a whole.
+type Text struct{ buf bytes.Buffer }
+
+// Add adds the line of an entry, unless no manifest may be as long.
+func (t *Text) Add(e *manifest.Entry) error {
+	if t.buf.Len() > manifest.MaxSize {
+		return fmt.Errorf("manifest: more than %d bytes", manifest.MaxSize)
+	}
+	line, err := plain.JSON(e)
+	t.buf.Write(line)
+	return err
+}
+
+// Bytes is all of it.
+func (t *Text) Bytes() []byte { return t.buf.Bytes() }

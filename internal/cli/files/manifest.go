@@ -1,7 +1,6 @@
 package files
 
 import (
-	"bytes"
 	"context"
 	"fmt"
 	"path/filepath"
@@ -79,43 +78,44 @@ func (a *app) runFSManifest(cmd *cobra.Command, files []string, f manifestFlags)
 	}
 	defer in.Close()
 	whole := f.out != "" && f.out != "-"
-	m := manifestWriter{}
+	var list measure.List
+	var text measure.Text
 	if whole {
-		m.Mind("would be overwritten by -o, and cannot be listed", f.out, f.out+seal.SignatureSuffix)
+		list.Mind("would be overwritten by -o, and cannot be listed", f.out, f.out+seal.SignatureSuffix)
 	}
 	err = a.report(cmd.Context(), measure.Measurer{Params: params, Kernel: measure.AskSame}, walk.Tree{In: in, Args: files, Executable: f.executable}, func(file measure.Result) error {
-		e, err := m.entry(file)
+		e, err := entryOf(file, &list)
 		if err != nil || e == nil {
 			return err
 		}
 		if whole {
-			return m.keep(e)
+			return text.Add(e)
 		}
 		return a.PrintJSON(e)
 	})
 	switch {
 	case err != nil || !whole:
 		return err
-	case m.Len() == 0:
+	case list.Len() == 0:
 		return ui.Hinted(fmt.Errorf("%s: %w", plain.Name(f.out), manifest.ErrEmpty), "nothing was written")
 	}
-	return a.writeManifest(cmd.Context(), &m, signing, f)
+	return a.writeManifest(cmd.Context(), text.Bytes(), list.Len(), signing, f)
 }
 
 // writeManifest writes the signature, too, if there is to be one.
-func (a *app) writeManifest(ctx context.Context, m *manifestWriter, signing bool, f manifestFlags) error {
-	r := writtenManifest{Output: f.out, Files: m.Len()}
+func (a *app) writeManifest(ctx context.Context, text []byte, files int, signing bool, f manifestFlags) error {
+	r := writtenManifest{Output: f.out, Files: files}
 	by := ""
 	var message []byte
 	if signing {
 		var err error
-		if message, r.Signer, err = f.Detached(ctx, a.UI, m.text.Bytes(), sign.Options{}); err != nil {
+		if message, r.Signer, err = f.Detached(ctx, a.UI, text, sign.Options{}); err != nil {
 			return err
 		}
 		r.Signature = f.out + seal.SignatureSuffix
 		by = fmt.Sprintf(", signed by %s in %s", plain.Text(r.Signer), plain.Name(r.Signature))
 	}
-	if err := ui.Create(f.out, m.text.Bytes()); err != nil {
+	if err := ui.Create(f.out, text); err != nil {
 		return err
 	}
 	if signing {
@@ -126,24 +126,11 @@ func (a *app) writeManifest(ctx context.Context, m *manifestWriter, signing bool
 	return a.Result(r, "%s: %d files%s\n", plain.Name(r.Output), r.Files, by)
 }
 
-// manifestWriter makes the text of a manifest.
-type manifestWriter struct {
-	measure.List
-	text bytes.Buffer
-}
-
-// entry returns nil for a path that has been there.
-func (m *manifestWriter) entry(f measure.Result) (*manifest.Entry, error) {
-	e, err := m.Entry(f)
+// entryOf returns nil for a path that has been there.
+func entryOf(f measure.Result, in *measure.List) (*manifest.Entry, error) {
+	e, err := in.Entry(f)
 	if path := filepath.Clean(f.Path); manifest.CheckPath(path) != nil && !filepath.IsLocal(path) && !filepath.IsAbs(path) {
 		err = ui.Hinted(err, "--root names a directory above, where paths begin")
 	}
 	return e, err
-}
-
-func (m *manifestWriter) keep(e *manifest.Entry) error {
-	if m.text.Len() > manifest.MaxSize {
-		return fmt.Errorf("manifest: more than %d bytes", manifest.MaxSize)
-	}
-	return ui.WriteJSON(&m.text, e)
 }

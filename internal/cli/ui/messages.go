@@ -81,7 +81,7 @@ func (u *UI) Say(kind, format string, args ...any) {
 }
 
 // stderrJSON has no result: where an error cannot be told, nothing can.
-func (u *UI) stderrJSON(v any) { _ = WriteJSON(u.stderr, v) }
+func (u *UI) stderrJSON(v any) { _ = writeJSON(u.stderr, v) }
 
 // errnoOf returns the symbol of the number that an error has, "" if it has none.
 func (u *UI) errnoOf(err error) string {

@@ -1,18 +1,15 @@
 package ui
 
 import (
-	"bytes"
-	"encoding/json"
 	"fmt"
 	"io"
 	"os"
-	"strconv"
 	"strings"
 	"unicode"
-	"unicode/utf16"
-	"unicode/utf8"
 
 	"golang.org/x/term"
+
+	"github.com/ipe-linux/ipe/internal/plain"
 )
 
 // Style is the parameter of an SGR escape.
@@ -45,42 +42,17 @@ func isTerminal(stream any) bool {
 }
 
 // PrintJSON writes v as one line.
-func (u *UI) PrintJSON(v any) error { return WriteJSON(u.stdout, v) }
+func (u *UI) PrintJSON(v any) error { return writeJSON(u.stdout, v) }
 
-// WriteJSON writes v as one line that commands no terminal.
-func WriteJSON(w io.Writer, v any) error {
-	var line bytes.Buffer
-	enc := json.NewEncoder(&line)
-	enc.SetEscapeHTML(false)
-	err := enc.Encode(v)
+func writeJSON(w io.Writer, v any) error {
+	line, err := plain.JSON(v)
 	if err == nil {
-		_, err = w.Write(escapeJSON(line.Bytes()))
+		_, err = w.Write(line)
 	}
 	if err != nil {
 		return fmt.Errorf("write result: %w", err)
 	}
 	return nil
-}
-
-// escapeJSON escapes what is not printable beyond ASCII, which encoding/json leaves: U+009B
-// is a terminal's escape, too. The values stay the same.
-func escapeJSON(line []byte) []byte {
-	if !bytes.ContainsFunc(line, func(r rune) bool { return r >= 0x7f && !strconv.IsPrint(r) }) {
-		return line
-	}
-	out := make([]byte, 0, 2*len(line))
-	for _, r := range string(line) {
-		switch {
-		case r < 0x7f || strconv.IsPrint(r):
-			out = utf8.AppendRune(out, r)
-		case r > 0xffff:
-			high, low := utf16.EncodeRune(r)
-			out = fmt.Appendf(out, `\u%04x\u%04x`, high, low)
-		default:
-			out = fmt.Appendf(out, `\u%04x`, r)
-		}
-	}
-	return out
 }
 
 // Result prints v as JSON if asked to, otherwise the text.
