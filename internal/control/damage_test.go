@@ -167,7 +167,7 @@ func TestGuarded(t *testing.T) {
 	}{
 		{"nothing deployed", func(m *machine) { m.dir = filepath.Join(m.tb.TempDir(), "new") }, ""},
 		{"deployed", func(*machine) {}, ""},
-		{"signer no longer trusted", func(m *machine) { m.signer = controltest.NewSigner(m.tb, "other") }, `policy "site": stored policy no longer verifies: `},
+		{"signer no longer trusted", func(m *machine) { m.signer = controltest.NewSigner(m.tb, "other") }, `policy site: stored policy no longer verifies: `},
 		{"the same, permissive", func(m *machine) {
 			m.signer = controltest.NewSigner(m.tb, "other")
 			m.mode = control.BootMode{ID: "x", ModeChange: api.ModeChange{Enforce: &off}}

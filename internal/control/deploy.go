@@ -10,6 +10,7 @@ import (
 	"github.com/ipe-linux/ipe/internal/control/api"
 	"github.com/ipe-linux/ipe/internal/control/store"
 	"github.com/ipe-linux/ipe/internal/hint"
+	"github.com/ipe-linux/ipe/internal/plain"
 	"github.com/ipe-linux/ipe/sign"
 )
 
@@ -34,7 +35,7 @@ func (c *Control) Deploy(from string, envelope []byte) error {
 		if errors.Is(err, sign.ErrUntrusted) {
 			err = fmt.Errorf("%w; when its certificate is among the trusted ones, systemctl reload iped and %s this file, or restart iped", err, hint.PolicyLoad)
 		}
-		return c.problem(fmt.Sprintf("policy file %q", from), err)
+		return c.problem(fmt.Sprintf("policy file %s", plain.Name(from)), err)
 	}
 	return nil
 }

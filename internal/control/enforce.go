@@ -41,12 +41,12 @@ func (c *Control) switchTo(who *audit.Subject, old, d *deployed, persist func() 
 	}
 	if old == nil || old.policy == nil || c.keeper != nil {
 		c.became(who, old, d)
-		return fmt.Errorf("policy %q decides, but only until the next start: %w", d.name, err)
+		return fmt.Errorf("%s decides, but only until the next start: %w", policyNamed(d.name), err)
 	}
 	if rerr := c.restore(old); rerr != nil {
-		return errors.Join(fmt.Errorf("policy %q cannot be kept: %w", d.name, err), rerr)
+		return errors.Join(fmt.Errorf("%s cannot be kept: %w", policyNamed(d.name), err), rerr)
 	}
-	return fmt.Errorf("policy %q cannot be kept, so %q %s decides on: %w", d.name, old.name, old.policy.Version, err)
+	return fmt.Errorf("%s cannot be kept, so %s %s decides on: %w", policyNamed(d.name), policyNamed(old.name), old.policy.Version, err)
 }
 
 // restore makes the engine decide by old, if it does not.
@@ -55,7 +55,7 @@ func (c *Control) restore(old *deployed) error {
 		return nil
 	}
 	if err := c.enforce(old); err != nil {
-		return fmt.Errorf("go back to policy %q: engine: %w", old.name, err)
+		return fmt.Errorf("go back to %s: engine: %w", policyNamed(old.name), err)
 	}
 	return nil
 }

@@ -141,7 +141,7 @@ func (r *resident) startKernel() (errs []error) {
 		}
 		if err != nil {
 			r.spoil(d, err)
-			errs = append(errs, r.problem(problemOf(d.name), err))
+			errs = append(errs, r.problem(policyNamed(d.name), err))
 		}
 	}
 	r.follow()
@@ -181,24 +181,21 @@ func (r *resident) differences() (all []string) {
 	}
 	name, ok := r.store.Active()
 	if d := policies[name]; ok && (active == nil || active.name != name) && (d == nil || d.err == nil) {
-		all = append(all, fmt.Sprintf("active policy: the kernel decides by %s; %q returns with the next start of iped unless %s keeps another", nameOf(active), name, hint.PolicyActivate))
+		by := "none"
+		if active != nil {
+			by = policyNamed(active.name)
+		}
+		all = append(all, fmt.Sprintf("active policy: the kernel decides by %s; %s returns with the next start of iped unless %s keeps another", by, policyNamed(name), hint.PolicyActivate))
 	}
 	for _, it := range r.store.List() {
 		switch d := policies[it.Name]; {
 		case d == nil:
-			all = append(all, problemOf(it.Name)+": others deleted it from the kernel; it returns with the next start of iped")
+			all = append(all, policyNamed(it.Name)+": others deleted it from the kernel; it returns with the next start of iped")
 		case d.err == nil && d.id != it.SHA256:
-			all = append(all, fmt.Sprintf("%s: others updated it to %s; the next boot has %s unless %s keeps it", problemOf(it.Name), d.policy.Version, it.Version, hint.PolicyActivate))
+			all = append(all, fmt.Sprintf("%s: others updated it to %s; the next boot has %s unless %s keeps it", policyNamed(it.Name), d.policy.Version, it.Version, hint.PolicyActivate))
 		}
 	}
 	return all
-}
-
-func nameOf(d *deployed) string {
-	if d == nil {
-		return "none"
-	}
-	return fmt.Sprintf("%q", d.name)
 }
 
 func modeWord(m engine.Mode) string {

@@ -76,7 +76,7 @@ func TestKernelIsFollowed(t *testing.T) {
 	}
 	wantList(t, c, "other 1.5.0 active unkept, site 1.0.0")
 	wantSummary(t, c, "enforcing")
-	wantProblem(t, c, `"site" returns with the next start`)
+	wantProblem(t, c, `kernel decides by policy other; policy site returns with the next start`)
 	if err := c.Activate("other"); err != nil {
 		t.Fatal(err)
 	}

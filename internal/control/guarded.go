@@ -38,9 +38,9 @@ func (c *Control) whyNot(name string) error {
 		return err
 	}
 	if d.err != nil {
-		return fmt.Errorf("policy %q: %w", name, &unverifiedError{d.err})
+		return fmt.Errorf("%s: %w", policyNamed(name), &unverifiedError{d.err})
 	}
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	return fmt.Errorf("policy %q: %s", name, c.problems[problemEngine])
+	return fmt.Errorf("%s: %s", policyNamed(name), c.problems[problemEngine])
 }

@@ -29,7 +29,7 @@ func (r request) load(envelope []byte) (*deployed, error) {
 		return nil, err
 	}
 	if _, err := r.lookup(d.name); err == nil {
-		return nil, fmt.Errorf("policy %q: %w", d.name, api.ErrExists)
+		return nil, fmt.Errorf("%s: %w", policyNamed(d.name), api.ErrExists)
 	}
 	if err := api.CheckName(d.name); err != nil {
 		return nil, err
@@ -77,10 +77,10 @@ func (r request) update(name string, envelope []byte) (*deployed, error) {
 		return nil, err
 	}
 	if d.name != name {
-		return nil, fmt.Errorf("policy %q, update is %q: %w", name, d.name, api.ErrOtherName)
+		return nil, fmt.Errorf("%s, update is %s: %w", policyNamed(name), policyNamed(d.name), api.ErrOtherName)
 	}
 	if old.policy != nil && d.policy.Version.Compare(old.policy.Version) <= 0 {
-		return nil, fmt.Errorf("policy %q %s, update is %s: %w", name, old.policy.Version, d.policy.Version, api.ErrNotNewer)
+		return nil, fmt.Errorf("%s %s, update is %s: %w", policyNamed(name), old.policy.Version, d.policy.Version, api.ErrNotNewer)
 	}
 	if err := r.checkFloor(d); err != nil {
 		return nil, err
@@ -138,10 +138,10 @@ func (r request) activate(name string) error {
 		return r.keepActive(d)
 	}
 	if d.err != nil {
-		return fmt.Errorf("policy %q: %w", name, &unverifiedError{d.err})
+		return fmt.Errorf("%s: %w", policyNamed(name), &unverifiedError{d.err})
 	}
 	if active != nil && active.policy != nil && active.policy.Version.Compare(d.policy.Version) > 0 {
-		return fmt.Errorf("policy %q %s, active is %q %s: %w", name, d.policy.Version, active.name, active.policy.Version, api.ErrOlder)
+		return fmt.Errorf("%s %s, active is %s %s: %w", policyNamed(name), d.policy.Version, policyNamed(active.name), active.policy.Version, api.ErrOlder)
 	}
 	if err := r.checkFloor(d); err != nil {
 		return err
@@ -171,10 +171,10 @@ func (r request) delete(name string) error {
 		return err
 	}
 	if active, _ := r.current(); d == active {
-		return fmt.Errorf("policy %q: %w", name, api.ErrIsActive)
+		return fmt.Errorf("%s: %w", policyNamed(name), api.ErrIsActive)
 	}
 	if r.isStoredActive(name) && !d.boot {
-		return fmt.Errorf("policy %q, with the next start: %w", name, api.ErrIsActive)
+		return fmt.Errorf("%s, with the next start: %w", policyNamed(name), api.ErrIsActive)
 	}
 	if r.keeper != nil && d.held {
 		if err := r.keeper.Delete(name); err != nil {
@@ -189,6 +189,6 @@ func (r request) delete(name string) error {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	r.forget(name)
-	delete(r.problems, problemOf(name))
+	delete(r.problems, policyNamed(name))
 	return nil
 }

@@ -45,7 +45,7 @@ func TestDeployWithoutDisk(t *testing.T) {
 	err := c.Deploy("a.p7b", m.signed("site", "1.0.0"))
 	wantErrno(t, "deploy", err, unix.EROFS)
 	wantSummary(t, c, "enforcing")
-	wantProblem(t, c, `policy "site" decides, but only until the next start`)
+	wantProblem(t, c, `policy site decides, but only until the next start`)
 	wantErrno(t, "another", c.Deploy("b.p7b", m.signed("other", "2.0.0")), unix.EROFS)
 	if s := c.Status(); s.Active == nil || s.Active.Name != "site" || s.Active.Kept {
 		t.Errorf("active %+v", s.Active)

@@ -36,7 +36,7 @@ func (c *Control) Place(name string) (Place, error) {
 	defer c.mu.Unlock()
 	id, ok := c.places[name]
 	if !ok {
-		return Place{}, fmt.Errorf("policy %q: %w", name, api.ErrNotFound)
+		return Place{}, fmt.Errorf("%s: %w", policyNamed(name), api.ErrNotFound)
 	}
 	return Place{c, name, id, audit.Nobody()}, nil
 }
@@ -120,7 +120,7 @@ func (p Place) deployed() (*deployed, error) {
 	p.c.mu.Lock()
 	defer p.c.mu.Unlock()
 	if p.c.places[p.name] != p.id {
-		return nil, fmt.Errorf("policy %q: %w", p.name, api.ErrNotFound)
+		return nil, fmt.Errorf("%s: %w", policyNamed(p.name), api.ErrNotFound)
 	}
 	return p.c.policies[p.name], nil
 }

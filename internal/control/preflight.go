@@ -92,7 +92,7 @@ func (c *Control) Forecast(name string) (api.Forecast, error) {
 		return api.Forecast{}, fmt.Errorf("preflight: %w", err)
 	}
 	if d.err != nil {
-		return api.Forecast{}, fmt.Errorf("preflight: policy %q: %w", name, &unverifiedError{d.err})
+		return api.Forecast{}, fmt.Errorf("preflight: %s: %w", policyNamed(name), &unverifiedError{d.err})
 	}
 	return c.forecastFor(d)
 }

@@ -8,6 +8,7 @@ import (
 	"github.com/ipe-linux/ipe/internal/control/api"
 	"github.com/ipe-linux/ipe/internal/engine"
 	"github.com/ipe-linux/ipe/internal/errno"
+	"github.com/ipe-linux/ipe/internal/plain"
 )
 
 // register is what this process knows: policies and which of them is active, the mode, the
@@ -54,7 +55,7 @@ const (
 	problemStore  = "store"
 )
 
-func problemOf(name string) string { return fmt.Sprintf("policy %q", name) }
+func policyNamed(name string) string { return fmt.Sprintf("policy %s", plain.Name(name)) }
 
 // lookup returns the policy of that name.
 func (r *register) lookup(name string) (*deployed, error) {
@@ -62,7 +63,7 @@ func (r *register) lookup(name string) (*deployed, error) {
 	defer r.mu.Unlock()
 	d, ok := r.policies[name]
 	if !ok {
-		return nil, fmt.Errorf("policy %q: %w", name, api.ErrNotFound)
+		return nil, fmt.Errorf("%s: %w", policyNamed(name), api.ErrNotFound)
 	}
 	return d, nil
 }
@@ -77,7 +78,7 @@ func (r *register) put(d *deployed) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	r.admit(d)
-	delete(r.problems, problemOf(d.name))
+	delete(r.problems, policyNamed(d.name))
 }
 
 // admit makes d what its name means. The caller holds mu.

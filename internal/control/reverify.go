@@ -44,9 +44,9 @@ func (c *Control) reverify(item store.Item) (again bool, err error) {
 	}
 	c.swap(old, now)
 	if now.err != nil {
-		return false, c.problem(problemOf(item.Name), unverified(now.err))
+		return false, c.problem(policyNamed(item.Name), unverified(now.err))
 	}
-	c.setProblem(problemOf(item.Name), nil)
+	c.setProblem(policyNamed(item.Name), nil)
 	if old.err != nil {
 		c.log.Info("policy verifies again", "policy_name", now.name, "policy_digest", now.digest(), "signers", now.signers)
 	}

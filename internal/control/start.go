@@ -88,7 +88,7 @@ func (c *Control) startPolicy() error {
 	}
 	c.setActive(want)
 	if err := c.enforce(want); err != nil {
-		return errors.Join(problem, c.problem(problemEngine, fmt.Errorf("activate policy %q: %w", want.name, err)))
+		return errors.Join(problem, c.problem(problemEngine, fmt.Errorf("activate %s: %w", policyNamed(want.name), err)))
 	}
 	c.became(startedBy(want), nil, want)
 	return problem
@@ -175,7 +175,7 @@ func (c *Control) readStore() []error {
 		c.admit(d)
 		c.mu.Unlock()
 		if d.err != nil {
-			errs = append(errs, c.problem(problemOf(d.name), unverified(d.err)))
+			errs = append(errs, c.problem(policyNamed(d.name), unverified(d.err)))
 		}
 	}
 	return errs
@@ -190,7 +190,7 @@ func (c *Control) reopen(item store.Item) *deployed {
 		d, err = c.open(e.Envelope)
 	}
 	if err == nil && d.name != item.Name {
-		err = fmt.Errorf("holds policy %q: %w", d.name, api.ErrOtherName)
+		err = fmt.Errorf("holds %s: %w", policyNamed(d.name), api.ErrOtherName)
 	}
 	if err == nil {
 		err = c.checkFloor(d)

@@ -152,11 +152,11 @@ func (j judgement) word() string {
 	case !j.state.HasPolicy && j.want == nil:
 		return wordNoPolicy
 	case !j.state.HasPolicy:
-		return fmt.Sprintf("%spolicy %q is to be active, the kernel has none", wordNot, j.want.name)
+		return fmt.Sprintf("%s%s is to be active, the kernel has none", wordNot, policyNamed(j.want.name))
 	case j.want == nil:
 		return wordUnproven + "the kernel decides by a policy that is not in the store"
 	case j.state.ID != j.want.id:
-		return fmt.Sprintf("%spolicy %q is to be active, the kernel decides by another", wordNot, j.want.name)
+		return fmt.Sprintf("%s%s is to be active, the kernel decides by another", wordNot, policyNamed(j.want.name))
 	case len(j.state.Missing) > 0:
 		return wordNot + "not attached: " + strings.Join(j.state.Missing, ", ")
 	case len(j.state.Hooks) == 0:

@@ -72,9 +72,9 @@ func TestSummary(t *testing.T) {
 		{"kernel permissive", deny, wrong{state: func(s *engine.State) { s.Mode.Enforce = false }}, false, api.Mode{Enforce: true},
 			"NOT ENFORCING: enforce is set, the kernel is permissive"},
 		{"kernel lost it", deny, wrong{state: func(s *engine.State) { s.HasPolicy = false }}, false, api.Mode{Enforce: true},
-			`NOT ENFORCING: policy "p" is to be active, the kernel has none`},
+			`NOT ENFORCING: policy p is to be active, the kernel has none`},
 		{"another one", deny, wrong{state: func(s *engine.State) { s.ID[0]++ }}, false, api.Mode{Enforce: true},
-			`NOT ENFORCING: policy "p" is to be active, the kernel decides by another`},
+			`NOT ENFORCING: policy p is to be active, the kernel decides by another`},
 		{"unknown one", "", wrong{state: func(s *engine.State) { s.HasPolicy = true; s.ID[0]++ }}, false, api.Mode{Enforce: true},
 			"active, not proven: the kernel decides by a policy that is not in the store"},
 	}

@@ -83,7 +83,7 @@ func TestDamagedState(t *testing.T) {
 	if !s.Enforcing || s.Active == nil || s.Active.Name != "site" || s.Active.Version != "1.1.0" {
 		t.Errorf("damaged: %+v", s)
 	}
-	for _, want := range []string{"the second copy counts", `active policy "site"`, `policy "other": stored policy no longer verifies`, "index.bak"} {
+	for _, want := range []string{"the second copy counts", `active policy site`, `policy other: stored policy no longer verifies`, "index.bak"} {
 		if !strings.Contains(strings.Join(s.Problems, "\n"), want) {
 			t.Errorf("problems %q, want %q", s.Problems, want)
 		}

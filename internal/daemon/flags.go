@@ -11,6 +11,7 @@ import (
 	"github.com/ipe-linux/ipe/internal/control/api"
 	"github.com/ipe-linux/ipe/internal/control/profiles"
 	"github.com/ipe-linux/ipe/internal/daemon/policydir"
+	"github.com/ipe-linux/ipe/internal/plain"
 	"github.com/ipe-linux/ipe/internal/strict"
 )
 
@@ -88,7 +89,7 @@ func parseFlags(args []string, stderr io.Writer) (config, error) {
 		return c, fmt.Errorf("%w (see iped --help)", err)
 	}
 	if fs.NArg() > 0 {
-		return c, fmt.Errorf("iped takes no arguments, got %q (see iped --help)", fs.Arg(0))
+		return c, fmt.Errorf("iped takes no arguments, got %s (see iped --help)", plain.Name(fs.Arg(0)))
 	}
 	if err := c.audit.check(); err != nil {
 		return c, err

@@ -86,7 +86,7 @@ func TestOwnTreeChanges(t *testing.T) {
 		t.Errorf("others activated another policy: %+v", s)
 	}
 	wantPolicies(t, "other 2.0.0 active,unkept", "site 1.1.0 inactive")
-	wantProblems(t, `the kernel decides by "other"; "site" returns`)
+	wantProblems(t, `the kernel decides by policy other; policy site returns`)
 	node(t, "policies/other/active", "1")
 	refused(t, "EINVAL", "policy", "activate", "site")
 	refused(t, "EPERM", "policy", "delete", "other")
@@ -96,7 +96,7 @@ func TestOwnTreeChanges(t *testing.T) {
 	if s := statusNow(t); s.Summary != "permissive" {
 		t.Errorf("others made it permissive: %+v", s)
 	}
-	wantProblems(t, `"site" returns`, "others changed it to permissive")
+	wantProblems(t, `policy site returns`, "others changed it to permissive")
 	ipe(t, "mode", "enforce")
 	denied(t, "enforcing again")
 	says(t, "active: other 2.0.0\nenforcing\n", "policy", "activate", "other")
@@ -220,8 +220,8 @@ func TestRebootThird(t *testing.T) {
 	if s := statusNow(t); s.Enforcing || s.Active != nil {
 		t.Errorf("a kernel that trusts nobody: %+v", s)
 	}
-	wantProblems(t, `policy "other": the kernel refused: /sys/kernel/security/ipe/new_policy: required key not available`,
-		`policy "site": the kernel refused: /sys/kernel/security/ipe/new_policy: required key not available`)
+	wantProblems(t, `policy other: the kernel refused: /sys/kernel/security/ipe/new_policy: required key not available`,
+		`policy site: the kernel refused: /sys/kernel/security/ipe/new_policy: required key not available`)
 	if got := ipe(t, "policy", "list"); strings.Count(got, "inactive,unusable") != 2 {
 		t.Errorf("policies:\n%s", got)
 	}

@@ -90,7 +90,7 @@ func TestReloadReadsCertificates(t *testing.T) {
 		t.Fatal(err)
 	}
 	told, s := r.reload()
-	if !strings.HasPrefix(told, reloadedWell+"; reload: ") || s.Trust.Certificates != 1 || len(s.Problems) != 1 || !strings.Contains(s.Problems[0], `policy "second"`) {
+	if !strings.HasPrefix(told, reloadedWell+"; reload: ") || s.Trust.Certificates != 1 || len(s.Problems) != 1 || !strings.Contains(s.Problems[0], `policy second`) {
 		t.Errorf("systemd was told %q, trust %+v, problems %q", told, s.Trust, s.Problems)
 	}
 	if s.Active == nil || s.Active.Name != "site" || !s.Enforcing {

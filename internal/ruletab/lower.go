@@ -16,6 +16,7 @@ import (
 	"fmt"
 
 	"github.com/ipe-linux/ipe/digest"
+	"github.com/ipe-linux/ipe/internal/plain"
 	"github.com/ipe-linux/ipe/policy"
 )
 
@@ -38,7 +39,7 @@ type Table struct {
 // It fails with ErrTooManyRules only.
 func Lower(p *policy.Policy, unavailable policy.KeySet) (*Table, error) {
 	if len(p.Rules) > MaxRules {
-		return nil, fmt.Errorf("lower policy %q: %w: %d, at most %d", p.Name, ErrTooManyRules, len(p.Rules), MaxRules)
+		return nil, fmt.Errorf("lower policy %s: %w: %d, at most %d", plain.Name(p.Name), ErrTooManyRules, len(p.Rules), MaxRules)
 	}
 	t := &Table{Entries: make(map[Key]Entry), rootIDs: make(map[Key]uint32)}
 	for op := range policy.OpUnknown + 1 {

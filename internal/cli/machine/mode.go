@@ -8,6 +8,7 @@ import (
 	"github.com/ipe-linux/ipe/internal/cli/ui"
 	"github.com/ipe-linux/ipe/internal/cli/ui/daemon"
 	"github.com/ipe-linux/ipe/internal/control/api"
+	"github.com/ipe-linux/ipe/internal/plain"
 )
 
 func (a *app) mode() *cobra.Command {
@@ -47,7 +48,7 @@ func modeChange(cmd *cobra.Command, args []string, audit string) (api.ModeChange
 	case len(args) == 1 && args[0] == "permissive":
 		ch.Enforce = &off
 	case len(args) == 1:
-		return ch, ui.Usage(cmd, "mode %q: not enforce or permissive", args[0])
+		return ch, ui.Usage(cmd, "mode %s: not enforce or permissive", plain.Name(args[0]))
 	}
 	switch audit {
 	case "":

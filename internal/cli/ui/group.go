@@ -5,6 +5,8 @@ import (
 	"strings"
 
 	"github.com/spf13/cobra"
+
+	"github.com/ipe-linux/ipe/internal/plain"
 )
 
 // Group returns a command that only holds others. Instead has words that people try in
@@ -38,7 +40,7 @@ const nearness = 2
 // likely.
 func UnknownCommand(group *cobra.Command, name string) error {
 	group.SuggestionsMinimumDistance = nearness
-	err := Usage(group, "%s: no command %q", group.CommandPath(), name)
+	err := Usage(group, "%s: no command %s", group.CommandPath(), plain.Name(name))
 	if other := otherWord(group, name); other != "" {
 		return Exit(ExitUsage, err, other)
 	}
@@ -75,7 +77,7 @@ func Exactly(n int, names string) cobra.PositionalArgs {
 // None demands that there are no arguments.
 func None(cmd *cobra.Command, args []string) error {
 	if len(args) > 0 {
-		return Usage(cmd, "%s takes no arguments, got %q", cmd.CommandPath(), args[0])
+		return Usage(cmd, "%s takes no arguments, got %s", cmd.CommandPath(), plain.Name(args[0]))
 	}
 	return nil
 }

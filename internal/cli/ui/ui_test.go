@@ -52,9 +52,9 @@ func TestForms(t *testing.T) {
 		{"thing drop said", ui.ExitLockout, "", "ipe: hint: as it was said\n"},
 		{"thing drop said --json", ui.ExitLockout, "", ""},
 		{"thing drop", ui.ExitUsage, "", "ipe: error: demo thing drop wants one NAME, got 0 arguments\nipe: hint: see demo thing drop --help\n"},
-		{"thing dorp", ui.ExitUsage, "", "ipe: error: demo thing: no command \"dorp\"\nipe: hint: did you mean demo thing drop?\n"},
-		{"thing lose", ui.ExitUsage, "", "ipe: error: demo thing: no command \"lose\"\nipe: hint: demo thing drop\n"},
-		{"thing undrop", ui.ExitUsage, "", "ipe: error: demo thing: no command \"undrop\"\nipe: hint: see demo thing --help\n"},
+		{"thing dorp", ui.ExitUsage, "", "ipe: error: demo thing: no command dorp\nipe: hint: did you mean demo thing drop?\n"},
+		{"thing lose", ui.ExitUsage, "", "ipe: error: demo thing: no command lose\nipe: hint: demo thing drop\n"},
+		{"thing undrop", ui.ExitUsage, "", "ipe: error: demo thing: no command undrop\nipe: hint: see demo thing --help\n"},
 		{"--frob --json", ui.ExitUsage, "", `{"error":"unknown flag: --frob","errno":"EINVAL","hint":"see demo --help"}` + "\n"},
 	} {
 		var stdout, stderr bytes.Buffer

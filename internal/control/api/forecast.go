@@ -1,6 +1,10 @@
 package api
 
-import "fmt"
+import (
+	"fmt"
+
+	"github.com/ipe-linux/ipe/internal/plain"
+)
 
 // Forecast is what a policy would newly deny.
 type Forecast struct {
@@ -58,7 +62,7 @@ type LockoutError struct{ Forecast Forecast }
 func (e *LockoutError) Error() string {
 	f := e.Forecast
 	first := f.Findings[0]
-	what := fmt.Sprintf("%q", first.Path)
+	what := plain.Name(first.Path)
 	if first.Memory {
 		what = "memory without a file"
 	}
@@ -66,7 +70,7 @@ func (e *LockoutError) Error() string {
 	if len(first.Roles) > 0 {
 		role = " (" + first.Roles[0] + ")"
 	}
-	return fmt.Sprintf("policy %q %s: %v: %d newly, first %s%s", f.Policy, f.Version, ErrLockout, f.Denied(), what, role)
+	return fmt.Sprintf("policy %s %s: %v: %d newly, first %s%s", plain.Name(f.Policy), f.Version, ErrLockout, f.Denied(), what, role)
 }
 
 // Unwrap returns ErrLockout.

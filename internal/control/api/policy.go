@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"strings"
 
+	"github.com/ipe-linux/ipe/internal/plain"
 	"github.com/ipe-linux/ipe/policy"
 )
 
@@ -33,10 +34,10 @@ const MaxBoot = 4 << 20
 // CheckName refuses what the kernel cannot make a directory of.
 func CheckName(name string) error {
 	if name == "." || name == ".." || strings.Contains(name, "/") {
-		return fmt.Errorf("policy %q: %w", name, ErrBadName)
+		return fmt.Errorf("policy %s: %w", plain.Name(name), ErrBadName)
 	}
 	if len(name) > policy.MaxName {
-		return fmt.Errorf("policy %.40q...: %w", name, ErrNameTooLong)
+		return fmt.Errorf("policy %s...: %w", plain.Name(name[:40]), ErrNameTooLong)
 	}
 	return nil
 }

@@ -9,6 +9,7 @@ import (
 
 	"github.com/ipe-linux/ipe/internal/control/api"
 	"github.com/ipe-linux/ipe/internal/control/store"
+	"github.com/ipe-linux/ipe/internal/plain"
 	"github.com/ipe-linux/ipe/sign"
 )
 
@@ -62,7 +63,7 @@ func (p *Profiles) reopen(s *store.Store, name string) *loaded {
 		l, err = p.verified(e.Envelope)
 	}
 	if err == nil && (l.name != name || l.version != item.Version) {
-		err = fmt.Errorf("holds profile %q %s: %w", l.name, l.version, store.ErrCorrupt)
+		err = fmt.Errorf("holds profile %s %s: %w", plain.Name(l.name), l.version, store.ErrCorrupt)
 	}
 	if err != nil {
 		l = &loaded{name: name, version: item.Version, id: item.SHA256, envelope: e.Envelope, err: fmt.Errorf("%w: %w", api.ErrProfileUnverified, err)}

@@ -10,6 +10,7 @@ import (
 	"github.com/ipe-linux/ipe/internal/control/store"
 	"github.com/ipe-linux/ipe/internal/engine"
 	"github.com/ipe-linux/ipe/internal/errno"
+	"github.com/ipe-linux/ipe/internal/plain"
 )
 
 // problemLoaded is the key of the problem with the loaded profile.
@@ -48,7 +49,7 @@ func (p *Profiles) load(envelope []byte) (*loaded, error) {
 		return nil, err
 	}
 	if err := p.admit(s, l); err != nil {
-		return nil, fmt.Errorf("profile %q %s: %w", l.name, l.version, err)
+		return nil, fmt.Errorf("profile %s %s: %w", plain.Name(l.name), l.version, err)
 	}
 	asked := p.asks(l)
 	if err := p.tell(asked); err != nil {
@@ -72,7 +73,7 @@ func (p *Profiles) admit(s *store.Store, l *loaded) error {
 	case old.name == l.name && old.profile != nil && l.version.Compare(old.version) <= 0:
 		return fmt.Errorf("loaded is %s: %w", old.version, api.ErrProfileNotNewer)
 	case old.name != "" && old.name != l.name && l.version.Compare(old.version) < 0:
-		return fmt.Errorf("loaded is %q %s: %w", old.name, old.version, api.ErrProfileOlder)
+		return fmt.Errorf("loaded is %s %s: %w", plain.Name(old.name), old.version, api.ErrProfileOlder)
 	}
 	if floor, ok := s.Floor(l.name); ok && l.version.Compare(floor) < 0 {
 		return fmt.Errorf("floor %s: %w", floor, api.ErrProfileStale)
@@ -107,9 +108,9 @@ func (p *Profiles) undo(l *loaded, asked engine.Profile, err error) error {
 		l.inForce, l.err = true, fmt.Errorf("not kept: %w", errors.Join(err, berr))
 		p.became(l, asked)
 		p.control.SetProblem(problemLoaded, l.problem())
-		return fmt.Errorf("profile %q %s is in force, but only until the next start: %w", l.name, l.version, l.err)
+		return fmt.Errorf("profile %s %s is in force, but only until the next start: %w", plain.Name(l.name), l.version, l.err)
 	}
-	return fmt.Errorf("profile %q %s cannot be kept, so what was in force stays: %w", l.name, l.version, err)
+	return fmt.Errorf("profile %s %s cannot be kept, so what was in force stays: %w", plain.Name(l.name), l.version, err)
 }
 
 // keep makes l the stored profile that is to be in force, which raises the floor of its

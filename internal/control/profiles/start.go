@@ -9,6 +9,7 @@ import (
 	"github.com/ipe-linux/ipe/internal/control/api"
 	"github.com/ipe-linux/ipe/internal/engine"
 	"github.com/ipe-linux/ipe/internal/errno"
+	"github.com/ipe-linux/ipe/internal/plain"
 )
 
 // Attach gives p an engine that was opened with what is Asked, and what governs it. It is
@@ -76,7 +77,7 @@ func (l *loaded) problem() error {
 	case l.name == "" || errors.Is(l.err, api.ErrNoProfiler):
 		return l.err
 	case l.inForce:
-		return fmt.Errorf("%q %s: %w; it stays in force until iped starts anew", l.name, l.version, l.err)
+		return fmt.Errorf("%s %s: %w; it stays in force until iped starts anew", plain.Name(l.name), l.version, l.err)
 	}
-	return fmt.Errorf("%q %s: %w; the stricter base holds, without exceptions, until it or a newer one is loaded", l.name, l.version, l.err)
+	return fmt.Errorf("%s %s: %w; the stricter base holds, without exceptions, until it or a newer one is loaded", plain.Name(l.name), l.version, l.err)
 }

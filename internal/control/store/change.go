@@ -6,6 +6,7 @@ import (
 	"fmt"
 
 	"github.com/ipe-linux/ipe/internal/atomicfile"
+	"github.com/ipe-linux/ipe/internal/plain"
 )
 
 // Put adds a policy, inactive. Errors: ErrExists, a *StaleError for a version
@@ -113,7 +114,7 @@ func (s *Store) do(verb, name string, change func(*index) error, envelope []byte
 		err = s.write(next, name, envelope)
 	}
 	if err != nil {
-		return fmt.Errorf("%s %s %q: %w", verb, s.noun, name, err)
+		return fmt.Errorf("%s %s %s: %w", verb, s.noun, plain.Name(name), err)
 	}
 	s.discard(before)
 	return nil

@@ -8,6 +8,7 @@ import (
 	"golang.org/x/sys/unix"
 
 	"github.com/ipe-linux/ipe/internal/errno"
+	"github.com/ipe-linux/ipe/internal/plain"
 	"github.com/ipe-linux/ipe/policy"
 )
 
@@ -43,7 +44,7 @@ type StaleError struct {
 
 // Error implements error.
 func (e *StaleError) Error() string {
-	return fmt.Sprintf("version %v of policy %q is below its floor %v: versions before the last active one are refused, also after a reboot", e.Got, e.Name, e.Have)
+	return fmt.Sprintf("version %v of policy %s is below its floor %v: versions before the last active one are refused, also after a reboot", e.Got, plain.Name(e.Name), e.Have)
 }
 
 // Errno is ESTALE.

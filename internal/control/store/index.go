@@ -11,6 +11,7 @@ import (
 	"strconv"
 	"strings"
 
+	"github.com/ipe-linux/ipe/internal/plain"
 	"github.com/ipe-linux/ipe/policy"
 )
 
@@ -290,7 +291,7 @@ func (x index) check() error {
 	}
 	r, stored := x.policies[x.active]
 	if floor, ok := x.floors[x.active]; !stored || !ok || floor != r.version {
-		return fmt.Errorf("active policy %q lacks envelope or floor: %w", x.active, errInconsistent)
+		return fmt.Errorf("active policy %s lacks envelope or floor: %w", plain.Name(x.active), errInconsistent)
 	}
 	return nil
 }

@@ -11,6 +11,7 @@ import (
 
 	"github.com/ipe-linux/ipe/internal/atomicfile"
 	"github.com/ipe-linux/ipe/internal/hint"
+	"github.com/ipe-linux/ipe/internal/plain"
 	"github.com/ipe-linux/ipe/policy"
 )
 
@@ -182,7 +183,7 @@ func (r recovery) rescueActive() {
 	if r.spare == nil {
 		return // Get says what is wrong
 	}
-	r.note(fmt.Errorf("active %s %q: %w; what the second copy of the index has of it counts", r.noun, r.index.active, err))
+	r.note(fmt.Errorf("active %s %s: %w; what the second copy of the index has of it counts", r.noun, plain.Name(r.index.active), err))
 	if r.failed != nil {
 		return
 	}

@@ -10,6 +10,7 @@ import (
 	"strings"
 
 	"github.com/ipe-linux/ipe/internal/atomicfile"
+	"github.com/ipe-linux/ipe/internal/plain"
 )
 
 // maxNamed is how many files of no use are named: a status that lists thousands is read
@@ -57,7 +58,7 @@ func (s *Store) scanDir(dir string, of func(fs.DirEntry) standing) {
 		case st == halfWritten:
 		default:
 			if named++; named <= maxNamed {
-				s.note(fmt.Errorf("%q %s", path, what[st]))
+				s.note(fmt.Errorf("%s %s", plain.Name(path), what[st]))
 			}
 		}
 	}

@@ -40,6 +40,7 @@ import (
 	"time"
 
 	"github.com/ipe-linux/ipe/internal/atomicfile"
+	"github.com/ipe-linux/ipe/internal/plain"
 	"github.com/ipe-linux/ipe/policy"
 	"github.com/ipe-linux/ipe/sign"
 )
@@ -142,14 +143,14 @@ func (s *Store) Get(name string) (Entry, error) {
 	defer s.mu.Unlock()
 	r, ok := s.index.policies[name]
 	if !ok {
-		return Entry{}, fmt.Errorf("get %s %q: %w", s.noun, name, ErrNotFound)
+		return Entry{}, fmt.Errorf("get %s %s: %w", s.noun, plain.Name(name), ErrNotFound)
 	}
 	envelope, err := readEnvelope(s.dir.envelope(r.sum), r.sum)
 	if err != nil && s.spare != nil && sha256.Sum256(s.spare) == r.sum {
 		envelope, err = slices.Clone(s.spare), nil
 	}
 	if err != nil {
-		return Entry{}, fmt.Errorf("get %s %q: %w", s.noun, name, err)
+		return Entry{}, fmt.Errorf("get %s %s: %w", s.noun, plain.Name(name), err)
 	}
 	return Entry{Name: name, Version: r.version, Envelope: envelope}, nil
 }

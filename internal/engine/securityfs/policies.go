@@ -11,6 +11,7 @@ import (
 	"golang.org/x/sys/unix"
 
 	"github.com/ipe-linux/ipe/internal/engine"
+	"github.com/ipe-linux/ipe/internal/plain"
 )
 
 // errUnsigned refuses a policy without a message.
@@ -155,7 +156,7 @@ func (e *Engine) activeID() (id [32]byte, found bool, err error) {
 			continue
 		}
 		if err != nil {
-			return id, false, fmt.Errorf("policy %q: %w", name, err)
+			return id, false, fmt.Errorf("policy %s: %w", plain.Name(name), err)
 		}
 		if !active {
 			continue

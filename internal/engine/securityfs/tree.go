@@ -12,6 +12,7 @@ import (
 
 	"github.com/ipe-linux/ipe/internal/engine"
 	"github.com/ipe-linux/ipe/internal/hint"
+	"github.com/ipe-linux/ipe/internal/plain"
 )
 
 // Nodes of the control tree.
@@ -108,13 +109,13 @@ func (t tree) held(name string) (engine.Held, error) {
 		}
 		after, again := t.heading(name)
 		if err = errors.Join(err, again); err != nil {
-			return h, fmt.Errorf("policy %q: %w", name, err)
+			return h, fmt.Errorf("policy %s: %w", plain.Name(name), err)
 		}
 		if after.Place == h.Place && after.Version == h.Version {
 			return h, nil
 		}
 	}
-	return engine.Held{}, fmt.Errorf("policy %q: %w", name, errRestless)
+	return engine.Held{}, fmt.Errorf("policy %s: %w", plain.Name(name), errRestless)
 }
 
 // heading reads what tells one policy of a name from another.
@@ -132,7 +133,7 @@ func (t tree) heading(name string) (engine.Held, error) {
 func (t tree) message(name string) ([]byte, error) {
 	f, err := os.Open(t.policyNode(name, nodeMessage))
 	if err != nil {
-		return nil, fmt.Errorf("policy %q: %w", name, err)
+		return nil, fmt.Errorf("policy %s: %w", plain.Name(name), err)
 	}
 	defer f.Close()
 	var b bytes.Buffer
@@ -140,7 +141,7 @@ func (t tree) message(name string) ([]byte, error) {
 	case errors.Is(err, os.ErrNotExist):
 		return nil, nil
 	case err != nil:
-		return nil, fmt.Errorf("policy %q: %w", name, err)
+		return nil, fmt.Errorf("policy %s: %w", plain.Name(name), err)
 	}
 	return b.Bytes(), nil
 }

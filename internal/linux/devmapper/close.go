@@ -7,6 +7,8 @@ import (
 	"time"
 
 	"golang.org/x/sys/unix"
+
+	"github.com/ipe-linux/ipe/internal/plain"
 )
 
 // How long a removal waits for udev and those it starts, which look at new devices.
@@ -21,7 +23,7 @@ const (
 func Close(name string, deferred bool) (pending bool, err error) {
 	pending, err = closeDevice(name, deferred)
 	if err != nil {
-		return pending, fmt.Errorf("close volume %s: %w", printable(name), err)
+		return pending, fmt.Errorf("close volume %s: %w", plain.Name(name), err)
 	}
 	return pending, nil
 }
@@ -44,7 +46,7 @@ func Keep(name string) error {
 		return d.makeNode() // where udev does not run, Close has removed it
 	})
 	if err != nil {
-		return fmt.Errorf("keep volume %s: %w", printable(name), err)
+		return fmt.Errorf("keep volume %s: %w", plain.Name(name), err)
 	}
 	return nil
 }

@@ -23,6 +23,7 @@ import (
 	"golang.org/x/sys/unix"
 
 	"github.com/ipe-linux/ipe/internal/linux/abi"
+	"github.com/ipe-linux/ipe/internal/plain"
 )
 
 var (
@@ -103,12 +104,12 @@ func device(h *unix.DmIoctl) Device {
 	}
 }
 
-// plain are the characters besides letters and digits that stand for themselves in
+// bare are the characters besides letters and digits that stand for themselves in
 // the names that libdevmapper makes.
-const plain = "#+-.:=@_"
+const bare = "#+-.:=@_"
 
-func isPlain(c byte) bool {
-	return c >= '0' && c <= '9' || c >= 'A' && c <= 'Z' || c >= 'a' && c <= 'z' || strings.IndexByte(plain, c) >= 0
+func isBare(c byte) bool {
+	return c >= '0' && c <= '9' || c >= 'A' && c <= 'Z' || c >= 'a' && c <= 'z' || strings.IndexByte(bare, c) >= 0
 }
 
 // escapeLength is the length of an escape, \x and two hex digits.
@@ -137,7 +138,7 @@ func Mangle(name string) (string, error) {
 			i += escapeLength - 1
 			continue
 		}
-		if isPlain(name[i]) {
+		if isBare(name[i]) {
 			b.WriteByte(name[i])
 			continue
 		}
@@ -146,11 +147,11 @@ func Mangle(name string) (string, error) {
 	}
 	switch {
 	case raw && mangled:
-		return "", fmt.Errorf("%w: %q has both escapes and what should be escaped", ErrName, name)
+		return "", fmt.Errorf("%w: %s has both escapes and what should be escaped", ErrName, plain.Name(name))
 	case strings.ContainsAny(name, "/\x00"):
-		return "", fmt.Errorf("%w: %q has a slash or a zero byte in it", ErrName, name)
+		return "", fmt.Errorf("%w: %s has a slash or a zero byte in it", ErrName, plain.Name(name))
 	case name == "" || name == "." || name == ".." || name == unix.DM_CONTROL_NODE:
-		return "", fmt.Errorf("%w: %q", ErrName, name)
+		return "", fmt.Errorf("%w: %s", ErrName, plain.Name(name))
 	case b.Len() >= unix.DM_NAME_LEN:
 		return "", fmt.Errorf("%w: %d bytes, more than %d, of which each special character takes 4", ErrName, b.Len(), unix.DM_NAME_LEN-1)
 	}

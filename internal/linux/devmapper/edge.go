@@ -7,6 +7,7 @@ import (
 
 	"golang.org/x/sys/unix"
 
+	"github.com/ipe-linux/ipe/internal/plain"
 	"github.com/ipe-linux/ipe/verity/dmverity"
 	"github.com/ipe-linux/ipe/verity/merkle"
 )
@@ -18,7 +19,7 @@ import (
 // has no answer.
 func (s Status) VerifyEdge() error {
 	if err := s.verifyEdge(); err != nil {
-		return fmt.Errorf("size of volume %s: %w", printable(s.Name), err)
+		return fmt.Errorf("size of volume %s: %w", plain.Name(s.Name), err)
 	}
 	return nil
 }

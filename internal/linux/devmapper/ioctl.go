@@ -11,6 +11,7 @@ import (
 
 	"github.com/ipe-linux/ipe/internal/eintr"
 	"github.com/ipe-linux/ipe/internal/linux/abi"
+	"github.com/ipe-linux/ipe/internal/plain"
 )
 
 // control is an open /dev/mapper/control.
@@ -104,7 +105,7 @@ func (c *control) targetVersion(target string) (abi.Version, error) {
 	m := named(target)
 	err := c.ask(unix.DM_GET_TARGET_VERSION, m)
 	if errors.Is(err, unix.EINVAL) {
-		return abi.Version{}, fmt.Errorf("%w: the kernel knows no target %q", ErrNoTarget, target)
+		return abi.Version{}, fmt.Errorf("%w: the kernel knows no target %s", ErrNoTarget, plain.Name(target))
 	}
 	if err != nil {
 		return abi.Version{}, fmt.Errorf("ask for target %s: %w", target, err)

@@ -8,6 +8,7 @@ import (
 
 	"golang.org/x/sys/unix"
 
+	"github.com/ipe-linux/ipe/internal/plain"
 	"github.com/ipe-linux/ipe/verity/dmverity"
 )
 
@@ -59,17 +60,9 @@ func (r Request) uuid(mangled string) string {
 func Open(r Request) (Device, error) {
 	d, err := open(r)
 	if err != nil {
-		return Device{}, fmt.Errorf("open volume %s: %w", printable(r.Name), err)
+		return Device{}, fmt.Errorf("open volume %s: %w", plain.Name(r.Name), err)
 	}
 	return d, nil
-}
-
-// printable lets a name stand in a message.
-func printable(name string) string {
-	if m, err := Mangle(name); err == nil && m == name {
-		return name
-	}
-	return fmt.Sprintf("%q", name)
 }
 
 func open(r Request) (Device, error) {

@@ -4,6 +4,7 @@ import (
 	"errors"
 	"fmt"
 
+	"github.com/ipe-linux/ipe/internal/plain"
 	"github.com/ipe-linux/ipe/verity/dmverity"
 )
 
@@ -23,7 +24,7 @@ type Status struct {
 func Look(name string) (Status, error) {
 	s, err := look(name)
 	if err != nil {
-		return s, fmt.Errorf("status of volume %s: %w", printable(name), err)
+		return s, fmt.Errorf("status of volume %s: %w", plain.Name(name), err)
 	}
 	return s, nil
 }

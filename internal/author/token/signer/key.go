@@ -16,6 +16,7 @@ import (
 
 	"github.com/ipe-linux/ipe/internal/author/pkcs11uri"
 	"github.com/ipe-linux/ipe/internal/author/token"
+	"github.com/ipe-linux/ipe/internal/plain"
 )
 
 // key is the private key that signs.
@@ -92,7 +93,7 @@ func (s *session) names(objects []pkcs11.ObjectHandle) string {
 		for _, b := range s.get(o, pkcs11.CKA_ID) {
 			id += fmt.Sprintf("%%%02X", b)
 		}
-		names = append(names, fmt.Sprintf("%q (id=%s)", s.get(o, pkcs11.CKA_LABEL), id))
+		names = append(names, fmt.Sprintf("%s (id=%s)", plain.Name(string(s.get(o, pkcs11.CKA_LABEL))), id))
 	}
 	return shown(names)
 }
@@ -114,7 +115,7 @@ func (s *session) load(o pkcs11.ObjectHandle) (*key, error) {
 		k.rsa = true
 	case pkcs11.CKK_EC:
 	default:
-		return nil, token.Errorf(token.Unsupported, "key %q is neither RSA nor ECDSA (type %#x)", k.label, kind)
+		return nil, token.Errorf(token.Unsupported, "key %s is neither RSA nor ECDSA (type %#x)", plain.Name(k.label), kind)
 	}
 	s.key = k
 	return k, nil

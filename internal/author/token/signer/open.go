@@ -13,6 +13,7 @@ import (
 
 	"github.com/ipe-linux/ipe/internal/author/pkcs11uri"
 	"github.com/ipe-linux/ipe/internal/author/token"
+	"github.com/ipe-linux/ipe/internal/plain"
 )
 
 // session is a module, a token and a key, as far as they were asked for.
@@ -68,9 +69,9 @@ func (s *session) describe() (*token.Token, error) {
 	switch {
 	case !login:
 	case info.Flags&pkcs11.CKF_USER_PIN_LOCKED != 0:
-		return nil, token.Errorf(token.LockedPIN, "the PIN of token %q is locked", info.Label)
+		return nil, token.Errorf(token.LockedPIN, "the PIN of token %s is locked", plain.Name(info.Label))
 	case info.Flags&pkcs11.CKF_PROTECTED_AUTHENTICATION_PATH != 0:
-		return nil, token.Errorf(token.Unsupported, "token %q takes its PIN from a keypad of its own", info.Label)
+		return nil, token.Errorf(token.Unsupported, "token %s takes its PIN from a keypad of its own", plain.Name(info.Label))
 	}
 	return t, nil
 }
@@ -96,7 +97,7 @@ func (s *session) findToken() (uint, error) {
 		if err != nil {
 			continue
 		}
-		name := fmt.Sprintf("%q (serial %s, slot-id %d)", info.Label, info.SerialNumber, slot)
+		name := fmt.Sprintf("%s (serial %s, slot-id %d)", plain.Name(info.Label), info.SerialNumber, slot)
 		all = append(all, name)
 		if s.isToken(slot, library, description, info) {
 			found, matching = append(found, slot), append(matching, name)
@@ -154,7 +155,7 @@ func (s *session) login(pin string) error {
 	case err != nil:
 		return err
 	case t.Login && pin == "":
-		return token.Errorf(token.NoPIN, "token %q wants a PIN", t.Label)
+		return token.Errorf(token.NoPIN, "token %s wants a PIN", plain.Name(t.Label))
 	case strings.ContainsRune(pin, 0):
 		return token.Errorf(token.WrongPIN, "a PIN has no zero byte")
 	}
@@ -181,10 +182,10 @@ func (s *session) pinError(label string, err error) error {
 	}
 	switch uint(code) {
 	case pkcs11.CKR_PIN_LOCKED:
-		return token.Errorf(token.LockedPIN, "the PIN of token %q is locked", label)
+		return token.Errorf(token.LockedPIN, "the PIN of token %s is locked", plain.Name(label))
 	case pkcs11.CKR_PIN_INCORRECT, pkcs11.CKR_PIN_INVALID, pkcs11.CKR_PIN_LEN_RANGE:
 	default:
-		return fmt.Errorf("token %q: %w", label, err)
+		return fmt.Errorf("token %s: %w", plain.Name(label), err)
 	}
 	left := ""
 	if info, err := s.module.GetTokenInfo(s.slot); err == nil {
@@ -195,7 +196,7 @@ func (s *session) pinError(label string, err error) error {
 			left = ", and one more locks it"
 		}
 	}
-	return token.Errorf(token.WrongPIN, "wrong PIN for token %q%s", label, left)
+	return token.Errorf(token.WrongPIN, "wrong PIN for token %s%s", plain.Name(label), left)
 }
 
 // close takes leave of the module as it wants it.

@@ -10,6 +10,7 @@ import (
 	"github.com/miekg/pkcs11"
 
 	"github.com/ipe-linux/ipe/internal/author/token"
+	"github.com/ipe-linux/ipe/internal/plain"
 )
 
 // digestInfo is what stands before a digest that RSA signs, by the name of its hash
@@ -40,7 +41,7 @@ func (s *session) sign(hash string, digest []byte) ([]byte, error) {
 		mechanism, message = pkcs11.CKM_RSA_PKCS, append(prefix, digest...)
 	}
 	if err := s.module.SignInit(s.handle, []*pkcs11.Mechanism{pkcs11.NewMechanism(mechanism, nil)}, s.key.object); err != nil {
-		return nil, fmt.Errorf("key %q: %w", s.key.label, err)
+		return nil, fmt.Errorf("key %s: %w", plain.Name(s.key.label), err)
 	}
 	if s.key.again {
 		if err := s.module.Login(s.handle, pkcs11.CKU_CONTEXT_SPECIFIC, s.pin); err != nil {
@@ -49,7 +50,7 @@ func (s *session) sign(hash string, digest []byte) ([]byte, error) {
 	}
 	sig, err := s.module.Sign(s.handle, message)
 	if err != nil {
-		return nil, fmt.Errorf("key %q: %w", s.key.label, err)
+		return nil, fmt.Errorf("key %s: %w", plain.Name(s.key.label), err)
 	}
 	if s.key.rsa {
 		return sig, nil

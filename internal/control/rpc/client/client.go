@@ -16,6 +16,7 @@ import (
 	"time"
 
 	"github.com/ipe-linux/ipe/internal/control/api"
+	"github.com/ipe-linux/ipe/internal/plain"
 )
 
 // maxAnswer bounds what a client reads of an answer, the event stream excepted.
@@ -208,7 +209,7 @@ func checkName(name string) error {
 	if name != "" && name != "/" {
 		return nil
 	}
-	return api.NewError(fmt.Errorf("policy %q: %w", name, api.ErrNotFound))
+	return api.NewError(fmt.Errorf("policy %s: %w", plain.Name(name), api.ErrNotFound))
 }
 
 // call makes one request and decodes the answer into out.

@@ -12,6 +12,7 @@ import (
 	"golang.org/x/sys/unix"
 
 	"github.com/ipe-linux/ipe/internal/control/api"
+	"github.com/ipe-linux/ipe/internal/plain"
 )
 
 // errRequest is a request that no client of this version sends. EINVAL.
@@ -25,7 +26,7 @@ func versioned(pattern string) string {
 
 // unknown answers requests that match nothing.
 func unknown(w http.ResponseWriter, r *http.Request) {
-	fail(w, fmt.Errorf("%s %q is not in %s: %w", r.Method, r.URL.Path, api.Version, unix.EINVAL))
+	fail(w, fmt.Errorf("%s %s is not in %s: %w", r.Method, plain.Name(r.URL.Path), api.Version, unix.EINVAL))
 }
 
 func parseModeChange(raw []byte) (api.ModeChange, error) {

@@ -16,6 +16,7 @@ import (
 	"github.com/ipe-linux/ipe/audit"
 	"github.com/ipe-linux/ipe/internal/control"
 	"github.com/ipe-linux/ipe/internal/control/api"
+	"github.com/ipe-linux/ipe/internal/plain"
 	"github.com/ipe-linux/ipe/sign"
 )
 
@@ -265,7 +266,7 @@ func (s *server) info(r *http.Request) (any, error) {
 func (s *server) pkcs7(r *http.Request) (any, error) {
 	_, envelope, _, err := s.c.Get(r.PathValue("name"))
 	if err == nil && envelope == nil {
-		err = fmt.Errorf("policy %q is unsigned: %w", r.PathValue("name"), api.ErrNotFound)
+		err = fmt.Errorf("policy %s is unsigned: %w", plain.Name(r.PathValue("name")), api.ErrNotFound)
 	}
 	return envelope, err
 }
