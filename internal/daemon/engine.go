@@ -32,7 +32,7 @@ type opened struct {
 
 // openEngine starts, or takes over, what enforces.
 func openEngine(cfg config, whom *trusted, log *slog.Logger) (opened, error) {
-	securityfs.Mount()
+	abi.MountSecurityfs()
 	choice := choose(cfg, whom)
 	log.Info("engine", "engine", choice.Engine, "reason", choice.Reason)
 	eng, err := start(choice.Engine, cfg, log)

@@ -120,7 +120,7 @@ func (e extent) engines(p *policy.Policy) []string {
 		return []string{}
 	}
 	if e.boot {
-		return []string{"bpf"} // the other has it compiled in
+		return []string{api.EngineBPF} // the other has it compiled in
 	}
-	return []string{"bpf", "securityfs"}
+	return []string{api.EngineBPF, api.EngineSecurityfs}
 }

@@ -14,7 +14,6 @@ import (
 	"github.com/cilium/ebpf"
 	"github.com/cilium/ebpf/btf"
 	"github.com/cilium/ebpf/link"
-	"golang.org/x/sys/unix"
 
 	"github.com/ipe-linux/ipe/internal/engine"
 	"github.com/ipe-linux/ipe/internal/engine/bpf/ftrace"
@@ -86,7 +85,7 @@ func Open(o Options) (*Engine, error) {
 		o.Log = slog.New(slog.DiscardHandler)
 	}
 	defer releaseTypes()
-	mountSecurityfs()
+	abi.MountSecurityfs()
 	types := btf.NewCache() // for this start; what is read of it is tens of megabytes
 	report := (&abi.System{Types: types.Kernel, Addresses: recall.Symbols}).Probe()
 	if err := report.Usable(); err != nil {
@@ -231,16 +230,6 @@ func unavailable(r *abi.Report) policy.KeySet {
 		s |= policy.Keys(policy.DMVeritySignature)
 	}
 	return s
-}
-
-// mountSecurityfs makes the list of active security modules readable. Failing is
-// no error here: the probe that reads the list says what is missing.
-func mountSecurityfs() {
-	const dir = "/sys/kernel/security"
-	var st unix.Statfs_t
-	if unix.Statfs(dir, &st) == nil && st.Type != unix.SECURITYFS_MAGIC {
-		_ = unix.Mount("securityfs", dir, "securityfs", unix.MS_NOSUID|unix.MS_NODEV|unix.MS_NOEXEC, "")
-	}
 }
 
 // releaseTypes gives back the memory of the kernel's BTF, tens of megabytes that

@@ -50,22 +50,12 @@ type Engine struct {
 
 var _ engine.Keeper = (*Engine)(nil)
 
-// Mount makes the file system with the control tree readable, if it is not. Failing
-// is no error here: whoever looks for the tree says what is missing.
-func Mount() {
-	const dir = "/sys/kernel/security"
-	var st unix.Statfs_t
-	if unix.Statfs(dir, &st) == nil && st.Type != unix.SECURITYFS_MAGIC {
-		_ = unix.Mount("securityfs", dir, "securityfs", unix.MS_NOSUID|unix.MS_NODEV|unix.MS_NOEXEC, "")
-	}
-}
-
 // Open begins to listen for the kernel's records, then takes over what the kernel
 // does. It changes nothing. It fails with [abi.UnsupportedError] if this kernel
 // has no IPE, and with ErrInUse while another process holds the engine.
 func Open(o Options) (*Engine, error) {
 	if o.Dir == "" {
-		Mount()
+		abi.MountSecurityfs()
 		o.Dir = DefaultDir
 	}
 	if o.Log == nil {

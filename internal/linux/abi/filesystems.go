@@ -50,3 +50,14 @@ func (s *System) mountsOfInit() (same bool, process string, err error) {
 	}
 	return names[0] == names[1], "", nil
 }
+
+// MountSecurityfs makes readable which security modules are active, and the control tree of
+// the kernel's own IPE. Failing is no error here: whoever looks for either says what is
+// missing.
+func MountSecurityfs() {
+	const dir = "/sys/kernel/security"
+	var st unix.Statfs_t
+	if unix.Statfs(dir, &st) == nil && st.Type != unix.SECURITYFS_MAGIC {
+		_ = unix.Mount("securityfs", dir, "securityfs", unix.MS_NOSUID|unix.MS_NODEV|unix.MS_NOEXEC, "")
+	}
+}
