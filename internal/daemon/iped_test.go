@@ -30,6 +30,7 @@ import (
 	"github.com/ipe-linux/ipe/internal/control/store"
 	"github.com/ipe-linux/ipe/internal/daemon/policydir"
 	"github.com/ipe-linux/ipe/internal/hint"
+	"github.com/ipe-linux/ipe/internal/lab/await"
 )
 
 func TestFlags(t *testing.T) {
@@ -299,8 +300,13 @@ func TestPulse(t *testing.T) {
 		}
 	}
 	alive.Store(0)
-	for before := asked.Load(); asked.Load() < before+2; time.Sleep(time.Millisecond) {
+	askedAgain := func(times int64) {
+		t.Helper()
+		if before := asked.Load(); !await.Until(func() bool { return asked.Load() >= before+times }) {
+			t.Fatal("nobody asks whether it is alive")
+		}
 	}
+	askedAgain(2)
 	if err := systemd.SetReadDeadline(time.Now()); err != nil {
 		t.Fatal(err)
 	}
@@ -308,8 +314,7 @@ func TestPulse(t *testing.T) {
 	for b := make([]byte, 64); err == nil; {
 		_, err = systemd.Read(b) // what was sent before
 	}
-	for before := asked.Load(); asked.Load() < before+3; time.Sleep(time.Millisecond) {
-	}
+	askedAgain(3)
 	if err := systemd.SetReadDeadline(time.Now().Add(50 * time.Millisecond)); err != nil {
 		t.Fatal(err)
 	}
