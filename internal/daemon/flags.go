@@ -73,7 +73,7 @@ func parseFlags(args []string, stderr io.Writer) (config, error) {
 		return new(strict.Rules).Set(text)
 	})
 	auditFlags(fs, &c.audit)
-	fs.BoolVar(&c.repair, "repair", false, "start also if the policy that was to be active cannot be, to put that right; without it iped ends with exit code 3 then")
+	fs.BoolVar(&c.repair, "repair", false, "start also if the policy that was to be active cannot be, to put that right; without it iped ends with exit status 3 then")
 	fs.BoolVar(&c.version, "version", false, "print the version and exit")
 	fs.Usage = func() {} // an error is not to be buried under it
 	help := func() {

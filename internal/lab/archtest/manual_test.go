@@ -95,8 +95,12 @@ func TestManualOfIped(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	var documented, actual []string
-	for _, m := range regexp.MustCompile(`(?m)^\.It Fl -([a-z-]+)`).FindAllStringSubmatch(manual(t, "iped.8"), -1) {
+	page := manual(t, "iped.8")
+	var synopsis, documented, actual []string
+	for _, m := range regexp.MustCompile(`(?m)^\.Op Fl -([a-z-]+)`).FindAllStringSubmatch(page, -1) {
+		synopsis = append(synopsis, m[1])
+	}
+	for _, m := range regexp.MustCompile(`(?m)^\.It Fl -([a-z-]+)`).FindAllStringSubmatch(page, -1) {
 		documented = append(documented, m[1])
 	}
 	for _, f := range tr.packages["internal/daemon"].files {
@@ -106,8 +110,49 @@ func TestManualOfIped(t *testing.T) {
 	}
 	slices.Sort(documented)
 	slices.Sort(actual)
+	slices.Sort(synopsis)
 	if diff := cmp.Diff(actual, documented); diff != "" || len(actual) == 0 {
 		t.Errorf("options (-that there are +in iped.8):\n%s", diff)
+	}
+	if diff := cmp.Diff(actual, synopsis); diff != "" {
+		t.Errorf("options (-that there are +in the synopsis of iped.8):\n%s", diff)
+	}
+}
+
+// TestTablesOfManuals: a cell that is wider than its column runs into the next one, and has no
+// blank between.
+func TestTablesOfManuals(t *testing.T) {
+	pages, err := filepath.Glob(filepath.Join(root, "doc", "*.[1-9]"))
+	if err != nil || len(pages) < 6 {
+		t.Fatalf("%d manuals: %v", len(pages), err)
+	}
+	markup := strings.NewReplacer("Sy ", "", "Pa ", "", `\-`, "-")
+	columns := regexp.MustCompile(`^\.Bl -column (".*")`)
+	seen := 0
+	for _, page := range pages {
+		var widths []string
+		for i, line := range strings.Split(manual(t, filepath.Base(page)), "\n") {
+			if m := columns.FindStringSubmatch(line); m != nil {
+				widths = strings.Split(strings.Trim(m[1], `"`), `" "`)
+			}
+			row, isRow := strings.CutPrefix(line, ".It ")
+			if line == ".El" || line == ".Bl -bullet" {
+				widths = nil
+			}
+			if widths == nil || !isRow {
+				continue
+			}
+			seen++
+			cells := strings.Split(markup.Replace(row), " Ta ")
+			for n, cell := range cells[:len(cells)-1] {
+				if n < len(widths) && len(strings.Trim(cell, `" `)) > len(widths[n]) {
+					t.Errorf("%s:%d: %q is wider than its column, %q", filepath.Base(page), i+1, cell, widths[n])
+				}
+			}
+		}
+	}
+	if seen < 30 {
+		t.Errorf("only %d rows", seen)
 	}
 }
 
