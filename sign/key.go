@@ -23,6 +23,9 @@ var errUnreadable = errors.New("damaged, not of the form that its BEGIN line say
 
 var errLegacyEncryption = errors.New("encrypted in the legacy form of PEM (convert it with: openssl pkcs8 -topk8 -in KEY -out NEWKEY)")
 
+// pemKey is how the types of PEM blocks with private keys end.
+const pemKey = "PRIVATE KEY"
+
 // ParseKey reads the first private key of a PEM text: PKCS#8, plain or encrypted
 // with a passphrase (PBES2 with PBKDF2 and AES or triple DES, as OpenSSL writes
 // it), PKCS#1 or SEC 1. Other blocks are skipped. The passphrase is ignored for
@@ -31,7 +34,7 @@ var errLegacyEncryption = errors.New("encrypted in the legacy form of PEM (conve
 // apply.
 func ParseKey(pemText, passphrase []byte) (crypto.Signer, error) {
 	for block, rest := pem.Decode(pemText); block != nil; block, rest = pem.Decode(rest) {
-		if !strings.HasSuffix(block.Type, "PRIVATE KEY") {
+		if !strings.HasSuffix(block.Type, pemKey) {
 			continue
 		}
 		key, err := parseKeyBlock(block, passphrase)

@@ -131,13 +131,17 @@ func derOf(pemOrDER []byte) ([]byte, error) {
 		return pemOrDER, nil
 	}
 	var der []byte
+	found := ErrNoCertificate
 	for block, rest := pem.Decode(pemOrDER); block != nil; block, rest = pem.Decode(rest) {
 		if block.Type == pemCertificate {
 			der = append(der, block.Bytes...)
 		}
+		if strings.HasSuffix(block.Type, pemKey) {
+			found = fmt.Errorf("%w: this is a private key", ErrNoCertificate)
+		}
 	}
 	if der == nil {
-		return nil, ErrNoCertificate
+		return nil, found
 	}
 	return der, nil
 }

@@ -37,6 +37,9 @@ const (
 	DefaultHash = "sha256"
 )
 
+// hintWhich is for keys and certificates that are in each other's place.
+const hintWhich = "--key wants the private key, --cert the certificate that belongs to it"
+
 // hashes are the values of --hash.
 var hashes = map[string]crypto.Hash{"sha256": crypto.SHA256, "sha384": crypto.SHA384, "sha512": crypto.SHA512}
 
@@ -57,16 +60,16 @@ func (f *Flags) Add(cmd *cobra.Command) {
 // whoFlags name the signer.
 func (f *Flags) whoFlags(cmd *cobra.Command) {
 	fl := cmd.Flags()
-	fl.StringVar(&f.Key, "key", "", "private key of the signer: PEM file, or pkcs11: URI of one on a token")
-	fl.StringVar(&f.Cert, "cert", "", "certificate of that key, PEM or DER (default: the one in the key's file, or beside it on the token)")
-	fl.StringVar(&f.passphraseFile, "passphrase-file", "", "file with the key's passphrase; a final newline does not count")
-	fl.StringVar(&f.pinFile, "pin-file", "", "file with the token's PIN; a final newline does not count")
+	fl.StringVar(&f.Key, "key", "", "private key of the signer: PEM `file`, or pkcs11: URI of one on a token")
+	fl.StringVar(&f.Cert, "cert", "", "`file` with the certificate of that key, PEM or DER (default: the one in the key's file, or beside it on the token)")
+	fl.StringVar(&f.passphraseFile, "passphrase-file", "", "`file` with the key's passphrase; a final newline does not count")
+	fl.StringVar(&f.pinFile, "pin-file", "", "`file` with the token's PIN; a final newline does not count")
 }
 
 // hashName adds the flag that names the digest of the message.
 func (f *Flags) hashName(cmd *cobra.Command, name, value, unset string) {
 	f.hashFlag = name
-	cmd.Flags().StringVar(&f.Hash, name, value, "digest of the message: sha256, sha384 or sha512"+unset)
+	cmd.Flags().StringVar(&f.Hash, name, value, "`digest` of the message: sha256, sha384 or sha512"+unset)
 	ui.Choices(cmd, name, slices.Sorted(maps.Keys(hashes))...)
 }
 
@@ -128,8 +131,11 @@ func (f *Flags) Open(ctx context.Context, u *ui.UI) (*Signer, error) {
 		from = f.Key
 	}
 	cert, err := Certificate(u, from)
-	if f.Cert == "" && errors.Is(err, sign.ErrNoCertificate) {
-		return nil, ui.Hinted(err, "name the file of the certificate with --cert")
+	if errors.Is(err, sign.ErrNoCertificate) {
+		if f.Cert == "" {
+			return nil, ui.Hinted(err, "name the file of the certificate with --cert")
+		}
+		return nil, ui.Hinted(err, hintWhich)
 	}
 	if err != nil {
 		return nil, err
@@ -177,7 +183,7 @@ func (f *Flags) privateKey(u *ui.UI, pemText []byte) (crypto.Signer, error) {
 	}
 	switch {
 	case errors.Is(err, sign.ErrNoKey):
-		return nil, ui.Hinted(err, "--key wants the private key, --cert the certificate that belongs to it")
+		return nil, ui.Hinted(err, hintWhich)
 	case errors.Is(err, sign.ErrNoPassphrase):
 		return nil, ui.Hinted(err, "give it with --passphrase-file or in %s", PassphraseEnv)
 	case errors.Is(err, sign.ErrPassphrase):

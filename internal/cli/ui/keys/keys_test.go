@@ -28,7 +28,7 @@ func TestWordsOfKeys(t *testing.T) {
 	edKey, edCert := ed25519Signer(t)
 	for _, tt := range []struct{ name, key, cert, want string }{
 		{"certificate as key", cert, cert, "no private key found (PEM is expected: PKCS#8, PKCS#1 or SEC 1): this is a certificate"},
-		{"key as certificate", key, key, "certificate"},
+		{"key as certificate", key, key, "no certificate found (expected is PEM with BEGIN CERTIFICATE, or DER): this is a private key"},
 		{"Ed25519", edKey, edCert, "Ed25519 key (kernels take RSA and ECDSA): unsupported algorithm"},
 	} {
 		code, _, stderr := clitest.Run(nil, "policy", "sign", "--key", tt.key, "--cert", tt.cert, text)
@@ -36,8 +36,10 @@ func TestWordsOfKeys(t *testing.T) {
 			t.Errorf("%s: exit code %d, %s", tt.name, code, stderr)
 		}
 	}
-	if _, _, stderr := clitest.Run(nil, "policy", "sign", "--key", cert, "--cert", cert, text); !strings.Contains(stderr, "hint: --key wants the private key") {
-		t.Error(stderr)
+	for _, wrong := range []string{key, cert} {
+		if _, _, stderr := clitest.Run(nil, "policy", "sign", "--key", wrong, "--cert", wrong, text); !strings.Contains(stderr, "hint: --key wants the private key") {
+			t.Error(stderr)
+		}
 	}
 }
 
