@@ -26,9 +26,9 @@ func Parse[T Integer](s string) (T, error) {
 	n, err := strconv.ParseUint(s, 10, 64)
 	switch t := T(n); {
 	case errors.Is(err, strconv.ErrRange), err == nil && (t < 0 || uint64(t) != n):
-		return 0, fmt.Errorf("%w: %s", ErrRange, s)
+		return 0, ErrRange
 	case err != nil:
-		return 0, fmt.Errorf("%w: %q", ErrSyntax, s)
+		return 0, ErrSyntax
 	default:
 		return t, nil
 	}

@@ -31,8 +31,8 @@ type metadataFlags struct{ outTree, outDescr string }
 
 func (f *metadataFlags) flags(cmd *cobra.Command) {
 	fl := cmd.Flags()
-	fl.StringVar(&f.outTree, "out-merkle-tree", "", "write the hash tree of the one file here")
-	fl.StringVar(&f.outDescr, "out-descriptor", "", "write the descriptor of the one file here")
+	fl.StringVar(&f.outTree, "out-merkle-tree", "", "write the hash tree of the one FILE to this `file`")
+	fl.StringVar(&f.outDescr, "out-descriptor", "", "write the descriptor of the one FILE to this `file`")
 }
 
 func (a *app) fsDigest() *cobra.Command {

@@ -45,7 +45,7 @@ type fsParams struct {
 func (p *fsParams) flags(cmd *cobra.Command) {
 	fl := cmd.Flags()
 	p.alg = fsverity.DefaultAlgorithm
-	fl.Var((*algorithm)(&p.alg), "hash-alg", "hash algorithm: sha256 or sha512")
+	fl.Var((*algorithm)(&p.alg), "hash-alg", "hash `algorithm`: sha256 or sha512")
 	fl.Var(decimal.Flag(&p.block, fsverity.DefaultBlockSize), "block-size", "block size in `bytes`")
 	fl.StringVar(&p.salt, "salt", "", "salt, `hex` digits")
 	ui.Choices(cmd, "hash-alg", "sha256", "sha512")

@@ -49,7 +49,7 @@ func (a *app) fsManifest() *cobra.Command {
 	f.AddForFiles(cmd, keys.DefaultHash)
 	f.flags(cmd)
 	fl := cmd.Flags()
-	fl.StringVarP(&f.out, "output", "o", "", "where to write (default standard output)")
+	fl.StringVarP(&f.out, "output", "o", "", "`file` to write (default standard output)")
 	fl.StringVar(&f.root, "root", "", "take paths as those below this `directory`")
 	fl.BoolVar(&f.executable, "executable", false, onlyJudged)
 	return cmd

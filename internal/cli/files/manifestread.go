@@ -26,8 +26,8 @@ type manifestSource struct {
 func (s *manifestSource) flags(cmd *cobra.Command) {
 	fl := cmd.Flags()
 	fl.StringVar(&s.file, "manifest", "", "a `file` that ipe fsverity manifest wrote, - for standard input")
-	fl.StringVar(&s.signature, "signature", "", "the manifest's signature (default its name and "+seal.SignatureSuffix+")")
-	fl.StringArrayVar(&s.trust, "trust", nil, "certificates that the manifest must be signed by: file or directory")
+	fl.StringVar(&s.signature, "signature", "", "`file` with the manifest's signature (default its name and "+seal.SignatureSuffix+")")
+	fl.StringArrayVar(&s.trust, "trust", nil, "`path` of the certificates that the manifest must be signed by: a file, or a directory of them; may be repeated")
 }
 
 // check refuses flags that make no sense together.

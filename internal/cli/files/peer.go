@@ -56,7 +56,7 @@ type peerToken struct{ engine, module, keyID string }
 
 func (p *peerToken) flags(cmd *cobra.Command) {
 	fl := cmd.Flags()
-	fl.StringVar(&p.engine, "pkcs11-engine", "", "taken for the sake of fsverity(1): no engine is needed")
+	fl.StringVar(&p.engine, "pkcs11-engine", "", "taken for the sake of fsverity(1): no `engine` is needed")
 	fl.StringVar(&p.module, "pkcs11-module", "", "`library` of the token, as module-path in the URI of --key")
 	fl.StringVar(&p.keyID, "pkcs11-keyid", "", "`URI` of the key on the token, as --key")
 }

@@ -52,8 +52,8 @@ func (a *app) fsRules() *cobra.Command {
 	f.flags(cmd)
 	f.source.flags(cmd)
 	fl := cmd.Flags()
-	fl.StringVar(&f.op, "op", "", "operation of all rules: "+strings.Join(ui.Operations(), ", ")+" (default that which judges the file)")
-	fl.StringVar(&f.action, "action", "ALLOW", "ALLOW or DENY")
+	fl.StringVar(&f.op, "op", "", "`operation` of all rules: "+strings.Join(ui.Operations(), ", ")+" (default that which judges the file)")
+	fl.StringVar(&f.action, "action", "ALLOW", "`action` of all rules: ALLOW or DENY")
 	fl.BoolVar(&f.executable, "executable", false, onlyJudged)
 	fl.BoolVar(&f.paths, "paths", false, "name the file in a comment before its rule")
 	ui.Choices(cmd, "op", ui.Operations()...)
@@ -107,16 +107,21 @@ func (f *rulesFlags) operation(op policy.Op) string {
 	return op.String()
 }
 
-// checkWords refuses an operation or action that no policy can name.
+// checkWords refuses an operation or action that no policy can name. As for other commands,
+// they may be in lower case.
 func (f *rulesFlags) checkWords() error {
 	if f.op != "" {
-		if _, err := policy.ParseOp(f.op); err != nil {
-			return fmt.Errorf("--op: %w", err)
+		op, err := policy.ParseOp(strings.ToUpper(f.op))
+		if err != nil {
+			return fmt.Errorf("--op %s: not one of %s", f.op, strings.Join(ui.Operations(), ", "))
 		}
+		f.op = op.String()
 	}
-	if _, err := policy.ParseAction(f.action); err != nil {
-		return fmt.Errorf("--action: %w", err)
+	action, err := policy.ParseAction(strings.ToUpper(f.action))
+	if err != nil {
+		return fmt.Errorf("--action %s: not one of ALLOW, DENY", f.action)
 	}
+	f.action = action.String()
 	return nil
 }
 

@@ -66,7 +66,7 @@ func (a *app) fsSign() *cobra.Command {
 	f.peerToken.flags(cmd)
 	f.selection.flags(cmd)
 	fl := cmd.Flags()
-	fl.StringVarP(&f.out, "output", "o", "", "where to write, - for standard output; the same as SIGNATURE")
+	fl.StringVarP(&f.out, "output", "o", "", "`file` to write, - for standard output; the same as SIGNATURE")
 	fl.StringVar(&f.signatures, "signatures", "", "write the signature of each file below this `directory`, which is made if need be")
 	fl.BoolVar(&f.beside, "beside", false, "write the signature of each file beside it, with .p7s at the end of the name")
 	fl.BoolVar(&f.include, "include-cert", false, "put the signer's certificate into the signature")

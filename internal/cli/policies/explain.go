@@ -50,7 +50,7 @@ func (a *app) explain() *cobra.Command {
 		RunE:    func(cmd *cobra.Command, args []string) error { return a.runExplain(cmd, args[0], f) },
 	}
 	fl := cmd.Flags()
-	fl.StringVar(&f.op, "op", "EXECUTE", "operation: "+strings.Join(ui.Operations(), ", "))
+	fl.StringVar(&f.op, "op", "EXECUTE", "`operation` in question: "+strings.Join(ui.Operations(), ", "))
 	fl.BoolVar(&f.boot, "boot-verified", false, "the file came with the initramfs")
 	fl.StringVar(&f.rootHash, "dmverity-roothash", "", "root hash of its dm-verity volume, as `ALG:HEX`")
 	fl.BoolVar(&f.dmSig, "dmverity-signature", false, "that root hash is signed")

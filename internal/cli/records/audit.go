@@ -48,10 +48,10 @@ func (a *app) audit() *cobra.Command {
 			return a.readLogs(args, &q)
 		},
 	}
-	cmd.Flags().StringArrayVar(&q.types, "type", nil, "only records of this type: access, config, load, status or a number; may be repeated")
-	cmd.Flags().StringVar(&q.action, "action", "", "only decisions with this action: ALLOW or DENY")
-	cmd.Flags().StringVar(&q.since, "since", "", "only from this time on: RFC 3339, or how long ago, such as 90m")
-	cmd.Flags().StringVar(&q.until, "until", "", "only up to this time")
+	cmd.Flags().StringArrayVar(&q.types, "type", nil, "only records of this `type`: access, config, load, status or a number; may be repeated")
+	cmd.Flags().StringVar(&q.action, "action", "", "only decisions with this `action`: ALLOW or DENY")
+	cmd.Flags().StringVar(&q.since, "since", "", "only from this `time` on: RFC 3339, or how long ago, such as 90m")
+	cmd.Flags().StringVar(&q.until, "until", "", "only up to this `time`")
 	addFormat(cmd, &q.format)
 	return cmd
 }

@@ -46,7 +46,7 @@ func (a *app) events() *cobra.Command {
 }
 
 func addFormat(cmd *cobra.Command, format *string) {
-	cmd.Flags().StringVar(format, "format", formatText, "text, or audit for the kernel's own form")
+	cmd.Flags().StringVar(format, "format", formatText, "`form`: text, or audit for the kernel's own form")
 }
 
 func checkFormat(cmd *cobra.Command, format string) error {

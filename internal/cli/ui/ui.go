@@ -12,6 +12,7 @@ import (
 	"errors"
 	"io"
 	"os"
+	"strings"
 
 	"github.com/spf13/cobra"
 
@@ -58,6 +59,9 @@ func Main(args []string, stdin io.Reader, stdout, stderr io.Writer, root func(*U
 	u := New(stdin, stdout, stderr, os.Getenv)
 	cmd := root(u)
 	u.adopt(cmd)
+	if len(args) > 0 && strings.HasPrefix(args[0], cobra.ShellCompRequestCmd) {
+		bareUsage(cmd)
+	}
 	cmd.SetArgs(args)
 	err := cmd.ExecuteContext(context.Background())
 	if err != nil && wantsJSON(args) {

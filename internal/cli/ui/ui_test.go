@@ -55,7 +55,7 @@ func TestForms(t *testing.T) {
 		{"thing dorp", ui.ExitUsage, "", "ipe: error: demo thing: no command dorp\nipe: hint: did you mean demo thing drop?\n"},
 		{"thing lose", ui.ExitUsage, "", "ipe: error: demo thing: no command lose\nipe: hint: demo thing drop\n"},
 		{"thing undrop", ui.ExitUsage, "", "ipe: error: demo thing: no command undrop\nipe: hint: see demo thing --help\n"},
-		{"--frob --json", ui.ExitUsage, "", `{"error":"unknown flag: --frob","errno":"EINVAL","hint":"see demo --help"}` + "\n"},
+		{"--frob --json", ui.ExitUsage, "", `{"error":"demo has no --frob","errno":"EINVAL","hint":"see demo --help"}` + "\n"},
 	} {
 		var stdout, stderr bytes.Buffer
 		code := ui.Main(strings.Fields(tt.line), &bytes.Buffer{}, &stdout, &stderr, tree)

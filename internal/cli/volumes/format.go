@@ -33,7 +33,7 @@ func (a *app) dmFormat() *cobra.Command {
 	cmd.Flags().Lookup("salt").Usage += " (default random)"
 	f.placeFlags(cmd)
 	f.fecFlags(cmd)
-	cmd.Flags().StringVar(&f.uuid, "uuid", "", "name of the volume (default random)")
+	cmd.Flags().StringVar(&f.uuid, "uuid", "", "`UUID` of the volume (default random)")
 	cmd.Flags().StringVar(&f.rootFile, "root-hash-file", "", "write the root hash to this `file`, as hex")
 	return cmd
 }

@@ -35,7 +35,7 @@ func (a *app) dmSign() *cobra.Command {
 		RunE:    func(cmd *cobra.Command, args []string) error { return a.runDMSign(cmd, args, f) },
 	}
 	f.Add(cmd)
-	cmd.Flags().StringVarP(&f.out, "output", "o", "", "where to write, - for standard output")
+	cmd.Flags().StringVarP(&f.out, "output", "o", "", "`file` to write, - for standard output")
 	cmd.Flags().StringVar(&f.rootFile, "root-hash-file", "", "read the root hash from this `file`")
 	return cmd
 }

@@ -82,7 +82,7 @@ func (a *app) dmTable() *cobra.Command {
 	f.placeFlags(cmd)
 	f.fecFlags(cmd)
 	f.optionFlags(cmd)
-	cmd.Flags().StringVar(&f.key, "root-hash-sig-key", "", "description of the key in the user keyring that holds the signature")
+	cmd.Flags().StringVar(&f.key, "root-hash-sig-key", "", "`description` of the key in the user keyring that holds the signature")
 	return cmd
 }
 
@@ -90,8 +90,8 @@ func (a *app) dmTable() *cobra.Command {
 func (f *tableFlags) optionFlags(cmd *cobra.Command) {
 	fl := cmd.Flags()
 	fl.StringVar(&f.rootFile, "root-hash-file", "", "read the root hash from this `file`")
-	fl.StringVar(&f.onCorruption, "on-corruption", "eio", "what the kernel does about a bad block: eio, ignore, restart or panic")
-	fl.StringVar(&f.onError, "on-error", "eio", "what it does if a device cannot be read (Linux 6.12): eio, restart or panic")
+	fl.StringVar(&f.onCorruption, "on-corruption", "eio", "`what` the kernel does about a bad block: eio, ignore, restart or panic")
+	fl.StringVar(&f.onError, "on-error", "eio", "`what` it does if a device cannot be read (Linux 6.12): eio, restart or panic")
 	fl.BoolVar(&f.ignoreZero, "ignore-zero-blocks", false, "do not read blocks that should be zero")
 	fl.BoolVar(&f.once, "check-at-most-once", false, "verify a data block at its first read only")
 	fl.BoolVar(&f.tasklet, "use-tasklets", false, "verify in the softirq that ends a read, not in a kernel thread")

@@ -140,8 +140,11 @@ func (a *app) smallBlocks(name string, v dmverity.Volume) {
 	if err != nil {
 		return // as above
 	}
-	a.Say("notice", "%s: data blocks of %d and hash blocks of %d bytes: the hash tree has %d bytes, with the usual 4096 it has %d",
-		plain.Name(name), v.DataBlockSize, v.HashBlockSize, size-v.TreeOffset(), usual)
+	cost := ""
+	if has := size - v.TreeOffset(); has != usual {
+		cost = fmt.Sprintf(": the hash tree has %d bytes, and would have %d", has, usual)
+	}
+	a.Say("notice", "%s: data blocks of %d and hash blocks of %d bytes, where %d are usual%s", plain.Name(name), v.DataBlockSize, v.HashBlockSize, page, cost)
 }
 
 // open opens what is there.

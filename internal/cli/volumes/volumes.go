@@ -61,17 +61,17 @@ func (p *dmParams) placeFlags(cmd *cobra.Command) {
 
 func (p *dmParams) fecFlags(cmd *cobra.Command) {
 	fl := cmd.Flags()
-	fl.StringVar(&p.fecDevice, "fec-device", "", "where the parity for error correction is; may be HASH")
+	fl.StringVar(&p.fecDevice, "fec-device", "", "`file` or device with the parity for error correction; may be HASH")
 	fl.Var(decimal.Flag(&p.fecOffset, 0), "fec-offset", "where it begins there, in `bytes`")
-	fl.Var(decimal.Flag(&p.fecRoots, dmverity.DefaultFECRoots), "fec-roots", "parity bytes of a code word, 2 to 24")
+	fl.Var(decimal.Flag(&p.fecRoots, dmverity.DefaultFECRoots), "fec-roots", "parity `bytes` of a code word, 2 to 24")
 }
 
 // paramFlags are what a superblock holds.
 func (p *dmParams) paramFlags(cmd *cobra.Command) {
 	d := dmverity.Default()
 	fl := cmd.Flags()
-	fl.StringVarP(&p.hash, "hash", "h", d.Algorithm, "hash algorithm: "+strings.Join(merkle.Algorithms(), ", "))
-	fl.Var(decimal.Flag(&p.hashType, d.HashType), "format", "hash type: 1, or 0 for the one of Chrome OS")
+	fl.StringVarP(&p.hash, "hash", "h", d.Algorithm, "hash `algorithm`: "+strings.Join(merkle.Algorithms(), ", "))
+	fl.Var(decimal.Flag(&p.hashType, d.HashType), "format", "hash `type`: 1, or 0 for the one of Chrome OS")
 	fl.Var(decimal.Flag(&p.data, d.DataBlockSize), "data-block-size", "in `bytes`, a power of two from 512 to 65536")
 	fl.Var(decimal.Flag(&p.hashBlock, d.HashBlockSize), "hash-block-size", "in `bytes`, a power of two from 512 to 65536")
 	fl.Var(decimal.Flag(&p.blocks, 0), "data-blocks", "number of `blocks` of data (default all of DATA)")
@@ -197,17 +197,29 @@ func (a *app) readRoot(cmd *cobra.Command, alg string, args []string, file strin
 	if err != nil {
 		return digest.Digest{}, err
 	}
-	if !strings.Contains(text, ":") {
-		text = alg + ":" + text
-	}
-	d, err := digest.Parse(text)
-	if err != nil {
-		return digest.Digest{}, ui.Usage(cmd, "root hash: %w", err)
-	}
-	if size, ok := digest.AlgorithmSize(d.Algorithm()); ok && d.Size() != size {
-		return digest.Digest{}, ui.Usage(cmd, "root hash of %d bytes, %s has %d", d.Size(), d.Algorithm(), size)
+	d, err := rootOf(alg, text)
+	switch {
+	case err != nil && file != "":
+		return d, fmt.Errorf("%s: %w", plain.Name(file), err)
+	case err != nil:
+		return d, ui.Usage(cmd, "%w", err)
 	}
 	return d, nil
+}
+
+// rootOf is the root hash that a text says; alg is its algorithm if the text has none.
+func rootOf(alg, text string) (d digest.Digest, err error) {
+	if name, digits, ok := strings.Cut(text, ":"); ok {
+		alg, text = name, digits
+	}
+	sum, err := hex.DecodeString(text)
+	if err != nil {
+		return d, fmt.Errorf("root hash %s: %w", plain.Name(text), digest.ErrHex)
+	}
+	if size, ok := digest.AlgorithmSize(alg); ok && len(sum) != size {
+		return d, fmt.Errorf("root hash of %d hex digits, one of %s has %d", len(text), alg, 2*size)
+	}
+	return digest.New(alg, sum), nil
 }
 
 // rootText is a root hash as it was written, on the command line or in a file.

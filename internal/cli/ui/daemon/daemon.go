@@ -36,7 +36,7 @@ func New(u *ui.UI) *Asker {
 
 // Flag adds the flag that says where iped listens.
 func (d *Asker) Flag(fl *pflag.FlagSet) {
-	fl.StringVar(&d.socket, "socket", d.socket, "where iped listens; also IPE_SOCKET")
+	fl.StringVar(&d.socket, "socket", d.socket, "`path` where iped listens; also IPE_SOCKET")
 }
 
 // Ask runs fn with a client of the daemon and gives what goes wrong its exit

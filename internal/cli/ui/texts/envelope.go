@@ -64,7 +64,7 @@ func (r *Room) Verify() *cobra.Command {
 			return r.runVerify(args[0], paths)
 		},
 	}
-	cmd.Flags().StringArrayVar(&paths, "trust", nil, "trusted certificates: file or directory")
+	cmd.Flags().StringArrayVar(&paths, "trust", nil, "`path` of trusted certificates: a file, or a directory of them; may be repeated")
 	return cmd
 }
 

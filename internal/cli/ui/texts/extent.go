@@ -35,7 +35,7 @@ type Signer struct {
 
 // Add adds the flag.
 func (s *Signer) Add(cmd *cobra.Command) {
-	cmd.Flags().StringVar(&s.Cert, "cert", "", "certificate of the signer, PEM or DER: how long the message will be, to a few bytes")
+	cmd.Flags().StringVar(&s.Cert, "cert", "", "`file` with the signer's certificate, PEM or DER: how long the message will be, to a few bytes")
 }
 
 // Read reads the certificate.

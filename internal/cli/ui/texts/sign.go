@@ -48,7 +48,7 @@ func (r *Room) Sign() *cobra.Command {
 		RunE: func(cmd *cobra.Command, args []string) error { return r.runSign(cmd, args[0], f) },
 	}
 	f.Add(cmd)
-	cmd.Flags().StringVarP(&f.out, "output", "o", "", "where to write, - for standard output (default FILE.p7b)")
+	cmd.Flags().StringVarP(&f.out, "output", "o", "", "`file` to write, - for standard output (default FILE.p7b)")
 	cmd.Flags().BoolVar(&f.force, "force", false, "sign even what "+r.takers)
 	return cmd
 }
