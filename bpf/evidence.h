@@ -22,7 +22,7 @@ extern void *bpf_rdonly_cast(const void *obj, __u32 btf_id) __ksym __weak;
  * A file, as one that the verifier trusts no more than what is read of it. From 6.2 on it
  * looks, for each pointer that is read of one that it trusts, whether it may trust that
  * one, too: up to four times through all types of the kernel, by name
- * (btf_nested_type_is_trusted() in kernel/bpf/verifier.c). That was a third of a start.
+ * (btf_nested_type_is_trusted() in kernel/bpf/verifier.c). That was nearly half of a start on 6.12.
  */
 static __always_inline struct file *plain_file(struct file *file)
 {

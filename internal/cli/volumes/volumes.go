@@ -208,18 +208,19 @@ func (a *app) readRoot(cmd *cobra.Command, alg string, args []string, file strin
 }
 
 // rootOf is the root hash that a text says; alg is its algorithm if the text has none.
-func rootOf(alg, text string) (d digest.Digest, err error) {
-	if name, digits, ok := strings.Cut(text, ":"); ok {
-		alg, text = name, digits
+func rootOf(alg, text string) (digest.Digest, error) {
+	whole := text
+	if !strings.Contains(text, ":") {
+		whole = alg + ":" + text
 	}
-	sum, err := hex.DecodeString(text)
+	d, err := digest.Parse(whole)
 	if err != nil {
-		return d, fmt.Errorf("root hash %s: %w", plain.Name(text), digest.ErrHex)
+		return d, fmt.Errorf("root hash %s: %w", plain.Name(text), digest.ErrHex) // Parse has Go quote it
 	}
-	if size, ok := digest.AlgorithmSize(alg); ok && len(sum) != size {
-		return d, fmt.Errorf("root hash of %d hex digits, one of %s has %d", len(text), alg, 2*size)
+	if size, ok := digest.AlgorithmSize(d.Algorithm()); ok && d.Size() != size {
+		return d, fmt.Errorf("root hash of %d hex digits, one of %s has %d", 2*d.Size(), d.Algorithm(), 2*size)
 	}
-	return digest.New(alg, sum), nil
+	return d, nil
 }
 
 // rootText is a root hash as it was written, on the command line or in a file.

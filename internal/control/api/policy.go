@@ -37,7 +37,7 @@ func CheckName(name string) error {
 		return fmt.Errorf("policy %s: %w", plain.Name(name), ErrBadName)
 	}
 	if len(name) > policy.MaxName {
-		return fmt.Errorf("policy %s...: %w", plain.Name(name[:40]), ErrNameTooLong)
+		return fmt.Errorf("policy %s...: %w", plain.Name(fmt.Sprintf("%.40s", name)), ErrNameTooLong)
 	}
 	return nil
 }

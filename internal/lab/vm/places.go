@@ -27,7 +27,7 @@ func places() (int, error) {
 		err = errors.New("no guest would ever run")
 	}
 	if err != nil {
-		return 0, fmt.Errorf("IPE_VM_PLACES: %w", err)
+		return 0, fmt.Errorf("IPE_VM_PLACES=%q: %w", text, err)
 	}
 	return n, nil
 }

@@ -40,9 +40,9 @@ func Kernels(t *testing.T) []debian.Kernel {
 	return kernels
 }
 
-// Some gives the kernels of the named series. It is for what only user space decides, once
-// its kinds of kernels are among them; what a kernel decides is tested on all. Where
-// somebody asks for it ($IPE_VM_WIDE, "make wide") or for one kernel, it gives all.
+// Some gives the kernels of the named series, for a test of what user space does: those
+// that differ for it. What a kernel decides is tested on all. If somebody asks for all
+// ($IPE_VM_WIDE, "make wide"), or for one kernel, which others leave out, it gives all.
 func Some(t *testing.T, names ...string) []debian.Kernel {
 	t.Helper()
 	return some(Kernels(t), names)

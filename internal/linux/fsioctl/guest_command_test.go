@@ -12,10 +12,10 @@ import (
 	"path/filepath"
 	"strings"
 	"testing"
-	"time"
 
 	"github.com/ipe-linux/ipe/internal/cli"
 	"github.com/ipe-linux/ipe/internal/cli/ui"
+	"github.com/ipe-linux/ipe/internal/lab/await"
 	"github.com/ipe-linux/ipe/verity/fsverity"
 )
 
@@ -214,8 +214,8 @@ func TestCommandEnableGoesOn(t *testing.T) {
 	if err := cmd.Start(); err != nil {
 		t.Fatal(err)
 	}
-	for code := 1; code != 0; code, _, _ = command("fsverity", "measure", "many/1/15") {
-		time.Sleep(time.Millisecond) // a longer step would find it at its end
+	if !await.Until(func() bool { code, _, _ := command("fsverity", "measure", "many/1/15"); return code == 0 }) {
+		t.Fatal("it never came to the file")
 	}
 	if err := cmd.Process.Kill(); err != nil {
 		t.Fatal(err)
