@@ -22,11 +22,12 @@ extern void *bpf_rdonly_cast(const void *obj, __u32 btf_id) __ksym __weak;
  * A file, as one that the verifier trusts no more than what is read of it. From 6.2 on it
  * looks, for each pointer that is read of one that it trusts, whether it may trust that
  * one, too: up to four times through all types of the kernel, by name
- * (btf_nested_type_is_trusted() in kernel/bpf/verifier.c). That was nearly half of a start on 6.12.
+ * (btf_nested_type_is_trusted() in kernel/bpf/verifier.c). That was nearly half of a start on
+ * 6.12. Where types are sorted by name it takes no time, and the cast would make each read dearer.
  */
 static __always_inline struct file *plain_file(struct file *file)
 {
-	if (!bpf_rdonly_cast)
+	if (!bpf_rdonly_cast || bpf_core_field_exists(struct btf, named_start_id))
 		return file;
 	return bpf_rdonly_cast(file, bpf_core_type_id_kernel(struct file));
 }

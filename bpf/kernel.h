@@ -65,6 +65,10 @@ struct bpf_dynptr {
 
 #pragma clang attribute push(__attribute__((preserve_access_index)), apply_to = record)
 
+struct btf {
+	__u32 named_start_id; /* where types are sorted by name, as on 7.3 and not on 6.12 */
+};
+
 struct block_device;
 
 struct gendisk {
